@@ -1,0 +1,79 @@
+//! Exact counts of what was found.
+
+/// Counts of one table, or of all of them.
+///
+/// `same + changed + missing + rejects` and the source's duplicates make up the rows of the source; `same + changed + extra`
+/// and the target's duplicates those of the target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Rows that the source gave, refused ones included.
+    pub source_rows: u64,
+    /// Rows that the target gave.
+    pub target_rows: u64,
+    /// Rows with the same key and the same cells.
+    pub same: u64,
+    /// Rows with the same key and other cells.
+    pub changed: u64,
+    /// Rows that only the source has.
+    pub missing: u64,
+    /// Rows that only the target has.
+    pub extra: u64,
+    /// Rows beyond the first under one key, in the source.
+    pub source_duplicates: u64,
+    /// Rows beyond the first under one key, in the target.
+    pub target_duplicates: u64,
+    /// References to rows that are not there, on both sides.
+    pub orphans: u64,
+    /// Rows beyond the first with one unique value, on both sides.
+    pub clashes: u64,
+    /// Source rows that the mapping refused.
+    pub rejects: u64,
+    /// Cells that do not fit the type of their column, on both sides.
+    pub invalid: u64,
+    /// Differences that somebody reviewed and accepted.
+    pub accepted: u64,
+}
+
+impl Tally {
+    /// Rows beyond the first under one key, on both sides.
+    pub fn duplicates(&self) -> u64 {
+        self.source_duplicates + self.target_duplicates
+    }
+
+    /// Adds the counts of another table, or of another part of this one.
+    pub fn add(&mut self, other: &Tally) {
+        for (mine, theirs) in self.fields_mut().into_iter().zip(other.fields()) {
+            *mine += theirs;
+        }
+    }
+
+    /// Whether every row that was read is counted exactly once.
+    pub fn balances(&self) -> bool {
+        let both = self.same + self.changed;
+        self.source_rows == both + self.missing + self.source_duplicates + self.rejects
+            && self.target_rows == both + self.extra + self.target_duplicates
+    }
+
+    fn fields(&self) -> [u64; 13] {
+        let mut copy = *self;
+        copy.fields_mut().map(|it| *it)
+    }
+
+    fn fields_mut(&mut self) -> [&mut u64; 13] {
+        [
+            &mut self.source_rows,
+            &mut self.target_rows,
+            &mut self.same,
+            &mut self.changed,
+            &mut self.missing,
+            &mut self.extra,
+            &mut self.source_duplicates,
+            &mut self.target_duplicates,
+            &mut self.orphans,
+            &mut self.clashes,
+            &mut self.rejects,
+            &mut self.invalid,
+            &mut self.accepted,
+        ]
+    }
+}

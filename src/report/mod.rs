@@ -1,0 +1,241 @@
+//! What a run found, as data, and its faces: one file each.
+//!
+//! A face only lays out what is here. It never looks at a store again.
+
+pub mod json;
+pub mod text;
+
+use crate::{diff::Tally, gate::Verdict};
+
+/// Everything that a face may show.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Over all tables and checks.
+    pub verdict: Verdict,
+    /// Why it is not a pass, one sentence each, the gravest first. Empty for a pass.
+    pub reasons: Vec<String>,
+    /// The plan, unless there was none.
+    pub plan: Option<PlanName>,
+    /// Where the rows come from.
+    pub source: StoreName,
+    /// Where they should have arrived.
+    pub target: StoreName,
+    /// The sum over all tables.
+    pub totals: Tally,
+    /// In the order of their names, or of the plan.
+    pub tables: Vec<TableReport>,
+    /// Tables, and columns as `table.column`, that only the source has.
+    pub source_only: Vec<String>,
+    /// Tables, and columns as `table.column`, that only the target has.
+    pub target_only: Vec<String>,
+    /// Declared checks and what came of them.
+    pub checks: Vec<CheckReport>,
+    /// What a reader has to know: pairs that were made by name, zones assumed, what a file format cannot carry.
+    pub notes: Vec<String>,
+    /// The command to run next, if one helps.
+    pub next: Option<String>,
+    /// Seconds that the run took, the only part that differs between two runs.
+    pub seconds: f64,
+}
+
+/// The plan that was checked.
+#[derive(Clone, Debug, Default)]
+pub struct PlanName {
+    /// As it was given.
+    pub path: String,
+    /// BLAKE3 of its text, hexadecimal.
+    pub hash: String,
+}
+
+/// A store without anything secret.
+#[derive(Clone, Debug, Default)]
+pub struct StoreName {
+    /// `sqlite`, `csv` and so on.
+    pub kind: String,
+    /// A path or an id.
+    pub name: String,
+}
+
+/// One compared table.
+#[derive(Clone, Debug, Default)]
+pub struct TableReport {
+    /// The target's name for it.
+    pub name: String,
+    /// The source's name for it.
+    pub source_name: String,
+    /// Of this table alone.
+    pub verdict: Verdict,
+    /// Why it is not a pass.
+    pub reasons: Vec<String>,
+    /// The columns that identify a row. Empty: rows are compared as a multiset.
+    pub key: Vec<String>,
+    /// Exact counts.
+    pub tally: Tally,
+    /// The compared columns, the key first.
+    pub columns: Vec<ColumnReport>,
+    /// Examples, capped.
+    pub findings: Vec<Finding>,
+    /// Whether there are more than these.
+    pub findings_truncated: bool,
+    /// Where all of them are, counted from the report's folder.
+    pub findings_file: Option<String>,
+    /// What speaks for this table apart from the comparison itself: `count`, `check:NAME`, `expected`.
+    pub witnesses: Vec<String>,
+    /// Whether the comparer saw what was planted.
+    pub canary: Canary,
+    /// What a reader has to know about this table.
+    pub notes: Vec<String>,
+}
+
+/// One compared column.
+#[derive(Clone, Debug, Default)]
+pub struct ColumnReport {
+    /// The target's name for it.
+    pub name: String,
+    /// The name of its type.
+    pub ty: &'static str,
+    /// Rows in which it differs.
+    pub changed: u64,
+    /// A declared tolerance and what it was good for.
+    pub coarsened: Option<Coarsened>,
+}
+
+/// A declared tolerance on a column.
+#[derive(Clone, Debug, Default)]
+pub struct Coarsened {
+    /// `truncate = "second"`, `round = 2` or `ignore`.
+    pub rule: String,
+    /// The reason that the plan gives.
+    pub because: String,
+    /// Rows that are the same only because of it.
+    pub rows: u64,
+}
+
+/// What came of the planted differences.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Canary {
+    /// The comparer reported each of them.
+    Caught,
+    /// It did not report this one, so nothing that it says about the table can be trusted.
+    Missed(String),
+    /// Nothing was planted, because the table was not compared.
+    #[default]
+    Absent,
+}
+
+/// A declared check.
+#[derive(Clone, Debug, Default)]
+pub struct CheckReport {
+    /// Its name in the plan.
+    pub name: String,
+    /// Pass, fail, or unknown where a side could not answer.
+    pub verdict: Verdict,
+    /// The source's answer as canonical JSON, or why there is none.
+    pub source: String,
+    /// The target's answer as canonical JSON, or why there is none.
+    pub target: String,
+}
+
+/// What kind of difference it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FindingKind {
+    /// Only the source has the row.
+    Missing,
+    /// Only the target has the row.
+    Extra,
+    /// Both have it, with other cells.
+    Changed,
+    /// A second row under one key.
+    Duplicate,
+    /// A reference to a row that is not there.
+    Orphan,
+    /// A second row with one unique value.
+    Clash,
+    /// A source row that the mapping refused.
+    Reject,
+    /// A cell that does not fit its type.
+    Invalid,
+}
+
+/// Which of the two stores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Side {
+    /// Where the rows come from.
+    Source,
+    /// Where they should have arrived.
+    Target,
+}
+
+/// One difference.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// What it is.
+    pub kind: FindingKind,
+    /// On which side, where that is not clear from the kind.
+    pub side: Option<Side>,
+    /// The key, by column. All cells of the row where the table has no key.
+    pub key: Vec<(String, Cell)>,
+    /// The cells that differ, or the whole row beside its key if one side has none.
+    pub cells: Vec<Difference>,
+    /// For a reject: the rule. For an orphan: what it refers to. For a clash: the unique columns. For an invalid cell: its type.
+    pub detail: Option<String>,
+}
+
+/// One cell on both sides.
+#[derive(Clone, Debug)]
+pub struct Difference {
+    /// The target's name of the column.
+    pub column: String,
+    /// Nothing where the source has no such row.
+    pub source: Option<Cell>,
+    /// Nothing where the target has no such row.
+    pub target: Option<Cell>,
+}
+
+/// A value to show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cell {
+    /// `null`, the name of a type, `malformed` for text that is not UTF-8, or `masked` for a secret.
+    pub class: &'static str,
+    /// The value as JSON text: integers within 2^53 as numbers, beyond as strings; decimals, times, UUIDs as strings; bytes in
+    /// base64; JSON documents as they are; a masked value as a string of asterisks.
+    pub json: String,
+}
+
+impl FindingKind {
+    /// Every kind, in the order in which a report shows them.
+    pub const ALL: [FindingKind; 8] = [
+        FindingKind::Missing,
+        FindingKind::Extra,
+        FindingKind::Changed,
+        FindingKind::Duplicate,
+        FindingKind::Orphan,
+        FindingKind::Clash,
+        FindingKind::Reject,
+        FindingKind::Invalid,
+    ];
+
+    /// The word for it in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            FindingKind::Missing => "missing",
+            FindingKind::Extra => "extra",
+            FindingKind::Changed => "changed",
+            FindingKind::Duplicate => "duplicate",
+            FindingKind::Orphan => "orphan",
+            FindingKind::Clash => "clash",
+            FindingKind::Reject => "reject",
+            FindingKind::Invalid => "invalid",
+        }
+    }
+}
+
+impl Side {
+    /// The word for it in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Side::Source => "source",
+            Side::Target => "target",
+        }
+    }
+}

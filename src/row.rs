@@ -1,0 +1,399 @@
+//! Rows as bytes: the only form that rows have in memory.
+
+use crate::{
+    error::{Error, Kind, Result},
+    value::{
+        Value,
+        cast::Cast,
+        cell::{self, tag},
+    },
+};
+use std::{cmp::Ordering, sync::Arc};
+
+/// What a stream of rows is asked to hold: which columns, cast how, in which order.
+///
+/// The key comes first, then the other compared cells, then *shadows*: exact copies of cells that are compared coarsened
+/// or not at all. Rows are equal when their compared cells are; shadows only count who needed the tolerance.
+#[derive(Clone, Debug, Default)]
+pub struct Shape {
+    /// One for each cell.
+    pub fields: Vec<Field>,
+    /// How many of the fields, from the first, are the key.
+    pub key: usize,
+    /// How many of the fields, from the first, are compared. The rest are shadows.
+    pub compared: usize,
+}
+
+/// One cell of a [`Shape`].
+#[derive(Clone, Debug)]
+pub struct Field {
+    /// The column that it is read from.
+    pub column: String,
+    /// What its value becomes.
+    pub cast: Cast,
+}
+
+/// Some thousands of rows in one allocation, reused from fill to fill.
+///
+/// ```
+/// use cutover::{row::{Batch, Field, Shape}, value::{Type, Value, cast::Cast}};
+/// use std::sync::Arc;
+///
+/// let field = |column: &str, ty| Field { column: column.into(), cast: Cast::new(ty) };
+/// let shape = Shape { fields: vec![field("id", Type::Int), field("name", Type::Text)], key: 1, compared: 2 };
+/// let mut batch = Batch::new(Arc::new(shape));
+/// batch.push([Value::Text("7"), Value::Text("Mira")]);
+/// batch.push([Value::Int(7), Value::Text("Mira")]);
+/// assert_eq!(batch.row(0).compared(), batch.row(1).compared());
+/// ```
+#[derive(Clone, Debug)]
+pub struct Batch {
+    shape: Arc<Shape>,
+    bytes: Vec<u8>,
+    /// Where each cell ends in `bytes`, `width` entries a row.
+    ends: Vec<u32>,
+    /// Whether a row holds a cell that does not fit its type, an entry a row.
+    odd: Vec<bool>,
+    /// Source rows that could not be mapped.
+    pub rejects: Vec<Reject>,
+}
+
+/// A source row that the mapping refused, and why. It is data: nothing stops because of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reject {
+    /// The source row's key as canonical JSON, an object of column and value.
+    pub key: String,
+    /// Which of the items of the row, where the plan makes several of it.
+    pub item: Option<u64>,
+    /// The target column, unless the row was refused as a whole.
+    pub column: Option<String>,
+    /// The rule that refused it, with its limit: `required`, `matches ^https?://`.
+    pub rule: String,
+    /// The refused value as canonical JSON, masked where the plan calls it secret.
+    pub value: String,
+}
+
+/// One row of a [`Batch`].
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    shape: &'a Shape,
+    bytes: &'a [u8],
+    ends: &'a [u32],
+    base: u32,
+    odd: bool,
+}
+
+/// A stream of rows in key order.
+pub trait Rows: Send {
+    /// The shape of every row.
+    fn shape(&self) -> &Arc<Shape>;
+
+    /// Replaces what `batch` holds by the next rows. A batch without rows and rejects is the end, and stays the end.
+    ///
+    /// # Errors
+    /// If the store fails.
+    fn fill(&mut self, batch: &mut Batch) -> Result<()>;
+}
+
+/// Whoever takes rows as a store reads them.
+pub trait Feed {
+    /// Takes the rows of `batch` and leaves it empty.
+    ///
+    /// # Errors
+    /// If they cannot be passed on.
+    fn take(&mut self, batch: &mut Batch) -> Result<Flow>;
+}
+
+/// Whether to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Flow {
+    /// More, please.
+    Continue,
+    /// Nobody wants more.
+    Stop,
+}
+
+impl Shape {
+    /// How many cells a row has.
+    pub fn width(&self) -> usize {
+        self.fields.len()
+    }
+}
+
+impl Batch {
+    /// How many bytes make a batch worth passing on.
+    const FULL: usize = 256 << 10;
+
+    /// An empty batch.
+    pub fn new(shape: Arc<Shape>) -> Batch {
+        Batch { shape, bytes: Vec::new(), ends: Vec::new(), odd: Vec::new(), rejects: Vec::new() }
+    }
+
+    /// The shape of its rows.
+    pub fn shape(&self) -> &Arc<Shape> {
+        &self.shape
+    }
+
+    /// Appends one row; `value` is asked for the value of each field in turn.
+    ///
+    /// # Errors
+    /// Whatever `value` reports, and if the rows of this batch would fill more than 4 GiB. The row is then not there.
+    #[inline]
+    pub fn push_with<'v>(&mut self, mut value: impl FnMut(usize) -> Result<Value<'v>>) -> Result<()> {
+        let (start, mut odd) = (self.bytes.len(), false);
+        for (place, field) in self.shape.fields.iter().enumerate() {
+            match value(place) {
+                Ok(it) => odd |= !field.cast.write(it, place < self.shape.key, &mut self.bytes),
+                Err(error) => {
+                    self.bytes.truncate(start);
+                    self.ends.truncate(self.odd.len() * self.shape.fields.len());
+                    return Err(error);
+                }
+            }
+            self.ends.push(self.bytes.len() as u32);
+        }
+        self.odd.push(odd);
+        if u32::try_from(self.bytes.len()).is_err() {
+            return Err(Error::new(Kind::Limit, "a row holds more than 4 GiB; compare its table without that column"));
+        }
+        Ok(())
+    }
+
+    /// Appends one row.
+    ///
+    /// Missing values are NULL and values beyond the last field are left out; both are mistakes of the caller.
+    pub fn push<'v>(&mut self, values: impl IntoIterator<Item = Value<'v>>) {
+        let mut values = values.into_iter();
+        let pushed = self.push_with(|_| Ok(values.next().unwrap_or(Value::Null)));
+        debug_assert!(pushed.is_ok() && values.next().is_none(), "a row has one value per field");
+    }
+
+    /// Appends a row that is already canonical.
+    pub fn push_row(&mut self, row: Row<'_>) {
+        let base = self.bytes.len() as u32;
+        self.bytes.extend_from_slice(row.bytes);
+        self.ends.extend(row.ends.iter().map(|it| it - row.base + base));
+        self.odd.push(row.odd);
+    }
+
+    /// Appends a row of canonical cells, each one to `ends` in `bytes`.
+    pub(crate) fn push_cells(&mut self, bytes: &[u8], ends: impl Iterator<Item = u32>, odd: bool) {
+        let base = self.bytes.len() as u32;
+        self.bytes.extend_from_slice(bytes);
+        self.ends.extend(ends.map(|it| it + base));
+        self.odd.push(odd);
+    }
+
+    /// Forgets rows and rejects, keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+        self.odd.clear();
+        self.rejects.clear();
+    }
+
+    /// Rows held.
+    pub fn len(&self) -> usize {
+        self.odd.len()
+    }
+
+    /// No rows and no rejects: the end of a stream.
+    pub fn is_empty(&self) -> bool {
+        self.odd.is_empty() && self.rejects.is_empty()
+    }
+
+    /// Enough to be worth passing on.
+    pub fn is_full(&self) -> bool {
+        self.bytes.len() >= Batch::FULL || self.rejects.len() >= 1024
+    }
+
+    /// Bytes of the rows held.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The row at `index`, which is below [`Batch::len`].
+    #[inline]
+    pub fn row(&self, index: usize) -> Row<'_> {
+        let width = self.shape.fields.len();
+        let ends = &self.ends[index * width..(index + 1) * width];
+        let base = if index == 0 { 0 } else { self.ends[index * width - 1] };
+        let end = ends.last().map_or(base, |&it| it);
+        Row { shape: &self.shape, bytes: &self.bytes[base as usize..end as usize], ends, base, odd: self.odd[index] }
+    }
+
+    /// Every row in turn.
+    pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+        (0..self.len()).map(|index| self.row(index))
+    }
+}
+
+impl<'a> Row<'a> {
+    /// The cells that sort.
+    #[inline]
+    pub fn key(self) -> &'a [u8] {
+        self.until(self.shape.key)
+    }
+
+    /// The cells that are compared. Equal bytes, equal rows.
+    #[inline]
+    pub fn compared(self) -> &'a [u8] {
+        self.until(self.shape.compared)
+    }
+
+    /// All cells, shadows too.
+    pub fn bytes(self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The cell at `place`.
+    #[inline]
+    pub fn cell(self, place: usize) -> &'a [u8] {
+        let start = if place == 0 { 0 } else { (self.ends[place - 1] - self.base) as usize };
+        &self.bytes[start..(self.ends[place] - self.base) as usize]
+    }
+
+    /// The value at `place`; `scratch` holds what has to be unescaped.
+    pub fn value<'v>(self, place: usize, scratch: &'v mut Vec<u8>) -> Value<'v>
+    where
+        'a: 'v,
+    {
+        cell::decode(self.cell(place), place < self.shape.key, scratch)
+    }
+
+    /// Whether a cell does not fit the type of its field.
+    #[inline]
+    pub fn is_odd(self) -> bool {
+        self.odd
+    }
+
+    /// Whether the cell at `place` does not fit the type of its field.
+    pub fn is_odd_at(self, place: usize) -> bool {
+        self.odd && !self.shape.fields[place].cast.fits(self.cell(place)[0])
+    }
+
+    /// Its shape.
+    pub fn shape(self) -> &'a Shape {
+        self.shape
+    }
+
+    /// Where each cell ends, counted from the start of the row.
+    pub(crate) fn ends(self) -> impl Iterator<Item = u32> {
+        self.ends.iter().map(move |it| it - self.base)
+    }
+
+    #[inline]
+    fn until(self, place: usize) -> &'a [u8] {
+        match place {
+            0 => &[],
+            _ => &self.bytes[..(self.ends[place - 1] - self.base) as usize],
+        }
+    }
+}
+
+/// Walks [`Rows`] one row at a time and checks the promise they make.
+pub struct Cursor<'r> {
+    rows: &'r mut dyn Rows,
+    /// How an error calls the stream, such as "the source of `users`".
+    name: String,
+    batch: Batch,
+    at: usize,
+    /// The last row of the batch before this one.
+    last: Vec<u8>,
+    last_key: usize,
+    repeats: bool,
+    read: u64,
+}
+
+impl<'r> Cursor<'r> {
+    /// Before the first batch: [`Cursor::load`] comes next.
+    pub fn new(rows: &'r mut dyn Rows, name: impl Into<String>) -> Cursor<'r> {
+        let batch = Batch::new(Arc::clone(rows.shape()));
+        Cursor { rows, name: name.into(), batch, at: 0, last: Vec::new(), last_key: 0, repeats: false, read: 0 }
+    }
+
+    /// The current row, if there is one.
+    #[inline]
+    pub fn row(&self) -> Option<Row<'_>> {
+        (self.at < self.batch.len()).then(|| self.batch.row(self.at))
+    }
+
+    /// Whether the current row has the key of the row before it.
+    #[inline]
+    pub fn repeats(&self) -> bool {
+        self.repeats
+    }
+
+    /// Rows passed so far, the current one not included.
+    pub fn read(&self) -> u64 {
+        self.read
+    }
+
+    /// To the next row. When that needs another batch, its rejects are handed to `rejects`.
+    ///
+    /// # Errors
+    /// As [`Rows::fill`], and if rows come out of order ([`Kind::Order`]).
+    #[inline]
+    pub fn advance(&mut self, rejects: &mut dyn FnMut(&Reject) -> Result<()>) -> Result<()> {
+        self.read += 1;
+        self.at += 1;
+        if self.at == self.batch.len() {
+            let last = self.batch.row(self.at - 1);
+            self.last.clear();
+            self.last.extend_from_slice(last.compared());
+            self.last_key = last.key().len();
+            self.load(rejects)?;
+            let Some(row) = self.row() else { return Ok(()) };
+            let order = order((&self.last[..self.last_key], &self.last), row);
+            return self.note(order);
+        }
+        let (before, row) = (self.batch.row(self.at - 1), self.batch.row(self.at));
+        let order = order((before.key(), before.compared()), row);
+        self.note(order)
+    }
+
+    /// Gets the next batch that holds rows.
+    ///
+    /// # Errors
+    /// As [`Rows::fill`].
+    pub fn load(&mut self, rejects: &mut dyn FnMut(&Reject) -> Result<()>) -> Result<()> {
+        self.at = 0;
+        loop {
+            self.rows.fill(&mut self.batch)?;
+            self.batch.rejects.iter().try_for_each(&mut *rejects)?;
+            if self.batch.len() > 0 || self.batch.rejects.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    #[inline]
+    fn note(&mut self, order: Option<Ordering>) -> Result<()> {
+        self.repeats = order == Some(Ordering::Equal);
+        match order {
+            Some(_) => Ok(()),
+            None => Err(self.disorder()),
+        }
+    }
+
+    #[cold]
+    fn disorder(&self) -> Error {
+        Error::new(Kind::Order, format_args!("{} does not come in key order", self.name))
+    }
+}
+
+/// How a row stands to the one before it: a greater key, the same key, or nothing where it may not stand there.
+///
+/// Rows of one key come in the order of their bytes, so that the order in which a store holds them never shows.
+#[inline]
+fn order((key, compared): (&[u8], &[u8]), row: Row<'_>) -> Option<Ordering> {
+    match key.cmp(row.key()) {
+        Ordering::Less => Some(Ordering::Less),
+        Ordering::Equal if compared <= row.compared() => Some(Ordering::Equal),
+        _ => None,
+    }
+}
+
+/// A tag that no value has, for rows that are planted and not read.
+pub const CANARY_TAG: u8 = tag::LAST + 1;

@@ -1,0 +1,53 @@
+//! Where rows live. One file per kind of store; nothing outside this folder knows their names.
+
+use crate::{
+    error::{Error, Kind, Result},
+    row::{Feed, Shape},
+    schema::Table,
+};
+use std::sync::Arc;
+
+/// A store that can be read.
+pub trait Source: Send {
+    /// The tables as the store declares them, in an order that does not change from call to call.
+    ///
+    /// # Errors
+    /// If the store cannot say.
+    fn tables(&mut self) -> Result<Vec<Table>>;
+
+    /// Reads every row of `table` and hands the cells that `shape` asks for to `feed`.
+    ///
+    /// The store tries to come in the order of the shape's key, where that costs it nothing. It promises no order: who needs
+    /// one checks it and sorts.
+    ///
+    /// # Errors
+    /// If the store fails, a field names a column that is not there, or `feed` fails.
+    fn scan(&mut self, table: &Table, shape: &Arc<Shape>, feed: &mut dyn Feed) -> Result<()>;
+
+    /// The first column of the rows that a query gives, each as canonical JSON text, for witnesses.
+    ///
+    /// # Errors
+    /// If the store does not speak SQL, the query is not read-only, or it fails.
+    fn query(&mut self, sql: &str) -> Result<Vec<String>> {
+        let _ = sql;
+        Err(Error::new(Kind::Plan, "this store does not speak SQL; write the check as a jq expression"))
+    }
+
+    /// What a reader of the report has to know about this store, such as what a file format cannot carry.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// The places in `table` of the columns that `shape` reads, a field each.
+///
+/// # Errors
+/// If a column is not there.
+pub(crate) fn places(table: &Table, shape: &Shape) -> Result<Vec<usize>> {
+    let place = |name: &str| {
+        table
+            .column(name)
+            .ok_or_else(|| Error::new(Kind::Store, format_args!("table `{}` has no column `{name}`", table.name)))
+    };
+    shape.fields.iter().map(|it| place(&it.column)).collect()
+}

@@ -1,0 +1,401 @@
+//! Casts: from what a store hands out to the one canonical cell of a column's type.
+//!
+//! A cast never guesses. What does not say exactly one thing in the type stays what it is, keeps its own tag, and so
+//! compares unequal to everything that did fit; the caller is told.
+
+use super::{
+    Type, Value,
+    cell::{self, tag},
+    decimal, json, parse_uuid,
+    time::{self, EpochUnit, Moment, Unit, Zone},
+    write_uuid,
+};
+
+/// How the values of one column become cells.
+///
+/// ```
+/// use cutover::value::{Type, Value, cast::Cast, cell};
+///
+/// let (mut text, mut truth) = (Vec::new(), Vec::new());
+/// let cast = Cast::new(Type::Bool);
+/// assert!(cast.write(Value::Text("true"), false, &mut text));
+/// assert!(cast.write(Value::Int(1), false, &mut truth));
+/// assert_eq!(text, truth);
+/// assert!(!cast.write(Value::Int(2), false, &mut Vec::new()));
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Cast {
+    /// What it becomes.
+    pub ty: Type,
+    /// The zone in which an instant without one is read. UTC if there is none.
+    pub zone: Option<jiff::tz::TimeZone>,
+    /// What a number means where an instant is wanted. Without it a number is no instant.
+    pub epoch: Option<EpochUnit>,
+    /// A declared tolerance.
+    pub coarsen: Option<Coarsening>,
+    /// Whether an empty text is NULL, as in a CSV file, which cannot say NULL.
+    pub empty_is_null: bool,
+}
+
+/// A tolerance that the plan declares for a column; it is applied to both sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coarsening {
+    /// Cut a time to a unit.
+    Truncate(Unit),
+    /// Round a number to so many decimals, half away from zero.
+    Round(u32),
+}
+
+impl Cast {
+    /// A cast to `ty` with nothing special.
+    pub fn new(ty: Type) -> Cast {
+        Cast { ty, ..Cast::default() }
+    }
+
+    /// Appends the cell of `value`. False: it does not fit the type and was appended as it is.
+    #[inline]
+    pub fn write(&self, value: Value<'_>, ordered: bool, out: &mut Vec<u8>) -> bool {
+        match (self.ty, value) {
+            (_, Value::Null) => out.push(tag::NULL),
+            (_, Value::Text("")) if self.empty_is_null => out.push(tag::NULL),
+            (Type::Int, Value::Int(_)) | (Type::Text, Value::Text(_)) => cell::encode(value, ordered, out),
+            _ => return self.write_other(value, ordered, out),
+        }
+        true
+    }
+
+    /// Whether a cell that begins with `tag` is of this type.
+    pub fn fits(&self, tag: u8) -> bool {
+        match self.ty {
+            _ if tag == tag::NULL => true,
+            Type::Any => tag != tag::MALFORMED,
+            Type::Bool => tag == tag::BOOL,
+            Type::Int => matches!(tag, tag::INT | tag::INT_LOW | tag::INT_HIGH),
+            Type::Real => tag == tag::REAL,
+            Type::Decimal => tag == tag::DECIMAL,
+            Type::Text => tag == tag::TEXT,
+            Type::Bytes => tag == tag::BYTES,
+            Type::Date => tag == tag::DATE,
+            Type::Time => tag == tag::TIME,
+            Type::Timestamp => tag == tag::TIMESTAMP,
+            Type::DateTime => tag == tag::DATETIME,
+            Type::Uuid => tag == tag::UUID,
+            Type::Json => tag == tag::JSON,
+        }
+    }
+
+    fn write_other(&self, value: Value<'_>, ordered: bool, out: &mut Vec<u8>) -> bool {
+        let start = out.len();
+        let fits = match value {
+            Value::Json(it) if self.ty != Type::Json => self.from_json(it, ordered, out),
+            _ => self.fit(value, ordered, out),
+        };
+        if !fits {
+            out.truncate(start);
+            keep(value, ordered, out);
+        }
+        fits
+    }
+
+    /// Appends the cell if the value fits; what it leaves behind otherwise is for the caller to cut off.
+    fn fit(&self, value: Value<'_>, ordered: bool, out: &mut Vec<u8>) -> bool {
+        match self.ty {
+            Type::Any => {
+                keep(value, ordered, out);
+                !matches!(value, Value::Malformed(_))
+            }
+            Type::Bool => put(as_bool(value).map(Value::Bool), ordered, out),
+            Type::Int => self.integer(value, ordered, out),
+            Type::Real => put(as_real(value).map(|it| self.rounded_real(it)), ordered, out),
+            Type::Decimal => self.decimal(value, ordered, out),
+            Type::Text => as_text(value, |text| cell::encode(Value::Text(text), ordered, out)),
+            Type::Bytes => put(matches!(value, Value::Bytes(_)).then_some(value), ordered, out),
+            Type::Date => put(as_date(value).map(Value::Date), ordered, out),
+            Type::Time => put(as_time(value).map(|it| Value::Time(self.truncated_time(it))), ordered, out),
+            Type::Timestamp => put(self.instant(value).map(|it| Value::Timestamp(self.truncated(it))), ordered, out),
+            Type::DateTime => put(as_civil(value).map(|it| Value::DateTime(self.truncated(it))), ordered, out),
+            Type::Uuid => put(as_uuid(value).map(Value::Uuid), ordered, out),
+            Type::Json => document(value, ordered, out),
+        }
+    }
+
+    /// A JSON value where something else is wanted means what its kind says.
+    fn from_json(&self, text: &str, ordered: bool, out: &mut Vec<u8>) -> bool {
+        let mut canonical = Vec::new();
+        if json::canonical(text, &mut canonical).is_err() {
+            return false;
+        }
+        let Ok(text) = std::str::from_utf8(&canonical) else { return false };
+        match json::kind(text) {
+            json::JsonKind::Null => put(Some(Value::Null), ordered, out),
+            json::JsonKind::Bool(it) => self.fit(Value::Bool(it), ordered, out),
+            json::JsonKind::String => match json::read_string(text) {
+                Some(it) if it.is_empty() && self.empty_is_null => put(Some(Value::Null), ordered, out),
+                Some(it) => self.fit(Value::Text(&it), ordered, out),
+                None => false,
+            },
+            json::JsonKind::Number if self.ty == Type::Any && is_integer(text) => {
+                cell::encode_integer(text, ordered, out);
+                true
+            }
+            json::JsonKind::Number if !matches!(self.ty, Type::Any | Type::Text) => {
+                match text.parse().ok().filter(|_| is_integer(text)) {
+                    Some(it) => self.fit(Value::Int(it), ordered, out),
+                    None => self.fit(Value::Decimal(text), ordered, out),
+                }
+            }
+            _ if self.ty == Type::Text => put(Some(Value::Text(text)), ordered, out),
+            json::JsonKind::Array | json::JsonKind::Object if self.ty != Type::Any => false,
+            _ => put(Some(Value::Json(text)), ordered, out),
+        }
+    }
+
+    fn integer(&self, value: Value<'_>, ordered: bool, out: &mut Vec<u8>) -> bool {
+        match value {
+            Value::Int(it) => cell::encode(Value::Int(it), ordered, out),
+            // Beyond 2^53 a double no longer says which integer it stands for.
+            Value::Real(it) if it.fract() == 0.0 && it.abs() <= EXACT => {
+                cell::encode(Value::Int(it as i64), ordered, out);
+            }
+            Value::Text(it) if is_integer(it) => cell::encode_integer(it, ordered, out),
+            Value::Decimal(it) => {
+                let mut text = Vec::new();
+                if !decimal::canonical(it, &mut text) {
+                    return false;
+                }
+                match std::str::from_utf8(&text) {
+                    Ok(text) if is_integer(text) => cell::encode_integer(text, ordered, out),
+                    _ => return false,
+                }
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    fn decimal(&self, value: Value<'_>, ordered: bool, out: &mut Vec<u8>) -> bool {
+        if ordered || self.coarsen.is_some() {
+            let mut text = Vec::new();
+            if !write_decimal(value, &mut text) {
+                return false;
+            }
+            let Ok(mut text) = String::from_utf8(text) else { return false };
+            if let Some(Coarsening::Round(places)) = self.coarsen {
+                let mut rounded = Vec::new();
+                decimal::round(&text, places, &mut rounded);
+                text = String::from_utf8(rounded).unwrap_or_default();
+            }
+            cell::encode(Value::Decimal(&text), ordered, out);
+            return true;
+        }
+        let start = cell::open(tag::DECIMAL, out);
+        let fits = write_decimal(value, out);
+        cell::close(start, out);
+        fits
+    }
+
+    fn rounded_real(&self, value: f64) -> Value<'static> {
+        let Some(Coarsening::Round(places)) = self.coarsen else { return Value::Real(value) };
+        let (mut exact, mut rounded) = (Vec::new(), Vec::new());
+        decimal::from_f64(value, &mut exact);
+        decimal::round(std::str::from_utf8(&exact).unwrap_or("0"), places, &mut rounded);
+        Value::Real(std::str::from_utf8(&rounded).ok().and_then(|it| it.parse().ok()).unwrap_or(value))
+    }
+
+    fn truncated(&self, moment: Moment) -> Moment {
+        match self.coarsen {
+            Some(Coarsening::Truncate(unit)) => moment.truncate(unit),
+            _ => moment,
+        }
+    }
+
+    fn truncated_time(&self, nanos: u64) -> u64 {
+        match self.coarsen {
+            Some(Coarsening::Truncate(unit)) => time::truncate_time(nanos, unit),
+            _ => nanos,
+        }
+    }
+
+    fn instant(&self, value: Value<'_>) -> Option<Moment> {
+        match value {
+            Value::Timestamp(it) => Some(it),
+            Value::DateTime(it) => self.zoned(it),
+            Value::Int(it) => time::from_epoch(it, self.epoch?),
+            Value::Text(it) => match time::parse_moment(it) {
+                Some((moment, Zone::Offset(_))) => Some(moment),
+                Some((moment, Zone::None)) => self.zoned(moment),
+                None => time::from_epoch(it.parse().ok().filter(|_| is_integer(it))?, self.epoch?),
+            },
+            _ => None,
+        }
+    }
+
+    /// The instant at which the clocks of the plan's zone show `civil`; the earlier one where they show it twice.
+    fn zoned(&self, civil: Moment) -> Option<Moment> {
+        let Some(zone) = &self.zone else { return Some(civil) };
+        if civil == Moment::PAST || civil == Moment::FUTURE {
+            return Some(civil);
+        }
+        let wall = jiff::Timestamp::new(civil.seconds, civil.nanos as i32).ok()?;
+        let wall = jiff::tz::TimeZone::UTC.to_datetime(wall);
+        let instant = zone.to_ambiguous_timestamp(wall).compatible().ok()?;
+        Some(Moment { seconds: instant.as_second(), nanos: u32::try_from(instant.subsec_nanosecond()).ok()? })
+    }
+}
+
+/// The largest integer up to which every integer is a double.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// Whether text is an integer written the one canonical way: no plus, no leading zeros, no `-0`.
+pub fn is_integer(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    match digits.as_bytes() {
+        [b'0'] => digits.len() == text.len(),
+        [b'1'..=b'9', rest @ ..] => rest.iter().all(u8::is_ascii_digit),
+        _ => false,
+    }
+}
+
+fn put(value: Option<Value<'_>>, ordered: bool, out: &mut Vec<u8>) -> bool {
+    let Some(value) = value else { return false };
+    cell::encode(value, ordered, out);
+    true
+}
+
+/// Appends a value as it is, in the canonical form of its own class.
+fn keep(value: Value<'_>, ordered: bool, out: &mut Vec<u8>) {
+    let mut canonical = Vec::new();
+    let text = match value {
+        Value::Decimal(it) => decimal::canonical(it, &mut canonical).then_some(it),
+        Value::Json(it) => json::canonical(it, &mut canonical).ok().map(|()| it),
+        _ => return cell::encode(value, ordered, out),
+    };
+    let canonical = std::str::from_utf8(&canonical).unwrap_or_default();
+    match (value, text) {
+        (Value::Decimal(_), Some(_)) => cell::encode(Value::Decimal(canonical), ordered, out),
+        (_, Some(_)) => cell::encode(Value::Json(canonical), ordered, out),
+        (Value::Decimal(it) | Value::Json(it), None) => cell::encode(Value::Text(it), ordered, out),
+        _ => {}
+    }
+}
+
+fn as_bool(value: Value<'_>) -> Option<bool> {
+    match value {
+        Value::Bool(it) => Some(it),
+        Value::Int(it) => [false, true].into_iter().find(|&truth| i64::from(truth) == it),
+        Value::Real(it) => [false, true].into_iter().find(|&truth| f64::from(u8::from(truth)) == it),
+        Value::Text(it) if it.len() <= 5 => match it.to_ascii_lowercase().as_str() {
+            "t" | "true" | "1" => Some(true),
+            "f" | "false" | "0" => Some(false),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn as_real(value: Value<'_>) -> Option<f64> {
+    match value {
+        Value::Real(it) => Some(it),
+        Value::Int(it) => Some(it as f64).filter(|real| *real as i128 == i128::from(it)),
+        Value::Decimal(it) | Value::Text(it) => {
+            // `parse` also takes words such as `inf`; the grammar of decimals decides what is a number.
+            decimal::canonical(it, &mut Vec::new()).then(|| it.parse().ok()).flatten()
+        }
+        _ => None,
+    }
+}
+
+fn write_decimal(value: Value<'_>, out: &mut Vec<u8>) -> bool {
+    match value {
+        Value::Int(it) => decimal::from_i64(it, out),
+        Value::Real(it) => decimal::from_f64(it, out),
+        Value::Decimal(it) | Value::Text(it) => return decimal::canonical(it, out),
+        _ => return false,
+    }
+    true
+}
+
+fn as_text(value: Value<'_>, mut then: impl FnMut(&str)) -> bool {
+    let mut out = Vec::new();
+    match value {
+        Value::Text(it) => {
+            then(it);
+            return true;
+        }
+        Value::Bool(it) => out.extend_from_slice(if it { b"true" } else { b"false" }),
+        Value::Int(_) | Value::Real(_) | Value::Decimal(_) => {
+            if !write_decimal(value, &mut out) {
+                return false;
+            }
+        }
+        Value::Date(it) => time::write_date(it, &mut out),
+        Value::Time(it) => time::write_time(it, &mut out),
+        Value::Timestamp(it) => time::write_moment(it, true, &mut out),
+        Value::DateTime(it) => time::write_moment(it, false, &mut out),
+        Value::Uuid(it) => write_uuid(&it, &mut out),
+        _ => return false,
+    }
+    std::str::from_utf8(&out).map(then).is_ok()
+}
+
+fn as_date(value: Value<'_>) -> Option<i64> {
+    match value {
+        Value::Date(it) => Some(it),
+        Value::Text(it) => time::parse_date(it),
+        _ => None,
+    }
+}
+
+fn as_time(value: Value<'_>) -> Option<u64> {
+    match value {
+        Value::Time(it) => Some(it),
+        Value::Text(it) => time::parse_time(it),
+        _ => None,
+    }
+}
+
+fn as_civil(value: Value<'_>) -> Option<Moment> {
+    match value {
+        Value::DateTime(it) => Some(it),
+        Value::Text(it) => match time::parse_moment(it)? {
+            (moment, Zone::None) => Some(moment),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn as_uuid(value: Value<'_>) -> Option<[u8; 16]> {
+    match value {
+        Value::Uuid(it) => Some(it),
+        Value::Text(it) => parse_uuid(it),
+        Value::Bytes(it) => it.try_into().ok(),
+        _ => None,
+    }
+}
+
+/// Appends the cell of a JSON document: a text is parsed, a number or a truth value is the document of that name.
+fn document(value: Value<'_>, ordered: bool, out: &mut Vec<u8>) -> bool {
+    let number;
+    let text = match value {
+        Value::Text(it) | Value::Json(it) | Value::Decimal(it) => it,
+        Value::Bool(true) => "true",
+        Value::Bool(false) => "false",
+        Value::Int(_) | Value::Real(_) => {
+            let mut out = Vec::new();
+            write_decimal(value, &mut out);
+            number = String::from_utf8(out).unwrap_or_default();
+            &number
+        }
+        _ => return false,
+    };
+    if ordered {
+        let mut canonical = Vec::new();
+        let canonical = json::canonical(text, &mut canonical).ok().and_then(|()| std::str::from_utf8(&canonical).ok());
+        return put(canonical.map(Value::Json), true, out);
+    }
+    let start = cell::open(tag::JSON, out);
+    let fits = json::canonical(text, out).is_ok();
+    cell::close(start, out);
+    fits
+}
