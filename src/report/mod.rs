@@ -5,6 +5,7 @@
 pub mod json;
 pub mod text;
 
+pub use crate::diff::{FindingKind, Side};
 use crate::{diff::Tally, gate::Verdict};
 
 /// Everything that a face may show.
@@ -136,36 +137,6 @@ pub struct CheckReport {
     pub target: String,
 }
 
-/// What kind of difference it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum FindingKind {
-    /// Only the source has the row.
-    Missing,
-    /// Only the target has the row.
-    Extra,
-    /// Both have it, with other cells.
-    Changed,
-    /// A second row under one key.
-    Duplicate,
-    /// A reference to a row that is not there.
-    Orphan,
-    /// A second row with one unique value.
-    Clash,
-    /// A source row that the mapping refused.
-    Reject,
-    /// A cell that does not fit its type.
-    Invalid,
-}
-
-/// Which of the two stores.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Side {
-    /// Where the rows come from.
-    Source,
-    /// Where they should have arrived.
-    Target,
-}
-
 /// One difference.
 #[derive(Clone, Debug)]
 pub struct Finding {
@@ -200,42 +171,4 @@ pub struct Cell {
     /// The value as JSON text: integers within 2^53 as numbers, beyond as strings; decimals, times, UUIDs as strings; bytes in
     /// base64; JSON documents as they are; a masked value as a string of asterisks.
     pub json: String,
-}
-
-impl FindingKind {
-    /// Every kind, in the order in which a report shows them.
-    pub const ALL: [FindingKind; 8] = [
-        FindingKind::Missing,
-        FindingKind::Extra,
-        FindingKind::Changed,
-        FindingKind::Duplicate,
-        FindingKind::Orphan,
-        FindingKind::Clash,
-        FindingKind::Reject,
-        FindingKind::Invalid,
-    ];
-
-    /// The word for it in reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            FindingKind::Missing => "missing",
-            FindingKind::Extra => "extra",
-            FindingKind::Changed => "changed",
-            FindingKind::Duplicate => "duplicate",
-            FindingKind::Orphan => "orphan",
-            FindingKind::Clash => "clash",
-            FindingKind::Reject => "reject",
-            FindingKind::Invalid => "invalid",
-        }
-    }
-}
-
-impl Side {
-    /// The word for it in reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Side::Source => "source",
-            Side::Target => "target",
-        }
-    }
 }
