@@ -2,11 +2,13 @@
 //!
 //! Reading order is dependency order: a module uses only the ones above it (`tests/tidy.rs` checks that).
 
+pub mod ahead;
 pub mod diff;
 pub mod error;
 pub mod gate;
 pub mod report;
 pub mod row;
 pub mod schema;
+pub mod sort;
 pub mod store;
 pub mod value;

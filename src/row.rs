@@ -22,6 +22,8 @@ pub struct Shape {
     pub key: usize,
     /// How many of the fields, from the first, are compared. The rest are shadows.
     pub compared: usize,
+    /// The table has no key: all compared cells stand in for one, and rows may repeat.
+    pub keyless: bool,
 }
 
 /// One cell of a [`Shape`].
@@ -31,6 +33,15 @@ pub struct Field {
     pub column: String,
     /// What its value becomes.
     pub cast: Cast,
+    /// Whether a value that does not fit is a finding even where both sides agree on it.
+    pub strict: bool,
+}
+
+impl Field {
+    /// A field that is read from `column`; a value that does not fit `cast` counts only where the sides differ.
+    pub fn new(column: impl Into<String>, cast: Cast) -> Field {
+        Field { column: column.into(), cast, strict: false }
+    }
 }
 
 /// Some thousands of rows in one allocation, reused from fill to fill.
@@ -39,8 +50,8 @@ pub struct Field {
 /// use cutover::{row::{Batch, Field, Shape}, value::{Type, Value, cast::Cast}};
 /// use std::sync::Arc;
 ///
-/// let field = |column: &str, ty| Field { column: column.into(), cast: Cast::new(ty) };
-/// let shape = Shape { fields: vec![field("id", Type::Int), field("name", Type::Text)], key: 1, compared: 2 };
+/// let fields = vec![Field::new("id", Cast::new(Type::Int)), Field::new("name", Cast::new(Type::Text))];
+/// let shape = Shape { fields, key: 1, compared: 2, keyless: false };
 /// let mut batch = Batch::new(Arc::new(shape));
 /// batch.push([Value::Text("7"), Value::Text("Mira")]);
 /// batch.push([Value::Int(7), Value::Text("Mira")]);

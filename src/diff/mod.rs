@@ -1,8 +1,71 @@
 //! Differences: one merge over two sorted streams finds them all.
+//!
+//! [`compare()`] is the merge. [`canary`] plants differences that it has to find, [`references`] checks what one merge cannot
+//! see: references to other tables and unique constraints.
 
+pub mod canary;
+pub mod cells;
+pub mod compare;
+pub mod references;
 pub mod tally;
 
+pub use compare::compare;
 pub use tally::Tally;
+
+use crate::{
+    error::Result,
+    row::{Reject, Row},
+};
+
+/// One thing that is not the same on both sides, as the merge meets it.
+#[derive(Clone, Copy, Debug)]
+pub enum Finding<'a> {
+    /// Only the source has the row.
+    Missing(Row<'a>),
+    /// Only the target has the row.
+    Extra(Row<'a>),
+    /// Same key, other cells.
+    Changed {
+        /// The source's row.
+        source: Row<'a>,
+        /// The target's row.
+        target: Row<'a>,
+    },
+    /// The same only because of a declared tolerance: no difference, but it is counted.
+    Tolerated {
+        /// The source's row.
+        source: Row<'a>,
+        /// The target's row.
+        target: Row<'a>,
+    },
+    /// A row beyond the first under one key.
+    Duplicate {
+        /// Where it is.
+        side: Side,
+        /// The row.
+        row: Row<'a>,
+    },
+    /// A cell that does not fit its type.
+    Invalid {
+        /// Where it is.
+        side: Side,
+        /// The row.
+        row: Row<'a>,
+        /// The place of the cell.
+        place: usize,
+    },
+    /// A source row that the mapping refused.
+    Reject(&'a Reject),
+}
+
+/// Whoever wants to know: a sampler, a file of findings, a loader.
+pub trait Sink {
+    /// Called for every finding, in key order.
+    ///
+    /// # Errors
+    /// Whatever the sink's own output does.
+    fn finding(&mut self, finding: Finding<'_>) -> Result<()>;
+}
 
 /// What kind of difference it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

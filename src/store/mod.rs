@@ -7,6 +7,9 @@ use crate::{
 };
 use std::sync::Arc;
 
+pub mod sql;
+pub mod sqlite;
+
 /// A store that can be read.
 pub trait Source: Send {
     /// The tables as the store declares them, in an order that does not change from call to call.

@@ -112,6 +112,15 @@ pub fn length(cells: &[u8], ordered: bool) -> Option<usize> {
     (length <= cells.len()).then_some(length)
 }
 
+/// Whether the plain and the ordered form of this cell are the same bytes.
+pub fn is_fixed(cell: &[u8]) -> bool {
+    match cell.first() {
+        Some(&(tag::INT_LOW | tag::INT_HIGH | tag::DECIMAL)) => false,
+        Some(&tag) => tag < tag::TEXT,
+        None => true,
+    }
+}
+
 /// The value of a cell. Text that the ordered form had to escape is put into `scratch`.
 ///
 /// Bytes that are no cell, which only a damaged file can hold, come back as [`Value::Malformed`].

@@ -1,0 +1,374 @@
+//! SQLite files, read-only for real.
+//!
+//! A file is opened `mode=ro` inside one read transaction, with the schema untrusted: neither the file nor what stands beside it
+//! changes. Write-ahead logs are honoured. A file that is in WAL mode but has no log beside it is opened `immutable`, since
+//! SQLite would create the log otherwise; should somebody write to it meanwhile, the run says so and ends.
+
+use super::{Source, places, sql};
+use crate::{
+    error::{Error, Kind, Result},
+    row::{Batch, Feed, Flow, Shape},
+    schema::{Column, ForeignKey, Origin, Table, Unique},
+    value::{Type, Value, cast::Cast, cell, json},
+};
+use rusqlite::{Connection, OpenFlags, Row, config::DbConfig, types::ValueRef};
+use std::{
+    fs,
+    io::Read,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+/// One SQLite database.
+pub struct Sqlite {
+    connection: Connection,
+    path: PathBuf,
+    views: bool,
+    /// Size and time of the file when it was opened without locks.
+    unlocked: Option<(u64, SystemTime)>,
+    notes: Vec<String>,
+    /// Holds the database where it was made for this run only.
+    _folder: Option<tempfile::TempDir>,
+}
+
+/// How long another program may hold its lock.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl Sqlite {
+    /// Opens a database for reading. With `views`, views are tables too.
+    ///
+    /// # Errors
+    /// If there is no such file, it is not a database, or another program holds it locked.
+    pub fn open(path: &Path, views: bool) -> Result<Sqlite> {
+        let name = path.display();
+        let context = |it: Error| it.context(format_args!("cannot open {name}"));
+        let immutable = needs_no_log(path).map_err(context)?;
+        let connection = connect(path, immutable).map_err(|it| context(failed(path, &it)))?;
+        let mut unlocked = None;
+        if immutable {
+            unlocked = Some(state(path).map_err(context)?);
+        }
+        let mut notes = Vec::new();
+        let encoding: String = connection
+            .query_row("SELECT encoding FROM pragma_encoding", [], |it| it.get(0))
+            .map_err(|it| context(failed(path, &it)))?;
+        if encoding != "UTF-8" {
+            notes.push(format!("{name} holds {encoding}: a lone surrogate in its text reads as U+FFFD"));
+        }
+        Ok(Sqlite { connection, path: path.to_owned(), views, unlocked, notes, _folder: None })
+    }
+
+    /// Opens a database that was made for this run, and keeps the folder that holds it until the end.
+    ///
+    /// # Errors
+    /// As [`Sqlite::open`].
+    pub fn temporary(path: &Path, folder: tempfile::TempDir, notes: Vec<String>) -> Result<Sqlite> {
+        let mut store = Sqlite::open(path, false)?;
+        store.notes.extend(notes);
+        store._folder = Some(folder);
+        Ok(store)
+    }
+
+    fn failed(&self, error: &rusqlite::Error) -> Error {
+        failed(&self.path, error)
+    }
+
+    /// Without locks nobody keeps a writer out, so the file is looked at again.
+    fn unchanged(&self) -> Result<()> {
+        match self.unlocked {
+            Some(before) if before != state(&self.path)? || log(&self.path).exists() => Err(Error::new(
+                Kind::Store,
+                format_args!("{} was written to while it was being read; run again", self.path.display()),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn table(&self, name: String, kind: &str, strict: bool) -> rusqlite::Result<Table> {
+        let mut table = Table::new(name);
+        if matches!(kind, "virtual" | "shadow") {
+            table.unreadable = Some(format!("a {kind} table"));
+        }
+        let mut key = Vec::new();
+        let mut statement = self
+            .connection
+            .prepare_cached(r#"SELECT name, type, "notnull", pk, hidden FROM pragma_table_xinfo(?1) ORDER BY cid"#)?;
+        let mut rows = statement.query([&table.name])?;
+        while let Some(row) = rows.next()? {
+            // Hidden columns of kind 1 belong to virtual tables; 2 and 3 are generated and hold values like any other.
+            if row.get::<_, i64>(4)? == 1 {
+                continue;
+            }
+            let place = row.get::<_, i64>(3)?;
+            if place > 0 {
+                key.push((place, table.columns.len()));
+            }
+            let declared: String = row.get(1)?;
+            let mut column = Column::new(row.get::<_, String>(0)?, sql::declared(&declared));
+            column.nullable = !row.get(2)?;
+            if strict && column.ty != Type::Any {
+                column.origin = Origin::Enforced;
+            }
+            table.columns.push(column);
+        }
+        key.sort_unstable();
+        table.key = key.into_iter().map(|it| it.1).collect();
+        table.key_origin = Origin::Enforced;
+        self.constraints(&mut table)?;
+        let about = format!("SELECT max(rowid) FROM {}", sql::identifier(&table.name));
+        if kind == "table" {
+            let about = self.connection.query_row(&about, [], |it| it.get::<_, Option<i64>>(0));
+            table.rows_about = about.ok().flatten().and_then(|it| u64::try_from(it).ok());
+        }
+        Ok(table)
+    }
+
+    fn constraints(&self, table: &mut Table) -> rusqlite::Result<()> {
+        let mut statement = self.connection.prepare_cached(
+            r#"SELECT list.name, info.name FROM pragma_index_list(?1) AS list, pragma_index_xinfo(list.name) AS info
+               WHERE list."unique" = 1 AND list.partial = 0 AND info.key = 1 ORDER BY list.name, info.seqno"#,
+        )?;
+        let mut indexes: Vec<(String, Option<Vec<usize>>)> = Vec::new();
+        let mut rows = statement.query([&table.name])?;
+        while let Some(row) = rows.next()? {
+            let index: String = row.get(0)?;
+            if indexes.last().is_none_or(|it| it.0 != index) {
+                indexes.push((index, Some(Vec::new())));
+            }
+            // An index on an expression says nothing about columns.
+            let place = row.get::<_, Option<String>>(1)?.and_then(|it| table.column(&it));
+            if let Some((_, columns)) = indexes.last_mut() {
+                *columns = columns.take().zip(place).map(|(mut columns, place)| {
+                    columns.push(place);
+                    columns
+                });
+            }
+        }
+        let mut uniques: Vec<Vec<usize>> = indexes.into_iter().filter_map(|it| it.1).collect();
+        uniques.sort();
+        uniques.dedup();
+        if table.key.is_empty() {
+            let keys = uniques.iter().filter(|it| it.iter().all(|&place| !table.columns[place].nullable));
+            table.key = keys.min_by_key(|it| it.len()).cloned().unwrap_or_default();
+        }
+        uniques.retain(|it| *it != table.key);
+        table.uniques = uniques.into_iter().map(|columns| Unique { columns, enforced: true }).collect();
+        let mut statement = self
+            .connection
+            .prepare_cached(r#"SELECT id, "table", "from", "to" FROM pragma_foreign_key_list(?1) ORDER BY id, seq"#)?;
+        let mut rows = statement.query([&table.name])?;
+        let mut last = None;
+        while let Some(row) = rows.next()? {
+            let id: i64 = row.get(0)?;
+            if last != Some(id) {
+                table.foreign_keys.push(ForeignKey { columns: Vec::new(), table: row.get(1)?, to: Vec::new() });
+                last = Some(id);
+            }
+            let from = table.column(&row.get::<_, String>(2)?);
+            if let Some(reference) = table.foreign_keys.last_mut() {
+                reference.columns.extend(from);
+                reference.to.extend(row.get::<_, Option<String>>(3)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// The query that reads what `shape` asks for, in the order of its key where an index gives that order away.
+    fn select(&self, table: &Table, shape: &Shape, places: &[usize]) -> String {
+        let columns: Vec<String> = places.iter().map(|&it| sql::identifier(&table.columns[it].name)).collect();
+        let mut query = format!("SELECT {} FROM {}", columns.join(", "), sql::identifier(&table.name));
+        let indexed = !table.key.is_empty() && places[..shape.key] == table.key;
+        if indexed && !shape.keyless && self.is_bytewise(table) {
+            query.push_str(" ORDER BY ");
+            query.push_str(&columns[..shape.key].join(", "));
+        }
+        query
+    }
+
+    /// Whether the index of the key compares text byte by byte, from the first to the last.
+    fn is_bytewise(&self, table: &Table) -> bool {
+        let others: rusqlite::Result<i64> = self.connection.query_row(
+            r#"SELECT count(*) FROM pragma_index_list(?1) AS list, pragma_index_xinfo(list.name) AS info
+               WHERE list.origin = 'pk' AND info.key = 1 AND (info.coll <> 'BINARY' OR info."desc" = 1)"#,
+            [&table.name],
+            |it| it.get(0),
+        );
+        others.is_ok_and(|it| it == 0)
+    }
+}
+
+impl Source for Sqlite {
+    fn tables(&mut self) -> Result<Vec<Table>> {
+        let mut names = Vec::new();
+        let query = r#"SELECT name, type, strict FROM pragma_table_list WHERE schema = 'main' ORDER BY name"#;
+        let list = |names: &mut Vec<(String, String, bool)>| {
+            let mut statement = self.connection.prepare(query)?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                names.push((row.get(0)?, row.get(1)?, row.get(2)?));
+            }
+            Ok(())
+        };
+        list(&mut names).map_err(|it| self.failed(&it))?;
+        let mut tables = Vec::new();
+        for (name, kind, strict) in names {
+            // Tables of SQLite itself and of Cloudflare's engine hold no data of the user's.
+            let internal = name.starts_with("sqlite_") || name.starts_with("_cf_") || kind == "shadow";
+            if internal || (kind == "view" && !self.views) {
+                continue;
+            }
+            let table = self.table(name.clone(), &kind, strict).map_err(|it| self.failed(&it))?;
+            tables.push(table);
+        }
+        Ok(tables)
+    }
+
+    fn scan(&mut self, table: &Table, shape: &Arc<Shape>, feed: &mut dyn Feed) -> Result<()> {
+        let places = places(table, shape)?;
+        let query = self.select(table, shape, &places);
+        let context =
+            |it: &rusqlite::Error| self.failed(it).context(format_args!("cannot read table `{}`", table.name));
+        let mut statement = self.connection.prepare(&query).map_err(|it| context(&it))?;
+        let mut rows = statement.query([]).map_err(|it| context(&it))?;
+        let mut batch = Batch::new(Arc::clone(shape));
+        while let Some(row) = rows.next().map_err(|it| context(&it))? {
+            batch.push_with(|place| value(row, place).map_err(|it| context(&it)))?;
+            if batch.is_full() && feed.take(&mut batch)? == Flow::Stop {
+                return Ok(());
+            }
+        }
+        if !batch.is_empty() {
+            let _ = feed.take(&mut batch)?;
+        }
+        self.unchanged()
+    }
+
+    fn query(&mut self, query: &str) -> Result<Vec<String>> {
+        let mut out = Vec::new();
+        let run = |out: &mut Vec<String>| {
+            let mut statement = self.connection.prepare(query)?;
+            if !statement.readonly() {
+                return Err(rusqlite::Error::InvalidQuery);
+            }
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                out.push(as_json(value(row, 0)?));
+            }
+            Ok(())
+        };
+        run(&mut out).map_err(|it| match it {
+            rusqlite::Error::InvalidQuery => Error::new(Kind::Plan, "a check may only read, and this query writes"),
+            it => Error::new(Kind::Plan, format_args!("the query of a check fails: {it}")),
+        })?;
+        Ok(out)
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.clone()
+    }
+}
+
+#[inline]
+fn value<'r>(row: &'r Row<'_>, place: usize) -> rusqlite::Result<Value<'r>> {
+    Ok(match row.get_ref(place)? {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(it) => Value::Int(it),
+        ValueRef::Real(it) => Value::Real(it),
+        ValueRef::Text(it) => std::str::from_utf8(it).map_or(Value::Malformed(it), Value::Text),
+        ValueRef::Blob(it) => Value::Bytes(it),
+    })
+}
+
+/// A value as canonical JSON text. Bytes and text that is not UTF-8 become text as far as they can.
+fn as_json(value: Value<'_>) -> String {
+    let mut out = Vec::new();
+    match value {
+        Value::Null => out.extend_from_slice(b"null"),
+        Value::Int(_) | Value::Real(_) => {
+            let (mut cell, mut scratch) = (Vec::new(), Vec::new());
+            Cast::new(Type::Decimal).write(value, false, &mut cell);
+            if let Value::Decimal(it) = cell::decode(&cell, false, &mut scratch) {
+                out.extend_from_slice(it.as_bytes());
+            }
+        }
+        Value::Text(it) => json::write_string(it, &mut out),
+        Value::Bytes(it) | Value::Malformed(it) => json::write_string(&String::from_utf8_lossy(it), &mut out),
+        _ => {}
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+fn connect(path: &Path, immutable: bool) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let connection = Connection::open_with_flags(uri(path, immutable), flags)?;
+    connection.busy_timeout(PATIENCE)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    connection
+        .execute_batch("PRAGMA query_only = ON; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY; BEGIN")?;
+    // The transaction begins with the first read, so that all tables are read as of one moment.
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    Ok(connection)
+}
+
+/// SQLite takes options only from a URI, in which most bytes have to be escaped.
+fn uri(path: &Path, immutable: bool) -> String {
+    let mut uri = String::from("file:");
+    for &byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => uri.push(char::from(byte)),
+            _ => uri.push_str(&format!("%{byte:02x}")),
+        }
+    }
+    uri.push_str(if immutable { "?mode=ro&immutable=1" } else { "?mode=ro" });
+    uri
+}
+
+/// Looks at the file before SQLite does: whether it is one, and whether it is in WAL mode without a log.
+fn needs_no_log(path: &Path) -> Result<bool> {
+    let error = |message: &str| Err(Error::new(Kind::Store, message));
+    let about = match fs::metadata(path) {
+        Ok(it) => it,
+        Err(it) if it.kind() == std::io::ErrorKind::NotFound => return error("no such file"),
+        Err(it) => return error(&it.to_string()),
+    };
+    if !about.is_file() {
+        return error("it is not a file");
+    }
+    let mut head = Vec::new();
+    let read = fs::File::open(path).and_then(|it| it.take(100).read_to_end(&mut head));
+    if let Err(it) = read {
+        return error(&it.to_string());
+    }
+    if !head.is_empty() && !head.starts_with(b"SQLite format 3\0") {
+        return error("it is not a SQLite database");
+    }
+    let wal = head.get(18) == Some(&2) && head.get(19) == Some(&2);
+    Ok(wal && fs::metadata(log(path)).map_or(0, |it| it.len()) == 0)
+}
+
+fn log(path: &Path) -> PathBuf {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    PathBuf::from(log)
+}
+
+fn state(path: &Path) -> Result<(u64, SystemTime)> {
+    let about = fs::metadata(path).and_then(|it| Ok((it.len(), it.modified()?)));
+    about.map_err(|it| Error::new(Kind::Store, format_args!("{}: {it}", path.display())))
+}
+
+#[cold]
+fn failed(path: &Path, error: &rusqlite::Error) -> Error {
+    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseCorrupt, DatabaseLocked, ReadOnly};
+    let name = path.display();
+    let hint = match error.sqlite_error_code() {
+        Some(DatabaseBusy | DatabaseLocked) => "another program holds it locked; run again when that has finished",
+        Some(DatabaseCorrupt) => "the file is damaged; `PRAGMA integrity_check` in the sqlite3 shell says where",
+        Some(ReadOnly) => "an unfinished transaction has to be rolled back first; open it once with the sqlite3 shell",
+        _ => return Error::new(Kind::Store, format_args!("{name}: {error}")),
+    };
+    Error::new(Kind::Store, format_args!("{name}: {error}: {hint}"))
+}
