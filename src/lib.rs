@@ -6,6 +6,8 @@ pub mod ahead;
 pub mod diff;
 pub mod error;
 pub mod gate;
+pub mod pairing;
+pub mod plan;
 pub mod report;
 pub mod row;
 pub mod schema;

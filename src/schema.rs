@@ -27,6 +27,8 @@ pub struct Table {
     pub foreign_keys: Vec<ForeignKey>,
     /// About how many rows there are, where the store knows without reading them.
     pub rows_about: Option<u64>,
+    /// The store cannot say NULL, as a CSV file cannot: an empty text where something else is wanted is one.
+    pub nullless: bool,
     /// Why this table cannot be compared, such as a virtual table.
     pub unreadable: Option<String>,
 }

@@ -1,0 +1,141 @@
+//! Unique constraints and references of a pair of tables: what either side declares holds for both.
+
+use super::{Choices, Comparison, Pair};
+use crate::schema::Table;
+
+/// Columns that no two rows may share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unique {
+    /// Places of compared cells.
+    pub places: Vec<usize>,
+    /// The source's store refuses a second row itself.
+    pub source_enforced: bool,
+    /// The target's store refuses a second row itself.
+    pub target_enforced: bool,
+}
+
+/// Columns that must find a row in another table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// Places of compared cells.
+    pub places: Vec<usize>,
+    /// Where they lead.
+    pub parent: Parent,
+}
+
+/// The table that a reference leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Parent {
+    /// One that is compared too: its place among the comparisons, and the places of its cells.
+    Compared(usize, Vec<usize>),
+    /// One that cannot be looked into: it is not there, or not compared, or its columns are not.
+    Unknown(String),
+}
+
+/// The constraints of the comparison at `at`, one list for each kind.
+pub fn constraints(all: &[Comparison], at: usize, choices: &Choices) -> (Vec<Unique>, Vec<Reference>) {
+    let this = &all[at];
+    (uniques(this, choices), references(all, this, choices))
+}
+
+fn uniques(this: &Comparison, choices: &Choices) -> Vec<Unique> {
+    let mut out: Vec<Unique> = Vec::new();
+    let mut add = |places: Option<Vec<usize>>, source: bool, target: bool| {
+        let Some(mut places) = places else { return };
+        places.sort_unstable();
+        // The merge itself sees a key that is taken twice.
+        if this.key > 0 && places == (0..this.key).collect::<Vec<_>>() {
+            return;
+        }
+        match out.iter_mut().find(|it| it.places == places) {
+            Some(it) => {
+                it.source_enforced |= source;
+                it.target_enforced |= target;
+            }
+            None => out.push(Unique { places, source_enforced: source, target_enforced: target }),
+        }
+    };
+    for unique in &this.source.uniques {
+        add(compared(this, &unique.columns, |it| it.source), unique.enforced, false);
+    }
+    for unique in &this.target.uniques {
+        add(compared(this, &unique.columns, |it| it.target), false, unique.enforced);
+    }
+    // A key that the other side's key took the place of is still unique.
+    add(
+        compared(this, &this.source.key, |it| it.source)
+            .filter(|_| !this.source.key.is_empty() && declared(&this.source)),
+        true,
+        false,
+    );
+    add(
+        compared(this, &this.target.key, |it| it.target)
+            .filter(|_| !this.target.key.is_empty() && declared(&this.target)),
+        false,
+        true,
+    );
+    for names in &choices.uniques {
+        let places: Option<Vec<usize>> = names.iter().map(|it| this.target.column(it)).collect();
+        add(places.and_then(|it| compared(this, &it, |pair| pair.target)), false, false);
+    }
+    out
+}
+
+fn declared(table: &Table) -> bool {
+    table.key_origin != crate::schema::Origin::Guessed
+}
+
+fn references(all: &[Comparison], this: &Comparison, choices: &Choices) -> Vec<Reference> {
+    let mut out: Vec<Reference> = Vec::new();
+    let mut add = |places: Option<Vec<usize>>, parent: Parent| {
+        let Some(places) = places else { return };
+        let reference = Reference { places, parent };
+        if !out.contains(&reference) {
+            out.push(reference);
+        }
+    };
+    for key in &this.source.foreign_keys {
+        let parent = parent(all, &key.table, &key.to, |it| &it.source, |it| it.source);
+        add(compared(this, &key.columns, |it| it.source), parent);
+    }
+    for key in &this.target.foreign_keys {
+        let parent = parent(all, &key.table, &key.to, |it| &it.target, |it| it.target);
+        add(compared(this, &key.columns, |it| it.target), parent);
+    }
+    for key in &choices.references {
+        let places: Option<Vec<usize>> = key.columns.iter().map(|it| this.target.column(it)).collect();
+        let parent = parent(all, &key.table, &key.to, |it| &it.target, |it| it.target);
+        add(places.and_then(|it| compared(this, &it, |pair| pair.target)), parent);
+    }
+    out
+}
+
+fn parent(
+    all: &[Comparison],
+    name: &str,
+    to: &[String],
+    table: fn(&Comparison) -> &Table,
+    side: fn(&Pair) -> usize,
+) -> Parent {
+    let unknown = || Parent::Unknown(name.to_owned());
+    let same = |it: &str| it == name || it.rsplit('.').next() == Some(name);
+    let exact = all.iter().position(|it| same(&table(it).name));
+    let Some(at) = exact.or_else(|| all.iter().position(|it| table(it).name.eq_ignore_ascii_case(name))) else {
+        return unknown();
+    };
+    let declared = table(&all[at]);
+    let columns: Option<Vec<usize>> = match to {
+        [] => Some(declared.key.clone()),
+        names => names.iter().map(|it| declared.column(it)).collect(),
+    };
+    match columns.filter(|it| !it.is_empty()).and_then(|it| compared(&all[at], &it, side)) {
+        Some(places) => Parent::Compared(at, places),
+        None => unknown(),
+    }
+}
+
+/// The places of compared cells for columns of one side. Nothing, if one of them is not compared.
+fn compared(this: &Comparison, columns: &[usize], side: fn(&Pair) -> usize) -> Option<Vec<usize>> {
+    let place = |column: &usize| this.columns.iter().find(|it| side(it) == *column)?.place;
+    columns.iter().map(place).collect()
+}
