@@ -232,14 +232,15 @@ pub fn write_date(days: i64, out: &mut Vec<u8>) {
         _ => {}
     }
     let (year, month, day) = civil_from_days(days);
+    let [m, n, d, e] = [digit(month / 10), digit(month), digit(day / 10), digit(day)];
+    let age = year.unsigned_abs();
     if (0..=9999).contains(&year) {
-        let year = year.unsigned_abs();
-        out.extend_from_slice(&[digit(year / 1000), digit(year / 100), digit(year / 10), digit(year)]);
-    } else {
-        let sign = if year < 0 { '-' } else { '+' };
-        out.extend_from_slice(format!("{sign}{:06}", year.unsigned_abs()).as_bytes());
+        let [a, b, c] = [digit(age / 1000), digit(age / 100), digit(age / 10)];
+        return out.extend_from_slice(&[a, b, c, digit(age), b'-', m, n, b'-', d, e]);
     }
-    out.extend_from_slice(&[b'-', digit(month / 10), digit(month), b'-', digit(day / 10), digit(day)]);
+    let sign = if year < 0 { '-' } else { '+' };
+    out.extend_from_slice(format!("{sign}{age:06}").as_bytes());
+    out.extend_from_slice(&[b'-', m, n, b'-', d, e]);
 }
 
 /// Reads `HH:MM[:SS[.fraction]]` without a zone, in nanoseconds since midnight.
