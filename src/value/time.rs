@@ -153,11 +153,6 @@ impl Unit {
         Unit::ALL.into_iter().map(Unit::name)
     }
 
-    /// The time of day, in nanoseconds, cut down to the last full unit; zero for a day or a year.
-    pub fn truncate_time(self, nanos: u64) -> u64 {
-        nanos - nanos % self.nanos()
-    }
-
     /// The length in nanoseconds; for a year, whose length varies, that of a day (enough for a time of day).
     fn nanos(self) -> u64 {
         match self {
@@ -252,6 +247,11 @@ pub fn parse_time(text: &str) -> Option<u64> {
 /// Appends a time of day as `10:00:00`, with the fraction if there is one.
 pub fn write_time(nanos: u64, out: &mut Vec<u8>) {
     write_clock(nanos / SECOND_NANOS, u32::try_from(nanos % SECOND_NANOS).unwrap_or(0), out);
+}
+
+/// The time of day, in nanoseconds, cut down to the last full unit; midnight for a day or a year.
+pub fn truncate_time(nanos: u64, unit: Unit) -> u64 {
+    nanos - nanos % unit.nanos()
 }
 
 /// A date as read, before it is known whether ` BC` follows.
