@@ -153,11 +153,6 @@ impl Unit {
         Unit::ALL.into_iter().map(Unit::name)
     }
 
-    /// The time of day, in nanoseconds, cut down to the last full unit; zero for a day or a year.
-    pub fn truncate_time(self, nanos: u64) -> u64 {
-        nanos - nanos % self.nanos()
-    }
-
     /// The length in nanoseconds; for a year, whose length varies, that of a day (enough for a time of day).
     fn nanos(self) -> u64 {
         match self {
@@ -232,14 +227,15 @@ pub fn write_date(days: i64, out: &mut Vec<u8>) {
         _ => {}
     }
     let (year, month, day) = civil_from_days(days);
+    let [m, n, d, e] = [digit(month / 10), digit(month), digit(day / 10), digit(day)];
+    let age = year.unsigned_abs();
     if (0..=9999).contains(&year) {
-        let year = year.unsigned_abs();
-        out.extend_from_slice(&[digit(year / 1000), digit(year / 100), digit(year / 10), digit(year)]);
-    } else {
-        let sign = if year < 0 { '-' } else { '+' };
-        out.extend_from_slice(format!("{sign}{:06}", year.unsigned_abs()).as_bytes());
+        let [a, b, c] = [digit(age / 1000), digit(age / 100), digit(age / 10)];
+        return out.extend_from_slice(&[a, b, c, digit(age), b'-', m, n, b'-', d, e]);
     }
-    out.extend_from_slice(&[b'-', digit(month / 10), digit(month), b'-', digit(day / 10), digit(day)]);
+    let sign = if year < 0 { '-' } else { '+' };
+    out.extend_from_slice(format!("{sign}{age:06}").as_bytes());
+    out.extend_from_slice(&[b'-', m, n, b'-', d, e]);
 }
 
 /// Reads `HH:MM[:SS[.fraction]]` without a zone, in nanoseconds since midnight.
@@ -251,6 +247,11 @@ pub fn parse_time(text: &str) -> Option<u64> {
 /// Appends a time of day as `10:00:00`, with the fraction if there is one.
 pub fn write_time(nanos: u64, out: &mut Vec<u8>) {
     write_clock(nanos / SECOND_NANOS, u32::try_from(nanos % SECOND_NANOS).unwrap_or(0), out);
+}
+
+/// The time of day, in nanoseconds, cut down to the last full unit; midnight for a day or a year.
+pub fn truncate_time(nanos: u64, unit: Unit) -> u64 {
+    nanos - nanos % unit.nanos()
 }
 
 /// A date as read, before it is known whether ` BC` follows.
