@@ -37,8 +37,10 @@ pub enum Kind {
     Snapshot,
     /// A local file cannot be written or read.
     File,
-    /// A stream claimed key order and broke its promise. The caller sorts the stream and starts the table again.
+    /// A stream, the source's of a comparison, does not come in key order. Who needs the order sorts it and starts again.
     Order,
+    /// The target's stream of a comparison does not come in key order.
+    TargetOrder,
     /// A limit on memory, time or size was met.
     Limit,
     /// Somebody asked to stop.

@@ -3,6 +3,7 @@
 //! Reading order is dependency order: a module uses only the ones above it (`tests/tidy.rs` checks that).
 
 pub mod ahead;
+pub mod cli;
 pub mod diff;
 pub mod error;
 pub mod gate;
@@ -10,7 +11,9 @@ pub mod pairing;
 pub mod plan;
 pub mod report;
 pub mod row;
+pub mod run;
 pub mod schema;
 pub mod sort;
 pub mod store;
+pub mod transform;
 pub mod value;

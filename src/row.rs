@@ -308,6 +308,8 @@ pub struct Cursor<'r> {
     rows: &'r mut dyn Rows,
     /// How an error calls the stream, such as "the source of `users`".
     name: String,
+    /// What kind of error disorder is.
+    disorder: Kind,
     batch: Batch,
     at: usize,
     /// The last row of the batch before this one.
@@ -319,9 +321,19 @@ pub struct Cursor<'r> {
 
 impl<'r> Cursor<'r> {
     /// Before the first batch: [`Cursor::load`] comes next.
-    pub fn new(rows: &'r mut dyn Rows, name: impl Into<String>) -> Cursor<'r> {
+    pub fn new(rows: &'r mut dyn Rows, name: impl Into<String>, disorder: Kind) -> Cursor<'r> {
         let batch = Batch::new(Arc::clone(rows.shape()));
-        Cursor { rows, name: name.into(), batch, at: 0, last: Vec::new(), last_key: 0, repeats: false, read: 0 }
+        Cursor {
+            rows,
+            name: name.into(),
+            disorder,
+            batch,
+            at: 0,
+            last: Vec::new(),
+            last_key: 0,
+            repeats: false,
+            read: 0,
+        }
     }
 
     /// The current row, if there is one.
@@ -344,7 +356,7 @@ impl<'r> Cursor<'r> {
     /// To the next row. When that needs another batch, its rejects are handed to `rejects`.
     ///
     /// # Errors
-    /// As [`Rows::fill`], and if rows come out of order ([`Kind::Order`]).
+    /// As [`Rows::fill`], and if rows come out of order (the kind given to [`Cursor::new`]).
     #[inline]
     pub fn advance(&mut self, rejects: &mut dyn FnMut(&Reject) -> Result<()>) -> Result<()> {
         self.read += 1;
@@ -390,7 +402,7 @@ impl<'r> Cursor<'r> {
 
     #[cold]
     fn disorder(&self) -> Error {
-        Error::new(Kind::Order, format_args!("{} does not come in key order", self.name))
+        Error::new(self.disorder, format_args!("{} does not come in key order", self.name))
     }
 }
 

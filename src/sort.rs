@@ -105,21 +105,13 @@ impl Sorter {
         }
         let Some(spill) = self.spill.take() else {
             self.sort();
-            return Ok(Sorted(State::Memory { chunks: self.chunks, places: self.places.into_iter() }));
+            return Ok(Sorted(State::Memory { chunks: self.chunks, places: self.places, next: 0 }));
         };
         let file = Arc::new(spill.file.into_inner().map_err(|it| failed(&self.budget, it.error()))?);
-        let buffer = (self.budget.memory / spill.ends.len()).clamp(16 << 10, 1 << 20);
-        let mut heads = BinaryHeap::with_capacity(spill.ends.len());
-        let mut start = 0;
-        for end in spill.ends {
-            let run = Run { file: Arc::clone(&file), next: start, end, buffer: Vec::new(), size: buffer, at: 0 };
-            let mut head = Head { sort: Vec::new(), rest: Vec::new(), run };
-            if head.advance().map_err(|it| failed(&self.budget, &it))? {
-                heads.push(Reverse(head));
-            }
-            start = end;
-        }
-        Ok(Sorted(State::Runs { heads, fresh: true, budget: self.budget }))
+        let heads = BinaryHeap::with_capacity(spill.ends.len());
+        let mut sorted = Sorted(State::Runs { file, ends: spill.ends, heads, fresh: true, budget: self.budget });
+        sorted.rewind()?;
+        Ok(sorted)
     }
 
     fn sort(&mut self) {
@@ -171,8 +163,8 @@ impl Sorter {
 pub struct Sorted(State);
 
 enum State {
-    Memory { chunks: Vec<Vec<u8>>, places: std::vec::IntoIter<Place> },
-    Runs { heads: BinaryHeap<Reverse<Head>>, fresh: bool, budget: Budget },
+    Memory { chunks: Vec<Vec<u8>>, places: Vec<Place>, next: usize },
+    Runs { file: Arc<File>, ends: Vec<u64>, heads: BinaryHeap<Reverse<Head>>, fresh: bool, budget: Budget },
 }
 
 /// The first record of a run that was not given out yet.
@@ -193,6 +185,33 @@ struct Run {
 }
 
 impl Sorted {
+    /// Back to the first record.
+    ///
+    /// # Errors
+    /// If a run cannot be read back.
+    pub fn rewind(&mut self) -> Result<()> {
+        let (file, ends, heads, fresh, budget) = match &mut self.0 {
+            State::Memory { next, .. } => {
+                *next = 0;
+                return Ok(());
+            }
+            State::Runs { file, ends, heads, fresh, budget } => (file, ends, heads, fresh, budget),
+        };
+        let size = (budget.memory / ends.len().max(1)).clamp(16 << 10, 1 << 20);
+        heads.clear();
+        *fresh = true;
+        let mut start = 0;
+        for &end in &*ends {
+            let run = Run { file: Arc::clone(file), next: start, end, buffer: Vec::new(), size, at: 0 };
+            let mut head = Head { sort: Vec::new(), rest: Vec::new(), run };
+            if head.advance().map_err(|it| failed(budget, &it))? {
+                heads.push(Reverse(head));
+            }
+            start = end;
+        }
+        Ok(())
+    }
+
     /// The next record: its sort bytes and its rest.
     ///
     /// # Errors
@@ -200,8 +219,11 @@ impl Sorted {
     #[expect(clippy::should_implement_trait, reason = "what it gives borrows from it, which an iterator cannot say")]
     pub fn next(&mut self) -> Result<Option<(&[u8], &[u8])>> {
         match &mut self.0 {
-            State::Memory { chunks, places } => Ok(places.next().map(|it| record(chunks, it))),
-            State::Runs { heads, fresh, budget } => {
+            State::Memory { chunks, places, next } => {
+                *next += 1;
+                Ok(places.get(*next - 1).map(|&it| record(chunks, it)))
+            }
+            State::Runs { heads, fresh, budget, .. } => {
                 if !std::mem::take(fresh) {
                     let Some(mut top) = heads.peek_mut() else { return Ok(None) };
                     let Reverse(head) = &mut *top;
@@ -353,6 +375,8 @@ mod tests {
             sorter.push(sort, rest).unwrap();
         }
         let mut sorted = sorter.finish().unwrap();
+        while sorted.next().unwrap().is_some() {}
+        sorted.rewind().unwrap();
         let mut out = Vec::new();
         while let Some((sort, rest)) = sorted.next().unwrap() {
             out.push((sort.to_vec(), rest.to_vec()));

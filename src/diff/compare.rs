@@ -13,13 +13,13 @@ use std::cmp::Ordering;
 /// missing or extra. Otherwise a second row under one key is a duplicate, and the first ones are compared.
 ///
 /// # Errors
-/// If a stream or the sink fails, if a stream does not come in order ([`Kind::Order`]), or if not every row was accounted
+/// If a stream or the sink fails, if a stream does not come in order ([`Kind::Order`] for the source, [`Kind::TargetOrder`] for the target), or if not every row was accounted
 /// for exactly once ([`Kind::Broken`]).
 pub fn compare(source: &mut dyn Rows, target: &mut dyn Rows, table: &str, sink: &mut dyn Sink) -> Result<Tally> {
     let keyless = source.shape().keyless;
     let mut merge = Merge {
-        source: Cursor::new(source, format!("the source of `{table}`")),
-        target: Cursor::new(target, format!("the target of `{table}`")),
+        source: Cursor::new(source, format!("the source of `{table}`"), Kind::Order),
+        target: Cursor::new(target, format!("the target of `{table}`"), Kind::TargetOrder),
         out: Count { tally: Tally::default(), sink },
     };
     merge.source.load(&mut |it| merge.out.reject(it))?;

@@ -106,10 +106,12 @@ impl Entries {
 /// # Errors
 /// If an index cannot be read back, or `each` fails.
 pub fn orphans(
-    mut children: Entries,
-    mut parents: Entries,
+    children: &mut Entries,
+    parents: &mut Entries,
     mut each: impl FnMut(Entry<'_>) -> Result<()>,
 ) -> Result<u64> {
+    children.0.rewind()?;
+    parents.0.rewind()?;
     let (mut found, mut parent) = (0, parents.next()?.map(|it| it.value.to_vec()));
     while let Some(child) = children.next()? {
         while parent.as_deref().is_some_and(|it| it.cmp(child.value) == Ordering::Less) {
@@ -127,7 +129,8 @@ pub fn orphans(
 ///
 /// # Errors
 /// If the index cannot be read back, or `each` fails.
-pub fn clashes(mut entries: Entries, mut each: impl FnMut(Entry<'_>) -> Result<()>) -> Result<u64> {
+pub fn clashes(entries: &mut Entries, mut each: impl FnMut(Entry<'_>) -> Result<()>) -> Result<u64> {
+    entries.0.rewind()?;
     let (mut found, mut last) = (0, None::<Vec<u8>>);
     while let Some(entry) = entries.next()? {
         match &mut last {

@@ -1,13 +1,13 @@
 //! Unique constraints and references of a pair of tables: what either side declares holds for both.
 
 use super::{Choices, Comparison, Pair};
-use crate::schema::Table;
+use crate::schema::{Origin, Table};
 
 /// Columns that no two rows may share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unique {
-    /// Places of compared cells.
-    pub places: Vec<usize>,
+    /// Places in the target's columns.
+    pub columns: Vec<usize>,
     /// The source's store refuses a second row itself.
     pub source_enforced: bool,
     /// The target's store refuses a second row itself.
@@ -17,8 +17,8 @@ pub struct Unique {
 /// Columns that must find a row in another table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
-    /// Places of compared cells.
-    pub places: Vec<usize>,
+    /// Places in the target's columns.
+    pub columns: Vec<usize>,
     /// Where they lead.
     pub parent: Parent,
 }
@@ -26,9 +26,9 @@ pub struct Reference {
 /// The table that a reference leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Parent {
-    /// One that is compared too: its place among the comparisons, and the places of its cells.
+    /// One that is known too: its place among the comparisons, and places in its target's columns.
     Compared(usize, Vec<usize>),
-    /// One that cannot be looked into: it is not there, or not compared, or its columns are not.
+    /// One that cannot be looked into: it is not on both sides, or its columns are not.
     Unknown(String),
 }
 
@@ -40,19 +40,21 @@ pub fn constraints(all: &[Comparison], at: usize, choices: &Choices) -> (Vec<Uni
 
 fn uniques(this: &Comparison, choices: &Choices) -> Vec<Unique> {
     let mut out: Vec<Unique> = Vec::new();
-    let mut add = |places: Option<Vec<usize>>, source: bool, target: bool| {
-        let Some(mut places) = places else { return };
-        places.sort_unstable();
+    let mut key: Vec<usize> = this.columns[..this.key].iter().map(|it| it.target).collect();
+    key.sort_unstable();
+    let mut add = |columns: Option<Vec<usize>>, source: bool, target: bool| {
+        let Some(mut columns) = columns.filter(|it| !it.is_empty()) else { return };
+        columns.sort_unstable();
         // The merge itself sees a key that is taken twice.
-        if this.key > 0 && places == (0..this.key).collect::<Vec<_>>() {
+        if columns == key {
             return;
         }
-        match out.iter_mut().find(|it| it.places == places) {
+        match out.iter_mut().find(|it| it.columns == columns) {
             Some(it) => {
                 it.source_enforced |= source;
                 it.target_enforced |= target;
             }
-            None => out.push(Unique { places, source_enforced: source, target_enforced: target }),
+            None => out.push(Unique { columns, source_enforced: source, target_enforced: target }),
         }
     };
     for unique in &this.source.uniques {
@@ -62,18 +64,12 @@ fn uniques(this: &Comparison, choices: &Choices) -> Vec<Unique> {
         add(compared(this, &unique.columns, |it| it.target), false, unique.enforced);
     }
     // A key that the other side's key took the place of is still unique.
-    add(
-        compared(this, &this.source.key, |it| it.source)
-            .filter(|_| !this.source.key.is_empty() && declared(&this.source)),
-        true,
-        false,
-    );
-    add(
-        compared(this, &this.target.key, |it| it.target)
-            .filter(|_| !this.target.key.is_empty() && declared(&this.target)),
-        false,
-        true,
-    );
+    if this.source.key_origin != Origin::Guessed {
+        add(compared(this, &this.source.key, |it| it.source), true, false);
+    }
+    if this.target.key_origin != Origin::Guessed {
+        add(compared(this, &this.target.key, |it| it.target), false, true);
+    }
     for names in &choices.uniques {
         let places: Option<Vec<usize>> = names.iter().map(|it| this.target.column(it)).collect();
         add(places.and_then(|it| compared(this, &it, |pair| pair.target)), false, false);
@@ -81,15 +77,11 @@ fn uniques(this: &Comparison, choices: &Choices) -> Vec<Unique> {
     out
 }
 
-fn declared(table: &Table) -> bool {
-    table.key_origin != crate::schema::Origin::Guessed
-}
-
 fn references(all: &[Comparison], this: &Comparison, choices: &Choices) -> Vec<Reference> {
     let mut out: Vec<Reference> = Vec::new();
-    let mut add = |places: Option<Vec<usize>>, parent: Parent| {
-        let Some(places) = places else { return };
-        let reference = Reference { places, parent };
+    let mut add = |columns: Option<Vec<usize>>, parent: Parent| {
+        let Some(columns) = columns else { return };
+        let reference = Reference { columns, parent };
         if !out.contains(&reference) {
             out.push(reference);
         }
@@ -129,13 +121,13 @@ fn parent(
         names => names.iter().map(|it| declared.column(it)).collect(),
     };
     match columns.filter(|it| !it.is_empty()).and_then(|it| compared(&all[at], &it, side)) {
-        Some(places) => Parent::Compared(at, places),
+        Some(columns) => Parent::Compared(at, columns),
         None => unknown(),
     }
 }
 
-/// The places of compared cells for columns of one side. Nothing, if one of them is not compared.
+/// The target's columns that stand for columns of one side. Nothing, if one of them is not compared.
 fn compared(this: &Comparison, columns: &[usize], side: fn(&Pair) -> usize) -> Option<Vec<usize>> {
-    let place = |column: &usize| this.columns.iter().find(|it| side(it) == *column)?.place;
-    columns.iter().map(place).collect()
+    let pair = |column: &usize| this.columns.iter().find(|it| side(it) == *column && it.place.is_some());
+    columns.iter().map(|it| pair(it).map(|it| it.target)).collect()
 }

@@ -2,7 +2,14 @@
 //!
 //! A face only lays out what is here. It never looks at a store again.
 
+pub mod cell;
+mod contrast;
+pub mod escape;
 pub mod json;
+pub mod layout;
+pub mod patch;
+pub mod sampler;
+mod section;
 pub mod text;
 
 pub use crate::diff::{FindingKind, Side};
@@ -172,3 +179,6 @@ pub struct Cell {
     /// base64; JSON documents as they are; a masked value as a string of asterisks.
     pub json: String,
 }
+
+#[cfg(test)]
+mod tests;

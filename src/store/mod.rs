@@ -54,3 +54,14 @@ pub(crate) fn places(table: &Table, shape: &Shape) -> Result<Vec<usize>> {
     };
     shape.fields.iter().map(|it| place(&it.column)).collect()
 }
+
+/// Opens the store of that kind at `path`.
+///
+/// # Errors
+/// If the kind is unknown or the store cannot be opened.
+pub fn open(kind: &str, path: &std::path::Path) -> Result<Box<dyn Source>> {
+    match kind {
+        "sqlite" => Ok(Box::new(sqlite::Sqlite::open(path, false)?)),
+        _ => Err(Error::new(Kind::Plan, format_args!("no store is called `{kind}`"))),
+    }
+}

@@ -211,7 +211,7 @@ impl Cast {
 
     fn truncated_time(&self, nanos: u64) -> u64 {
         match self.coarsen {
-            Some(Coarsening::Truncate(unit)) => unit.truncate_time(nanos),
+            Some(Coarsening::Truncate(unit)) => time::truncate_time(nanos, unit),
             _ => nanos,
         }
     }

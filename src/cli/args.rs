@@ -1,0 +1,188 @@
+//! What was typed. Nothing here looks at the world.
+
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::styling};
+use std::path::PathBuf;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    pass: everything was compared and is within the gate
+  1    fail: differences beyond the gate
+  2    undecided: usage, plan, connection, damaged file, or something that could not be checked
+  130  interrupted";
+
+/// Proves that a data migration lost nothing before anyone cuts over.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, after_help = EXIT_CODES, styles = styles())]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// When to use colours.
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = "Output")]
+    pub color: Color,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check a migration against its plan.
+    #[command(after_help = "\
+Examples:
+  cutover verify                          check cutover.toml in this folder
+  cutover verify prod.toml --format json  for another program
+  cutover verify --output report          with every finding in report/findings/")]
+    Verify(Verify),
+    /// Compare two stores without a plan.
+    #[command(after_help = "\
+Examples:
+  cutover diff old.sqlite new.sqlite
+  cutover diff export/ new.sqlite --key users=email --ignore updated_at
+  cutover diff users.csv users.ndjson --key id
+  cutover diff old.sqlite d1-export.sql --map Orders=order_v2 --map Orders.Total=total_amount
+
+A store is a path: a SQLite database, a D1 export (.sql), a JSON, NDJSON or CSV file, a folder of them, a Vercel Edge Config
+export, or a snapshot. KIND:PATH says which where the path does not.")]
+    Diff(Diff),
+}
+
+/// `cutover verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// The plan.
+    #[arg(default_value = "cutover.toml")]
+    pub plan: PathBuf,
+    #[command(flatten)]
+    pub limits: Limits,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `cutover diff`.
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// Where the rows come from: a path, or KIND:PATH.
+    pub source: String,
+    /// Where they should have arrived: a path, or KIND:PATH.
+    pub target: String,
+    /// The columns that identify a row, of one table or of all: TABLE=COLUMN,… or COLUMN,… . An empty list: none do.
+    #[arg(long, value_name = "[TABLE=]COLUMNS")]
+    pub key: Vec<String>,
+    /// A column that is not compared.
+    #[arg(long, value_name = "[TABLE.]COLUMN")]
+    pub ignore: Vec<String>,
+    /// Compare this table only; may be given several times.
+    #[arg(long, value_name = "TABLE")]
+    pub only: Vec<String>,
+    /// Pair a table, or a column of a table, whose names differ: SOURCE=TARGET or SOURCE.COLUMN=COLUMN.
+    #[arg(long, value_name = "SOURCE=TARGET")]
+    pub map: Vec<String>,
+    /// A table that may be empty on both sides, or `all`.
+    #[arg(long, value_name = "TABLE")]
+    pub allow_empty: Vec<String>,
+    /// The CSV field that stands for NULL.
+    #[arg(long, value_name = "TEXT")]
+    pub null: Option<String>,
+    /// Compare views as if they were tables.
+    #[arg(long)]
+    pub views: bool,
+    #[command(flatten)]
+    pub limits: Limits,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// What a run may use.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub struct Limits {
+    /// Memory for sorting and for constraints; more goes to temporary files.
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size)]
+    pub memory: usize,
+    /// Examples of findings to keep for each table. Counts are always exact.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub limit: usize,
+}
+
+/// What comes out.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub struct Output {
+    /// What to write to standard output.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+    /// Also write report.json, report.txt and every finding into this folder.
+    #[arg(long, short, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Only the verdict and its reasons.
+    #[arg(long, short, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Every example, and the witnesses of each table.
+    #[arg(long, short)]
+    pub verbose: bool,
+}
+
+/// How a report is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For programs: the format `cutover-report/1`.
+    Json,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// A number of bytes: `512MiB`, `2GiB`, `64M`, `1000000`. At least 8 MiB.
+fn size(text: &str) -> Result<usize, String> {
+    let digits = text.find(|it: char| !it.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let scale: usize = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" | "kib" => 1 << 10,
+        "m" | "mb" | "mib" => 1 << 20,
+        "g" | "gb" | "gib" => 1 << 30,
+        _ => return Err("write a size such as 512MiB or 2GiB".to_owned()),
+    };
+    let bytes = number.parse::<usize>().ok().and_then(|it| it.checked_mul(scale));
+    bytes.filter(|it| *it >= 8 << 20).ok_or_else(|| "write a size of at least 8MiB".to_owned())
+}
+
+fn styles() -> styling::Styles {
+    let heading = styling::AnsiColor::Green.on_default().bold();
+    let literal = styling::AnsiColor::Cyan.on_default().bold();
+    styling::Styles::styled()
+        .header(heading)
+        .usage(heading)
+        .literal(literal)
+        .placeholder(styling::AnsiColor::Cyan.on_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes() {
+        for (text, expect) in [("64MiB", Some(64 << 20)), ("1g", Some(1 << 30)), ("9000000", Some(9_000_000))] {
+            assert_eq!(size(text).ok(), expect, "{text}");
+        }
+        for bad in ["", "x", "1", "64 parsecs", "99999999999999999999g"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! What is written where.
+
+use super::args::{Color, Format, Output};
+use crate::{
+    error::{Error, Kind, Result},
+    report::{Report, json, text},
+};
+use std::io::{ErrorKind, IsTerminal, Write};
+
+/// Writes the report to standard output.
+///
+/// # Errors
+/// If it cannot be written, unless nobody reads any more.
+pub(super) fn report(report: &Report, output: &Output, color: Color) -> Result<()> {
+    let mut out = Vec::new();
+    match output.format {
+        Format::Json => json::write(report, &mut out).map_err(|it| Error::new(Kind::File, it))?,
+        Format::Text => {
+            let style = text::Style {
+                colour: colours(color, std::io::stdout().is_terminal()),
+                width: 100,
+                verbose: output.verbose,
+                quiet: output.quiet,
+            };
+            out = text::text(report, style).into_bytes();
+        }
+    }
+    print(&out)
+}
+
+/// Writes bytes to standard output.
+pub(super) fn print(bytes: &[u8]) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(it) if it.kind() != ErrorKind::BrokenPipe => {
+            Err(Error::new(Kind::File, format_args!("cannot write to standard output: {it}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Says what went wrong on standard error.
+pub(super) fn error(error: &Error, color: Color) {
+    let text = crate::report::escape::message(&error.to_string());
+    let mut stderr = std::io::stderr().lock();
+    let label = if colours(color, stderr.is_terminal()) { "\u{1b}[1;31merror:\u{1b}[0m" } else { "error:" };
+    // There is nowhere left to complain to.
+    let _ = writeln!(stderr, "{label} {text}");
+}
+
+fn colours(color: Color, terminal: bool) -> bool {
+    match color {
+        Color::Always => true,
+        Color::Never => false,
+        #[expect(clippy::disallowed_methods, reason = "cli reads the environment")]
+        Color::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty()),
+    }
+}

@@ -1,0 +1,280 @@
+//! Every key a plan may have: the one table behind both the parser and the schema for editors.
+
+/// One key of a TOML table.
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) shape: Shape,
+    pub(super) required: bool,
+    /// What it means, for editors.
+    pub(super) about: &'static str,
+}
+
+/// What a value may be.
+#[derive(Clone, Copy)]
+pub(super) enum Shape {
+    /// The number 1.
+    Version,
+    /// A string, with variables.
+    Text,
+    /// A string that is not empty, with variables.
+    Name,
+    /// A string made of variables only.
+    Secret,
+    /// An address, where the password must be a variable.
+    Url,
+    /// An IANA time zone or an offset.
+    Zone,
+    /// An RFC 3339 instant, as a string or a TOML date-time.
+    Instant,
+    /// `true` or `false`.
+    Bool,
+    /// `true`, where `false` would say nothing.
+    True,
+    /// A whole number from 0 on.
+    Count,
+    /// An exact decimal: a number, or a string that holds one.
+    Decimal,
+    /// A string of one ASCII character.
+    Byte,
+    /// jq or SQL, without variables.
+    Expression,
+    /// A regular expression, without variables.
+    Regex,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// Different strings that are not empty, with variables.
+    Texts,
+    /// The same, at least one.
+    SomeTexts,
+    /// A list of `SomeTexts`.
+    Groups,
+    /// A program and its arguments, with variables.
+    Command,
+    /// Anything JSON can say.
+    Any,
+    /// Strings, numbers and booleans, at least one.
+    Scalars,
+    /// A table of names to strings, numbers and booleans, at least one.
+    Map,
+    /// A table with these keys.
+    Table(&'static [Key]),
+    /// A list of tables with these keys.
+    Tables(&'static [Key]),
+    /// A table whose keys are the reader's own names.
+    Named(&'static Shape),
+    /// Either of these, which differ in their TOML type.
+    Either(&'static Shape, &'static Shape),
+}
+
+const fn key(name: &'static str, shape: Shape, about: &'static str) -> Key {
+    Key { name, shape, required: false, about }
+}
+
+const fn required(name: &'static str, shape: Shape, about: &'static str) -> Key {
+    Key { name, shape, required: true, about }
+}
+
+/// The stores a plan may name.
+pub(super) const KINDS: &[&str] = &[
+    "sqlite",
+    "d1-export",
+    "d1",
+    "kv",
+    "postgres",
+    "edge-config",
+    "edge-config-export",
+    "local-storage",
+    "json",
+    "ndjson",
+    "csv",
+    "http",
+    "snapshot",
+];
+
+/// Which keys a kind of store cannot do without.
+pub(super) const NEEDS: &[(&str, &[&str])] = &[
+    ("path", &["sqlite", "d1-export", "edge-config-export", "local-storage", "json", "ndjson", "csv", "snapshot"]),
+    ("url", &["postgres", "http"]),
+];
+
+/// Which keys mean something to some kinds of store only.
+pub(super) const ONLY: &[(&str, &[&str])] =
+    &[("null", &["csv"]), ("delimiter", &["csv"]), ("views", &["sqlite", "d1-export", "d1", "postgres"])];
+
+/// The column types of a store.
+pub(super) const TYPES: &[&str] = &[
+    "bool",
+    "int",
+    "real",
+    "decimal",
+    "text",
+    "bytes",
+    "date",
+    "time",
+    "timestamp",
+    "datetime",
+    "uuid",
+    "json",
+    "any",
+];
+
+/// The column types of a rule: those of a store, and instants as numbers.
+pub(super) const RULE_TYPES: &[&str] = &[
+    "bool",
+    "int",
+    "real",
+    "decimal",
+    "text",
+    "bytes",
+    "date",
+    "time",
+    "timestamp",
+    "datetime",
+    "uuid",
+    "json",
+    "any",
+    "epoch-s",
+    "epoch-ms",
+    "epoch-us",
+];
+
+/// Settings of live stores that a plan passes on as they are.
+pub(super) const SETTINGS: &[&str] = &[
+    "id",
+    "url",
+    "token",
+    "password",
+    "secret",
+    "api_key",
+    "user",
+    "account",
+    "database",
+    "namespace",
+    "team",
+    "origin",
+    "prefix",
+];
+
+/// A whole plan.
+pub(super) const ROOT: &[Key] = &[
+    required("version", Shape::Version, "Version of the plan format: 1."),
+    key("zone", Shape::Zone, "Time zone of timestamps that carry none: an IANA name or an offset. UTC if absent."),
+    key("seed", Shape::Text, "What generated ids are derived from. \"cutover\" if absent."),
+    key("instant", Shape::Instant, "The RFC 3339 instant that stands for \"now\" where a mapping makes a time up."),
+    required("source", Shape::Table(ENDPOINT), "The store that rows come from."),
+    required("target", Shape::Table(ENDPOINT), "The store where rows shall be."),
+    key("table", Shape::Tables(TABLE), "How each target table comes to be."),
+    key("check", Shape::Tables(CHECK), "Witnesses: independent questions that must have one answer."),
+    key("gate", Shape::Table(GATE), "What still counts as a pass. Without it, no difference does."),
+];
+
+const ENDPOINT: &[Key] = &[
+    required("kind", Shape::Word(KINDS), "What kind of store this is."),
+    key("path", Shape::Name, "File or folder, from the plan's folder if relative."),
+    key("schema", Shape::Name, "File with the DDL: run when the store is created, checked when it is there."),
+    key("views", Shape::Bool, "Compare views like tables."),
+    key("null", Shape::Text, "The CSV field that stands for NULL. Absent: no field does."),
+    key("delimiter", Shape::Byte, "The character between CSV fields. A comma if absent."),
+    key(
+        "types",
+        Shape::Named(&Shape::Named(&Shape::Word(TYPES))),
+        "Column types by table and column, for stores that know none.",
+    ),
+    key("id", Shape::Name, "Identifier of the store at its vendor."),
+    key("url", Shape::Url, "Address of the store. A password in it must be a variable."),
+    key("token", Shape::Secret, "Access token: a variable, such as \"${API_TOKEN}\"."),
+    key("password", Shape::Secret, "Password: a variable, such as \"${DB_PASSWORD}\"."),
+    key("secret", Shape::Secret, "Shared secret: a variable."),
+    key("api_key", Shape::Secret, "API key: a variable."),
+    key("user", Shape::Name, "User to sign in as."),
+    key("account", Shape::Name, "Account that the store belongs to."),
+    key("database", Shape::Name, "Database, by name or id."),
+    key("namespace", Shape::Name, "Namespace, by id."),
+    key("team", Shape::Name, "Team that the store belongs to."),
+    key("origin", Shape::Name, "Web origin whose data are read, such as \"https://example.com\"."),
+    key("prefix", Shape::Text, "Only keys that begin with this."),
+];
+
+const TABLE: &[Key] = &[
+    required("into", Shape::Name, "The target table."),
+    key("from", Shape::Name, "The source table or collection. Absent: of the same name, or the only one."),
+    key("where", Shape::Expression, "jq on one source row that says whether it takes part."),
+    key("each", Shape::Expression, "jq from one source row to any number of items."),
+    key(
+        "key",
+        Shape::Texts,
+        "Columns that identify a row. Absent: the schema's key. Empty: rows are compared whole, as a multiset.",
+    ),
+    key(
+        "conflict",
+        Shape::Word(&["stop", "skip", "overwrite", "merge", "newest", "ask"]),
+        "What to do where the target holds another row under the same key. \"stop\" if absent.",
+    ),
+    key(
+        "columns",
+        Shape::Named(&Shape::Either(&Shape::Expression, &Shape::Table(COLUMN))),
+        "How each column is made: jq on the item, or rules. Absent: columns of the same names, cast by type.",
+    ),
+    key("unique", Shape::Groups, "Sets of columns that no two rows may share."),
+    key("references", Shape::Tables(REFERENCE), "Columns that must find a row in another table."),
+    key("expect", Shape::Name, "File of rows written by hand that the target must hold: a witness."),
+    key("command", Shape::Command, "A program that maps rows: NDJSON in, {\"table\":…,\"row\":{…}} lines out."),
+];
+
+const COLUMN: &[Key] = &[
+    key("from", Shape::Expression, "jq on the item. Absent: the field that is called like the column."),
+    key("default", Shape::Any, "Stands in where the value is missing or null."),
+    key(
+        "type",
+        Shape::Word(RULE_TYPES),
+        "The column's type, where the target's schema says nothing or something else.",
+    ),
+    key("map", Shape::Map, "Source value to target value. Strict: any other value is a reject."),
+    key("required", Shape::Bool, "A missing or null value is a reject."),
+    key("matches", Shape::Regex, "A regular expression that the text must match."),
+    key("min", Shape::Decimal, "Least value allowed."),
+    key("max", Shape::Decimal, "Greatest value allowed."),
+    key("one_of", Shape::Scalars, "The only values allowed."),
+    key("trim", Shape::Bool, "Cut blanks off both ends."),
+    key("strip_nul", Shape::Bool, "Drop NUL characters."),
+    key("truncate", Shape::Word(super::Rule::UNITS), "Cut times to this unit on both sides. Needs `because`."),
+    key("round", Shape::Count, "Round to this many decimals on both sides. Needs `because`."),
+    key("ignore", Shape::Bool, "Do not compare this column. Needs `because`."),
+    key("secret", Shape::Bool, "Mask the values in everything that is shown or stored."),
+    key("generated", Shape::Word(&["ulid", "uuid"]), "Make the value up, from the item and the plan's seed."),
+    key("because", Shape::Name, "Why the rule is right; the report repeats it."),
+];
+
+const REFERENCE: &[Key] = &[
+    required("columns", Shape::SomeTexts, "Columns of this table."),
+    required("table", Shape::Name, "The target table referred to."),
+    key("to", Shape::SomeTexts, "Its columns, in the same order. Absent: its key."),
+];
+
+const CHECK: &[Key] = &[
+    required("name", Shape::Name, "What reports call it."),
+    key("table", Shape::Name, "The target table it vouches for."),
+    key("source", Shape::Expression, "A question to the source: jq over its rows, or SQL."),
+    key("target", Shape::Expression, "The same question to the target: jq over its rows, or SQL."),
+    key("from", Shape::Name, "The collection that jq runs over. Absent: the only one."),
+    key("expect", Shape::Any, "The answer, if it is known beforehand."),
+];
+
+const LIMIT: Shape = Shape::Either(&Shape::Count, &Shape::Named(&Shape::Count));
+
+const GATE: &[Key] = &[
+    key("missing", LIMIT, "Rows the target may lack: a number for each table, or { table = number, \"*\" = number }."),
+    key("extra", LIMIT, "Rows that only the target may have."),
+    key("changed", LIMIT, "Rows that may differ."),
+    key("duplicates", LIMIT, "Rows beyond the first under one key."),
+    key("orphans", LIMIT, "Rows that refer to nothing."),
+    key("clashes", LIMIT, "Rows that break a unique constraint."),
+    key("rejects", LIMIT, "Source rows that the mapping refuses."),
+    key("invalid", LIMIT, "Values that break their type or rule."),
+    key(
+        "allow_empty",
+        Shape::Either(&Shape::True, &Shape::Texts),
+        "Tables that may be empty on both sides; true for all.",
+    ),
+    key("unpaired", Shape::Texts, "Tables, or columns as table.column, that may stand on one side only."),
+];

@@ -1,0 +1,78 @@
+//! The verbs: each is some wiring over the same merge.
+
+mod checks;
+mod constraints;
+mod pipeline;
+pub mod prepare;
+mod table;
+pub mod verify;
+
+use crate::{error::Result, sort::Budget};
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+/// What every verb is given: limits, and the way in and out while it runs.
+#[derive(Debug)]
+pub struct Run {
+    /// Bytes to hold in memory for sorting and for constraints.
+    pub memory: usize,
+    /// Where temporary files go.
+    pub scratch: PathBuf,
+    /// Examples of findings kept for each table.
+    pub limit: usize,
+    /// Where the report and all findings go, if anywhere.
+    pub output: Option<PathBuf>,
+    /// How far it is, and whether to stop.
+    pub watch: Watch,
+}
+
+/// Seen from outside while a verb runs.
+#[derive(Debug, Default)]
+pub struct Watch {
+    stop: AtomicBool,
+    rows: AtomicU64,
+    expected: AtomicU64,
+}
+
+impl Run {
+    /// A part of the memory, in 64ths.
+    fn share(&self, parts: usize) -> Budget {
+        Budget { memory: self.memory / 64 * parts, folder: self.scratch.clone() }
+    }
+
+    /// What one of so many indexes may hold in memory; a quarter of it all is theirs.
+    fn index_budget(&self, sharers: usize) -> Budget {
+        Budget { memory: self.memory / 4 / sharers.max(1), folder: self.scratch.clone() }
+    }
+}
+
+impl Watch {
+    /// Asks the run to end at the next batch.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Rows read so far on both sides, and about how many there will be, 0 where nobody knows.
+    pub fn progress(&self) -> (u64, u64) {
+        (self.rows.load(Ordering::Relaxed), self.expected.load(Ordering::Relaxed))
+    }
+
+    fn expect(&self, rows: u64) {
+        self.expected.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    fn read(&self, rows: u64) -> Result<()> {
+        self.rows.fetch_add(rows, Ordering::Relaxed);
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(crate::error::Error::new(crate::error::Kind::Interrupted, "interrupted; nothing was changed"));
+        }
+        Ok(())
+    }
+}
+
+/// Where the findings of a table are, counted from the report's folder.
+fn findings_file(table: &str) -> String {
+    format!("findings/{table}.ndjson")
+}

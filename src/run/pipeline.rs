@@ -1,0 +1,105 @@
+//! From a store to the merge: mapped, indexed, sorted where it has to be, a few batches ahead on a thread of its own.
+
+use super::{Run, Watch};
+use crate::{
+    ahead::Tap,
+    diff::references::{Index, Indexed},
+    error::Result,
+    row::{Batch, Feed, Flow, Shape},
+    schema::Table,
+    sort::{Budget, RowSorter},
+    store::Source,
+    transform::{Over, Program, Selected},
+};
+use std::sync::Arc;
+
+/// One side of a comparison, to be read once.
+pub(super) struct Reader<'s> {
+    pub store: &'s mut dyn Source,
+    pub table: &'s Table,
+    pub shape: &'s Arc<Shape>,
+    pub program: Option<Program>,
+    pub indexes: Vec<Index>,
+    /// Present where the rows do not come in order.
+    pub sort: Option<Budget>,
+}
+
+/// What is left of a side after it was read.
+pub(super) struct Drained {
+    /// Rows handed to the merge.
+    pub rows: u64,
+    pub indexes: Vec<Index>,
+    pub selected: Option<Selected>,
+}
+
+impl Reader<'_> {
+    /// Reads everything into `tap`, which hears about failure too.
+    pub(super) fn read(mut self, mut tap: Tap, run: &Run) -> Drained {
+        let mut counted = Counted { watch: &run.watch, next: &mut tap, rows: 0 };
+        let sort = self.sort.take();
+        let result = match sort {
+            None => self.feed(&mut counted),
+            Some(budget) => self.sorted(budget, &mut counted),
+        };
+        let rows = counted.rows;
+        tap.end(result);
+        let selected = self.program.as_ref().map(Program::selected);
+        Drained { rows, indexes: self.indexes, selected }
+    }
+
+    fn sorted(&mut self, budget: Budget, next: &mut Counted<'_>) -> Result<()> {
+        let mut sorting = Sorting { sorter: RowSorter::new(budget), watch: next.watch, next };
+        self.feed(&mut sorting)?;
+        let Sorting { sorter, next, .. } = sorting;
+        sorter.drain(Batch::new(Arc::clone(self.shape)), next)
+    }
+
+    fn feed(&mut self, next: &mut dyn Feed) -> Result<()> {
+        let mut indexed = Indexed { indexes: &mut self.indexes, next: Some(next) };
+        match &mut self.program {
+            None => self.store.scan(self.table, self.shape, &mut indexed),
+            Some(program) => {
+                let input = program.input();
+                let mut over = Over::new(program, Arc::clone(self.shape), &mut indexed);
+                self.store.scan(self.table, &input, &mut over)
+            }
+        }
+    }
+}
+
+/// Counts rows and ends the stream when somebody asks for it.
+struct Counted<'f> {
+    watch: &'f Watch,
+    next: &'f mut Tap,
+    rows: u64,
+}
+
+impl Feed for Counted<'_> {
+    fn take(&mut self, batch: &mut Batch) -> Result<Flow> {
+        self.watch.read(batch.len() as u64)?;
+        self.rows += batch.len() as u64;
+        self.next.take(batch)
+    }
+}
+
+/// Keeps rows for sorting and passes rejects on at once.
+struct Sorting<'f, 't> {
+    sorter: RowSorter,
+    watch: &'f Watch,
+    next: &'f mut Counted<'t>,
+}
+
+impl Feed for Sorting<'_, '_> {
+    fn take(&mut self, batch: &mut Batch) -> Result<Flow> {
+        self.watch.read(0)?;
+        self.sorter.add(batch)?;
+        let rejects = std::mem::take(&mut batch.rejects);
+        batch.clear();
+        if rejects.is_empty() {
+            return Ok(Flow::Continue);
+        }
+        let mut refused = Batch::new(Arc::clone(batch.shape()));
+        refused.rejects = rejects;
+        self.next.take(&mut refused)
+    }
+}

@@ -1,0 +1,147 @@
+//! One table, compared: both sides read at once, merged, and started again where a stream turns out not to be in order.
+
+use super::{
+    Run,
+    constraints::Spec,
+    pipeline::{Drained, Reader},
+};
+use crate::{
+    ahead::{Ahead, Tap, ahead},
+    diff::{
+        self, Tally,
+        canary::{Watch, plant},
+        references::Index,
+    },
+    error::{Error, Kind, Result},
+    pairing::{Choices, Comparison},
+    report::{Canary, Side, sampler::Sampler},
+    schema::Table,
+    store::Source,
+    transform::{Program, Selected},
+};
+use std::{sync::Arc, thread};
+
+/// What a table is compared with.
+pub(super) struct Job<'j> {
+    pub source: &'j mut dyn Source,
+    pub target: &'j mut dyn Source,
+    pub choices: &'j Choices,
+    /// The source's table as its store knows it.
+    pub from: &'j Table,
+    /// Makes the program that maps the source's rows, where a plan maps them.
+    pub program: &'j dyn Fn() -> Result<Option<Program>>,
+    /// Makes an empty sampler.
+    pub sampler: &'j dyn Fn(&Arc<Comparison>) -> Result<Sampler>,
+    pub specs: &'j [Spec],
+}
+
+/// What came of a table.
+pub(super) struct Outcome {
+    /// As it was in the end: a guessed key may have been given up.
+    pub comparison: Arc<Comparison>,
+    pub tally: Tally,
+    pub canary: Canary,
+    pub selected: Option<Selected>,
+    pub sampler: Sampler,
+    /// Of the source and of the target, each in the order of the specs that ask for one there.
+    pub indexes: [Vec<Index>; 2],
+}
+
+/// Which streams have to be sorted first.
+#[derive(Clone, Copy, Default)]
+struct Disorder {
+    source: bool,
+    target: bool,
+}
+
+/// Compares a table.
+pub(super) fn compare(run: &Run, mut comparison: Arc<Comparison>, mut job: Job<'_>) -> Result<Outcome> {
+    let mut disorder = Disorder::default();
+    loop {
+        let outcome = match attempt(run, &comparison, &mut job, disorder) {
+            Err(it) if it.kind() == Kind::Order && !disorder.source => {
+                disorder.source = true;
+                continue;
+            }
+            Err(it) if it.kind() == Kind::TargetOrder && !disorder.target => {
+                disorder.target = true;
+                continue;
+            }
+            result => result?,
+        };
+        if !comparison.key_is_guess || outcome.tally.duplicates() == 0 {
+            return Ok(outcome);
+        }
+        let names = comparison.key_names().join(", ");
+        let mut whole = Comparison::clone(&comparison).without_key(job.choices);
+        whole.notes.push(format!("({names}) repeats, so it is no key: rows are compared whole"));
+        comparison = Arc::new(whole);
+        disorder = Disorder::default();
+    }
+}
+
+fn attempt(run: &Run, comparison: &Arc<Comparison>, job: &mut Job<'_>, disorder: Disorder) -> Result<Outcome> {
+    let program = (job.program)()?;
+    let mut sampler = (job.sampler)(comparison)?;
+    let scattered = program.as_ref().is_some_and(|it| !it.keeps_order());
+    let budget = |sort: bool| sort.then(|| run.share(24));
+    let indexes = |side: Side| {
+        let specs = job.specs.iter().filter(|it| it.is_on(side));
+        specs.map(|it| it.index(comparison, run)).collect::<Vec<_>>()
+    };
+    let source = Reader {
+        store: &mut *job.source,
+        table: job.from,
+        shape: &comparison.source_shape,
+        program,
+        indexes: indexes(Side::Source),
+        sort: budget(disorder.source || scattered),
+    };
+    let target = Reader {
+        store: &mut *job.target,
+        table: &comparison.target,
+        shape: &comparison.target_shape,
+        program: None,
+        indexes: indexes(Side::Target),
+        sort: budget(disorder.target),
+    };
+    let (source_tap, source_rows) = ahead(&comparison.source_shape);
+    let (target_tap, target_rows) = ahead(&comparison.target_shape);
+    let (merged, source, target) = thread::scope(|scope| {
+        let read = |reader: Reader<'_>, tap: Tap| reader.read(tap, run);
+        let source = scope.spawn(move || read(source, source_tap));
+        let target = scope.spawn(move || read(target, target_tap));
+        let merged = merge(comparison, source_rows, target_rows, &mut sampler);
+        (merged, source.join(), target.join())
+    });
+    let (tally, canary) = merged?;
+    let (source, target) = (joined(source)?, joined(target)?);
+    // Counted where rows leave the store and where the merge meets them: a witness that nothing is lost in between.
+    if source.rows + tally.rejects != tally.source_rows || target.rows != tally.target_rows {
+        let name = &comparison.target.name;
+        let message = format!("rows of `{name}` were lost between reading and comparing; please report this defect");
+        return Err(Error::new(Kind::Broken, message));
+    }
+    let indexes = [source.indexes, target.indexes];
+    Ok(Outcome { comparison: Arc::clone(comparison), tally, canary, selected: source.selected, sampler, indexes })
+}
+
+fn merge(
+    comparison: &Comparison,
+    mut source: Ahead,
+    mut target: Ahead,
+    sampler: &mut Sampler,
+) -> Result<(Tally, Canary)> {
+    let [mut planted_source, mut planted_target] = plant(&mut source, &mut target);
+    let mut watch = Watch::new(sampler);
+    let mut tally = diff::compare(&mut planted_source, &mut planted_target, &comparison.target.name, &mut watch)?;
+    let canary = match watch.settle(&comparison.target_shape, &mut tally) {
+        None => Canary::Caught,
+        Some(missed) => Canary::Missed(missed),
+    };
+    Ok((tally, canary))
+}
+
+fn joined(thread: thread::Result<Drained>) -> Result<Drained> {
+    thread.map_err(|_| Error::new(Kind::Broken, "a thread that read a store panicked; please report this defect"))
+}

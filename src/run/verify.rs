@@ -1,0 +1,236 @@
+//! `verify` and `diff`: compare everything, judge, report. Nothing is changed.
+
+use super::{
+    Run, checks,
+    constraints::{Constraints, Filled, fill, index_only},
+    table::{self, Job, Outcome},
+};
+use crate::{
+    error::Result,
+    gate::{self, Facts, Judgement, Verdict},
+    pairing::{self, Choices, Comparison},
+    plan::{Check, Policy},
+    report::{CheckReport, Report, Side, StoreName, TableReport, sampler::Sampler},
+    schema::Table,
+    store::Source,
+    transform::Program,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+/// Two opened stores and what is to be compared in them.
+pub struct Task {
+    /// Where the rows come from.
+    pub source: Box<dyn Source>,
+    /// What the report calls it.
+    pub source_name: StoreName,
+    /// Where they should have arrived.
+    pub target: Box<dyn Source>,
+    /// What the report calls it.
+    pub target_name: StoreName,
+    /// Pairs of tables, in the order in which they are compared.
+    pub tables: Vec<Pairing>,
+    /// Tables without a counterpart.
+    pub source_only: Vec<String>,
+    /// Tables without a counterpart.
+    pub target_only: Vec<String>,
+    /// Declared checks.
+    pub checks: Vec<Check>,
+    /// What is still a pass.
+    pub policy: Policy,
+    /// What a reader has to know beforehand.
+    pub notes: Vec<String>,
+}
+
+/// One pair of tables.
+pub struct Pairing {
+    /// The source's table as its store knows it.
+    pub from: Table,
+    /// The comparison of the two.
+    pub comparison: Arc<Comparison>,
+    /// What was chosen for it.
+    pub choices: Choices,
+    /// Makes the program that maps the source's rows; gives nothing where they are compared as they are.
+    pub program: Box<dyn Fn() -> Result<Option<Program>>>,
+    /// Not to be compared, but others may refer to it.
+    pub only_referred: bool,
+}
+
+impl Task {
+    /// Compares everything.
+    ///
+    /// # Errors
+    /// If a store fails. Differences are in the report.
+    pub fn run(
+        mut self,
+        run: &Run,
+        output: &dyn Fn(&str) -> Result<Option<Box<dyn std::io::Write>>>,
+    ) -> Result<Report> {
+        let all: Vec<Arc<Comparison>> = self.tables.iter().map(|it| Arc::clone(&it.comparison)).collect();
+        let selected: Vec<bool> = self.tables.iter().map(Pairing::is_compared).collect();
+        let borrowed: Vec<Comparison> = all.iter().map(|it| Comparison::clone(it)).collect();
+        let found: Vec<_> =
+            (0..all.len()).map(|it| pairing::constraints(&borrowed, it, &self.tables[it].choices)).collect();
+        let constraints = Constraints::new(&all, &found, &selected);
+        for comparison in all.iter().zip(&selected).filter(|it| *it.1).map(|it| it.0) {
+            run.watch.expect(comparison.source.rows_about.unwrap_or(0) + comparison.target.rows_about.unwrap_or(0));
+        }
+        let (mut outcomes, mut filled) = (BTreeMap::new(), Filled::new());
+        for at in 0..all.len() {
+            if selected[at] {
+                let (outcome, indexes) = self.compare(run, at, &constraints, output)?;
+                for (side, indexes) in [Side::Source, Side::Target].into_iter().zip(indexes) {
+                    fill(&mut filled, at, &constraints.specs[at], side, indexes)?;
+                }
+                outcomes.insert(at, outcome);
+            } else if !constraints.specs[at].is_empty() {
+                self.index_only(run, at, &constraints, &mut filled)?;
+            }
+        }
+        constraints.check(&mut outcomes, &mut filled)?;
+        drop(filled);
+        let checks = checks::answer(run, &self.checks, self.source.as_mut(), self.target.as_mut())?;
+        self.report(outcomes, &constraints, checks)
+    }
+
+    fn compare(
+        &mut self,
+        run: &Run,
+        at: usize,
+        constraints: &Constraints,
+        output: &dyn Fn(&str) -> Result<Option<Box<dyn std::io::Write>>>,
+    ) -> Result<(Outcome, [Vec<crate::diff::references::Index>; 2])> {
+        let pairing = &self.tables[at];
+        let sampler = |comparison: &Arc<Comparison>| {
+            Ok(Sampler::new(Arc::clone(comparison), run.limit, output(&comparison.target.name)?))
+        };
+        let job = Job {
+            source: self.source.as_mut(),
+            target: self.target.as_mut(),
+            choices: &pairing.choices,
+            from: &pairing.from,
+            program: &pairing.program,
+            sampler: &sampler,
+            specs: &constraints.specs[at],
+        };
+        let mut outcome = table::compare(run, Arc::clone(&pairing.comparison), job)?;
+        let indexes = std::mem::take(&mut outcome.indexes);
+        Ok((outcome, indexes))
+    }
+
+    fn index_only(&mut self, run: &Run, at: usize, constraints: &Constraints, filled: &mut Filled) -> Result<()> {
+        let (comparison, specs) = (Arc::clone(&self.tables[at].comparison), &constraints.specs[at]);
+        for (side, store) in [(Side::Source, &mut self.source), (Side::Target, &mut self.target)] {
+            let indexes = index_only(run, store.as_mut(), &comparison, specs, side)?;
+            fill(filled, at, specs, side, indexes)?;
+        }
+        Ok(())
+    }
+
+    fn report(
+        self,
+        mut outcomes: BTreeMap<usize, Outcome>,
+        constraints: &Constraints,
+        checks: Vec<CheckReport>,
+    ) -> Result<Report> {
+        let mut report = Report { source: self.source_name, target: self.target_name, ..Report::default() };
+        report.notes = [self.notes, self.source.notes(), self.target.notes()].concat();
+        let mut seen = BTreeSet::new();
+        report.notes.retain(|it| seen.insert(it.clone()));
+        let mut verdicts = Vec::new();
+        for (at, pairing) in self.tables.iter().enumerate().filter(|it| !it.1.only_referred) {
+            let unchecked = constraints.unchecked[at].clone();
+            let table = table_report(pairing, outcomes.remove(&at), unchecked, &self.policy, &self.checks)?;
+            report.totals.add(&table.tally);
+            verdicts.push(Judgement { verdict: table.verdict, reasons: table.reasons.clone() });
+            report.tables.push(table);
+        }
+        verdicts.push(gate::judge_run(&self.policy, &self.source_only, &self.target_only, report.tables.len()));
+        verdicts.extend(checks.iter().map(judged));
+        report.source_only = self.source_only;
+        report.target_only = self.target_only;
+        for pairing in self.tables.iter().filter(|it| !it.only_referred) {
+            let name = &pairing.comparison.target.name;
+            let columns = |names: &[String]| names.iter().map(|it| format!("{name}.{it}")).collect::<Vec<_>>();
+            report.source_only.extend(columns(&pairing.comparison.source_only));
+            report.target_only.extend(columns(&pairing.comparison.target_only));
+        }
+        report.checks = checks;
+        report.verdict = verdicts.iter().fold(Verdict::Pass, |all, it| all.and(it.verdict));
+        let (failed, rest): (Vec<_>, Vec<_>) = verdicts.into_iter().partition(|it| it.verdict == Verdict::Fail);
+        report.reasons = failed.into_iter().chain(rest).flat_map(|it| it.reasons).collect();
+        Ok(report)
+    }
+}
+
+impl Pairing {
+    /// Both tables are there to be read, and wanted.
+    fn is_compared(&self) -> bool {
+        !self.only_referred && self.unreadable().is_none()
+    }
+
+    fn unreadable(&self) -> Option<&String> {
+        self.from.unreadable.as_ref().or(self.comparison.target.unreadable.as_ref())
+    }
+}
+
+fn judged(check: &CheckReport) -> Judgement {
+    let reason = match check.verdict {
+        Verdict::Pass => return Judgement { verdict: Verdict::Pass, reasons: Vec::new() },
+        Verdict::Fail => {
+            format!("check `{}`: {} in the source, {} in the target", check.name, check.source, check.target)
+        }
+        Verdict::Unknown => format!("check `{}` has no answer: {} / {}", check.name, check.source, check.target),
+    };
+    Judgement { verdict: check.verdict, reasons: vec![reason] }
+}
+
+fn table_report(
+    pairing: &Pairing,
+    outcome: Option<Outcome>,
+    mut unchecked: Vec<String>,
+    policy: &Policy,
+    checks: &[Check],
+) -> Result<TableReport> {
+    let mut report = TableReport { source_name: pairing.from.name.clone(), ..TableReport::default() };
+    let mut comparison = Arc::clone(&pairing.comparison);
+    report.name = comparison.target.name.clone();
+    let mut selected_nothing = false;
+    if let Some(outcome) = outcome {
+        comparison = outcome.comparison;
+        report.tally = outcome.tally;
+        let all = outcome.sampler.seen();
+        (report.findings, report.findings_truncated, report.columns) = outcome.sampler.finish()?;
+        report.findings_file = (all > 0).then(|| super::findings_file(&report.name));
+        if let crate::report::Canary::Missed(missed) = &outcome.canary {
+            unchecked.push(format!("the comparer did not see {missed} that was planted; please report this defect"));
+        }
+        report.canary = outcome.canary;
+        report.witnesses.push("count".to_owned());
+        if let Some(selected) = outcome.selected {
+            selected_nothing = selected.items == 0;
+            report.notes.push(format!(
+                "{} of {} source rows selected, {} items made of them",
+                selected.rows_selected, selected.rows_read, selected.items
+            ));
+        }
+    } else if let Some(why) = pairing.unreadable() {
+        unchecked.push(format!("not compared: {why}"));
+    }
+    let names =
+        checks.iter().filter(|it| it.table.as_ref() == Some(&report.name)).map(|it| format!("check:{}", it.name));
+    report.witnesses.extend(names);
+    report.key = comparison.key_names();
+    report.notes.extend(comparison.notes.iter().cloned());
+    let facts = Facts {
+        unchecked,
+        source_only: comparison.source_only.clone(),
+        target_only: comparison.target_only.clone(),
+        selected_nothing,
+    };
+    let judgement = gate::judge(policy, &report.name, &report.tally, &facts);
+    (report.verdict, report.reasons) = (judgement.verdict, judgement.reasons);
+    Ok(report)
+}
