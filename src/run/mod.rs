@@ -10,7 +10,10 @@ pub mod verify;
 use crate::{error::Result, sort::Budget};
 use std::{
     path::PathBuf,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 /// What every verb is given: limits, and the way in and out while it runs.
@@ -22,10 +25,8 @@ pub struct Run {
     pub scratch: PathBuf,
     /// Examples of findings kept for each table.
     pub limit: usize,
-    /// Where the report and all findings go, if anywhere.
-    pub output: Option<PathBuf>,
     /// How far it is, and whether to stop.
-    pub watch: Watch,
+    pub watch: Arc<Watch>,
 }
 
 /// Seen from outside while a verb runs.
