@@ -11,6 +11,7 @@ pub mod plan;
 pub mod report;
 pub mod row;
 pub mod schema;
+pub mod snapshot;
 pub mod sort;
 pub mod store;
 pub mod value;
