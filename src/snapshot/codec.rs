@@ -295,3 +295,233 @@ fn string_end(bytes: &[u8], at: usize) -> Option<usize> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn written(value: Value<'_>, ordered: bool, ty: Type) -> String {
+        let (mut cell, mut out) = (Vec::new(), Vec::new());
+        cell::encode(value, ordered, &mut cell);
+        write(&cell, ordered, ty, &mut Scratch::default(), &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn one_value_has_one_text() {
+        let check = |value: Value<'_>, ty: Type, expect: &str| {
+            for ordered in [false, true] {
+                assert_eq!(written(value, ordered, ty), expect, "{value:?} as {ty:?}");
+            }
+            assert_eq!(read(expect, ty, &mut Scratch::default()), Some(value), "{expect} as {ty:?}");
+        };
+        check(Value::Null, Type::Text, "null");
+        check(Value::Null, Type::Json, "null");
+        check(Value::Json("null"), Type::Json, r#"{"$json":null}"#);
+        check(Value::Json("null"), Type::Any, r#"{"$json":null}"#);
+        check(Value::Json(r#"{"$text":"a"}"#), Type::Json, r#"{"$json":{"$text":"a"}}"#);
+        check(Value::Json(r#"{"a":{"$text":"a"}}"#), Type::Json, r#"{"a":{"$text":"a"}}"#);
+        check(Value::Json("1.0e2"), Type::Json, "1.0e2");
+        check(Value::Json(r#""x""#), Type::Json, r#""x""#);
+        check(Value::Text("{}"), Type::Json, r#"{"$text":"{}"}"#);
+        check(Value::Bool(true), Type::Bool, "true");
+        check(Value::Bool(false), Type::Any, "false");
+        check(Value::Int(2), Type::Bool, r#"{"$int":2}"#);
+        check(Value::Int(i64::MIN), Type::Int, "-9223372036854775808");
+        check(Value::Decimal("1.5"), Type::Int, r#"{"$decimal":"1.5"}"#);
+        check(Value::Decimal("1.5"), Type::Decimal, r#""1.5""#);
+        check(Value::Decimal("NaN"), Type::Decimal, r#""NaN""#);
+        check(Value::Real(0.1), Type::Real, "0.1");
+        check(Value::Real(1e300), Type::Real, "1e300");
+        check(Value::Real(f64::INFINITY), Type::Real, r#"{"$real":"Infinity"}"#);
+        check(Value::Real(f64::NEG_INFINITY), Type::Any, r#"{"$real":"-Infinity"}"#);
+        check(Value::Real(1.0), Type::Int, r#"{"$real":1.0}"#);
+        check(Value::Text("a\"\n\u{1}\u{7f}é"), Type::Text, "\"a\\\"\\n\\u0001\u{7f}é\"");
+        check(Value::Text("a"), Type::Any, r#""a""#);
+        check(Value::Text("a"), Type::Int, r#"{"$text":"a"}"#);
+        check(Value::Bytes(b"\xff"), Type::Bytes, r#""/w==""#);
+        check(Value::Bytes(b""), Type::Text, r#"{"$bytes":""}"#);
+        check(Value::Malformed(b"\xff"), Type::Text, r#"{"$malformed":"/w=="}"#);
+        check(Value::Uuid([1; 16]), Type::Uuid, r#""01010101-0101-0101-0101-010101010101""#);
+        check(Value::Date(0), Type::Date, r#""1970-01-01""#);
+        check(Value::Date(1 << 60), Type::Date, r#"{"$date":1152921504606846976}"#);
+        check(Value::Time(1_500_000_000), Type::Time, r#""00:00:01.5""#);
+        check(Value::Time(86_400_000_000_000), Type::Time, r#"{"$time":86400000000000}"#);
+        let moment = Moment { seconds: -1, nanos: 1 };
+        check(Value::Timestamp(moment), Type::Timestamp, r#""1969-12-31T23:59:59.000000001Z""#);
+        check(Value::DateTime(moment), Type::DateTime, r#""1969-12-31T23:59:59.000000001""#);
+        check(Value::DateTime(moment), Type::Timestamp, r#"{"$datetime":"1969-12-31T23:59:59.000000001"}"#);
+        check(Value::Timestamp(Moment::FUTURE), Type::Timestamp, r#""infinity""#);
+        let far = Moment { seconds: 1 << 60, nanos: u32::MAX };
+        check(Value::Timestamp(far), Type::Timestamp, r#"{"$timestamp":[1152921504606846976,4294967295]}"#);
+    }
+
+    #[test]
+    fn other_texts_are_refused() {
+        let check = |text: &str, ty: Type| assert_eq!(read(text, ty, &mut Scratch::default()), None, "{text} as {ty:?}");
+        for text in ["", " ", "nul", "01", "-0", "+1", "1.0", "1 ", "tru", "\"", "{}", "[]", r#"{"$int":1}"#, "{\"$"] {
+            check(text, Type::Int);
+        }
+        for text in [r#""\u0061""#, "\"a\nb\"", r#""\ud800""#, r#"{"$text":"a"}"#, r#"{"$any":1}"#, r#"{"$no":1}"#, "1"] {
+            check(text, Type::Text);
+        }
+        for text in ["{\"a\": 1}", r#"{"b":1,"a":2}"#, r#"{"$a":1}"#, r#"{"$json":1}"#, r#"{"$json":null,"a":1}"#, "{", ""] {
+            check(text, Type::Json);
+        }
+        for text in ["1", "1.50", "1e999", "\"NaN\"", "NaN", "inf", "-0.0"] {
+            check(text, Type::Real);
+        }
+        for text in [r#""1970-01-01 00:00:00Z""#, r#""1970-01-01T00:00:00""#, "[0,0]", r#"{"$timestamp":[0,0]}"#] {
+            check(text, Type::Timestamp);
+        }
+        check(r#""1.50""#, Type::Decimal);
+        check(r#""/x==""#, Type::Bytes);
+        check(r#""/w""#, Type::Bytes);
+        check(r#""01010101010101010101010101010101""#, Type::Uuid);
+        check("1.5", Type::Any);
+    }
+
+    #[test]
+    fn rows_are_split_at_their_commas() {
+        let check = |row: &str, expect: Option<&[&str]>| {
+            let mut cells = Vec::new();
+            let found = split(row, &mut cells).map(|()| cells.iter().map(|&(a, b)| &row[a..b]).collect::<Vec<_>>());
+            assert_eq!(found.as_deref(), expect, "{row}");
+        };
+        check(r#"[1,"a,]\"[","#, None);
+        check(r#"[1,"a,]\"[\\"]"#, Some(&["1", r#""a,]\"[\\""#]));
+        check(r#"[{"a":[1,"]"]},[[],{}],null]"#, Some(&[r#"{"a":[1,"]"]}"#, "[[],{}]", "null"]));
+        for row in ["", "[", "[]", "[,]", "[1,]", "[1]]", "[1", "[\"a]", "[\"\\", "[{\"a\"]", "1", "[1] "] {
+            check(row, None);
+        }
+        let deep = format!("[{}{}]", "[".repeat(1 << 20), "]".repeat(1 << 20));
+        check(&deep, Some(&[&deep[1..deep.len() - 1]]));
+    }
+
+    fn json_text() -> impl Strategy<Value = String> {
+        let name = prop_oneof![Just("$text".into()), Just("$".into()), Just("a".into()), any::<String>()];
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            any::<String>().prop_map(Into::into),
+        ];
+        leaf.prop_recursive(3, 12, 3, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(serde_json::Value::Array),
+                prop::collection::vec((name.clone(), inner), 0..3)
+                    .prop_map(|it| serde_json::Value::Object(it.into_iter().collect())),
+            ]
+        })
+        .prop_map(|it| {
+            let mut out = Vec::new();
+            json::canonical(&it.to_string(), &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        })
+    }
+
+    /// Cells of every kind of value, in both forms.
+    fn any_cell() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
+        let both = |value: Value<'_>| {
+            let (mut plain, mut ordered) = (Vec::new(), Vec::new());
+            cell::encode(value, false, &mut plain);
+            cell::encode(value, true, &mut ordered);
+            (plain, ordered)
+        };
+        let moment = || (any::<i64>(), any::<u32>()).prop_map(|(seconds, nanos)| Moment { seconds, nanos });
+        let usual = (-99_999_999_999..999_999_999_999_i64, 0..1_000_000_000_u32)
+            .prop_map(|(seconds, nanos)| Moment { seconds, nanos });
+        prop_oneof![
+            Just(both(Value::Null)),
+            any::<bool>().prop_map(move |it| both(Value::Bool(it))),
+            any::<i64>().prop_map(move |it| both(Value::Int(it))),
+            "-?[1-9][0-9]{19,40}".prop_map(|it| {
+                let (mut plain, mut ordered) = (Vec::new(), Vec::new());
+                cell::encode_integer(&it, false, &mut plain);
+                cell::encode_integer(&it, true, &mut ordered);
+                (plain, ordered)
+            }),
+            any::<u64>().prop_map(move |it| both(Value::Real(f64::from_bits(it)))),
+            "-?[0-9]{1,40}(\\.[0-9]{1,20})?".prop_map(move |it| {
+                let mut canonical = Vec::new();
+                assert!(decimal::canonical(&it, &mut canonical));
+                both(Value::Decimal(std::str::from_utf8(&canonical).unwrap()))
+            }),
+            any::<i64>().prop_map(move |it| both(Value::Date(it))),
+            (-999_999..9_999_999_i64).prop_map(move |it| both(Value::Date(it))),
+            any::<u64>().prop_map(move |it| both(Value::Time(it))),
+            (0..86_400_000_000_000_u64).prop_map(move |it| both(Value::Time(it))),
+            moment().prop_map(move |it| both(Value::Timestamp(it))),
+            moment().prop_map(move |it| both(Value::DateTime(it))),
+            usual.clone().prop_map(move |it| both(Value::Timestamp(it))),
+            usual.prop_map(move |it| both(Value::DateTime(it))),
+            any::<[u8; 16]>().prop_map(move |it| both(Value::Uuid(it))),
+            any::<String>().prop_map(move |it| both(Value::Text(&it))),
+            any::<Vec<u8>>().prop_map(move |it| both(Value::Malformed(&it))),
+            any::<Vec<u8>>().prop_map(move |it| both(Value::Bytes(&it))),
+            json_text().prop_map(move |it| both(Value::Json(&it))),
+        ]
+    }
+
+    fn any_type() -> impl Strategy<Value = Type> {
+        prop::sample::select(Type::ALL.to_vec())
+    }
+
+    /// The cell of a value that was read. An integer too long for 64 bits has no value of its own.
+    fn encoded(value: Value<'_>, was: &[u8], ordered: bool) -> Vec<u8> {
+        let mut cell = Vec::new();
+        match value {
+            Value::Decimal(it) | Value::Json(it) if matches!(was[0], tag::INT_LOW | tag::INT_HIGH) => {
+                cell::encode_integer(it, ordered, &mut cell);
+            }
+            _ => cell::encode(value, ordered, &mut cell),
+        }
+        cell
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(cell in any_cell(), ordered: bool, ty in any_type()) {
+            let cell = if ordered { cell.1 } else { cell.0 };
+            let mut text = Vec::new();
+            write(&cell, ordered, ty, &mut Scratch::default(), &mut text);
+            let text = String::from_utf8(text).unwrap();
+            let mut scratch = Scratch::default();
+            let value = read(&text, ty, &mut scratch);
+            prop_assert!(value.is_some(), "{text} as {ty:?}");
+            prop_assert_eq!(encoded(value.unwrap(), &cell, ordered), cell);
+            let mut canonical = Vec::new();
+            prop_assert!(json::canonical(&text, &mut canonical).is_ok());
+            prop_assert_eq!(String::from_utf8(canonical).unwrap(), text);
+        }
+
+        #[test]
+        fn what_is_read_was_written(
+            text in prop_oneof![
+                any::<String>(),
+                json_text(),
+                (prop::sample::select(vec!["json", "text", "int", "date", "real"]), json_text())
+                    .prop_map(|(kind, it)| format!("{{\"${kind}\":{it}}}")),
+                "[-0-9.eE+\"]{0,12}",
+            ],
+            ty in any_type(),
+        ) {
+            let mut scratch = Scratch::default();
+            if let Some(value) = read(&text, ty, &mut scratch) {
+                let big = matches!(value, Value::Decimal(it) | Value::Json(it) if it == text && it.len() > 18);
+                prop_assert!(big || written(value, false, ty) == text, "{text} as {ty:?}");
+            }
+        }
+
+        #[test]
+        fn nothing_makes_it_panic(row: String, bracketed: String) {
+            let mut cells = Vec::new();
+            let _ = split(&row, &mut cells);
+            let row = format!("[{bracketed}]");
+            if split(&row, &mut cells).is_some() {
+                prop_assert!(cells.iter().all(|&(start, end)| start < end && row.get(start..end).is_some()));
+            }
+        }
+    }
+}
