@@ -359,14 +359,18 @@ mod tests {
 
     #[test]
     fn other_texts_are_refused() {
-        let check = |text: &str, ty: Type| assert_eq!(read(text, ty, &mut Scratch::default()), None, "{text} as {ty:?}");
+        let check =
+            |text: &str, ty: Type| assert_eq!(read(text, ty, &mut Scratch::default()), None, "{text} as {ty:?}");
         for text in ["", " ", "nul", "01", "-0", "+1", "1.0", "1 ", "tru", "\"", "{}", "[]", r#"{"$int":1}"#, "{\"$"] {
             check(text, Type::Int);
         }
-        for text in [r#""\u0061""#, "\"a\nb\"", r#""\ud800""#, r#"{"$text":"a"}"#, r#"{"$any":1}"#, r#"{"$no":1}"#, "1"] {
+        for text in [r#""\u0061""#, "\"a\nb\"", r#""\ud800""#, r#"{"$text":"a"}"#, r#"{"$any":1}"#, r#"{"$no":1}"#, "1"]
+        {
             check(text, Type::Text);
         }
-        for text in ["{\"a\": 1}", r#"{"b":1,"a":2}"#, r#"{"$a":1}"#, r#"{"$json":1}"#, r#"{"$json":null,"a":1}"#, "{", ""] {
+        for text in
+            ["{\"a\": 1}", r#"{"b":1,"a":2}"#, r#"{"$a":1}"#, r#"{"$json":1}"#, r#"{"$json":null,"a":1}"#, "{", ""]
+        {
             check(text, Type::Json);
         }
         for text in ["1", "1.50", "1e999", "\"NaN\"", "NaN", "inf", "-0.0"] {

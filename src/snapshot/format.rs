@@ -46,6 +46,8 @@ pub(super) struct TableEntry {
     key_origin: Origin,
     uniques: Vec<UniqueEntry>,
     foreign_keys: Vec<ForeignKeyEntry>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    nullless: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     unreadable: Option<String>,
     pub(super) rows: u64,
@@ -229,6 +231,7 @@ impl TableEntry {
             key_origin: table.key_origin,
             uniques: table.uniques.iter().map(unique).collect(),
             foreign_keys: table.foreign_keys.iter().map(foreign_key).collect(),
+            nullless: table.nullless,
             unreadable: table.unreadable.clone(),
             rows: 0,
             parts: Vec::new(),
@@ -274,6 +277,7 @@ impl TableEntry {
             uniques: self.uniques.iter().map(unique).collect::<Result<_>>()?,
             foreign_keys: self.foreign_keys.iter().map(foreign_key).collect::<Result<_>>()?,
             rows_about: Some(self.rows),
+            nullless: self.nullless,
             unreadable: self.unreadable.clone(),
         })
     }
