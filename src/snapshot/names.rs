@@ -13,8 +13,8 @@ const SLUG: usize = 40;
 
 /// The file of part `number`, counted from 1, of the table called `table`.
 ///
-/// The letters are for people and may be the same for two tables; the hash of the whole name is not. The hash also keeps
-/// the name from being one that a system reserves, such as `con`.
+/// The letters are for people and may be the same for two tables; the hash of the whole name is not. The hash also
+/// keeps the name from being one that a system reserves, such as `con`.
 pub(super) fn part(table: &str, number: usize, packed: bool) -> String {
     let safe = |it: char| if it.is_ascii_alphanumeric() || it == '_' { it.to_ascii_lowercase() } else { '-' };
     let slug: String = table.chars().take(SLUG).map(safe).collect();
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn names_are_readable_and_never_change() {
-        insta::assert_snapshot!(part("public.users", 12, true), @"");
+        insta::assert_snapshot!(part("public.users", 12, true), @"public-users-37032e0ff22ccb45.0012.ndjson.zst");
     }
 
     #[test]

@@ -283,7 +283,7 @@ impl TableWriter<'_> {
 impl Feed for TableWriter<'_> {
     fn take(&mut self, batch: &mut Batch) -> Result<Flow> {
         let same = Arc::ptr_eq(batch.shape(), &self.shape) || is_shape(&self.table, batch.shape());
-        if !same || !batch.rejects.is_empty() || (self.shape.width() == 0 && batch.len() > 0) {
+        if !same || !batch.rejects.is_empty() || (self.shape.width() == 0 && !batch.is_empty()) {
             let message = format_args!("table `{}` was handed rows that no snapshot can hold", self.table.name);
             return Err(Error::new(Kind::Broken, message));
         }
