@@ -2,8 +2,8 @@
 //!
 //! A snapshot is a folder. `snapshot.json` says what was captured and is itself checksummed, and every table has a file
 //! for each part of at most a million rows; a table without rows has none. A part is NDJSON: a line that says whose it
-//! is, then one canonical JSON array a row, a cell for each column in the table's order. Parts of more than a mebibyte of
-//! text are packed with zstd. The same rows give the same bytes.
+//! is, then one canonical JSON array a row, a cell for each column in the table's order. Parts of more than a mebibyte
+//! of text are packed with zstd. The same rows give the same bytes.
 //!
 //! | type of the column | cell |
 //! |---|---|
@@ -16,8 +16,8 @@
 //!
 //! What a column holds beyond its type is *wrapped*, with its own type in front: `{"$text":"abc"}`, `{"$real":"NaN"}`,
 //! `{"$malformed":"/w=="}`. A time too far off to be written is wrapped as a number (`{"$date":99999999999}`), and an
-//! instant as its seconds and nanoseconds. So are the two kinds of JSON document that could be taken for something else:
-//! `null` (`{"$json":null}`), and an object whose first name begins with `$`.
+//! instant as its seconds and nanoseconds. So are the two kinds of JSON document that could be taken for something
+//! else: `null` (`{"$json":null}`), and an object whose first name begins with `$`.
 //!
 //! Nothing in a snapshot is trusted: a part is read only under the name that belongs to its table and number, as far as
 //! `snapshot.json` says that it goes, and its end is reported only when its BLAKE3 is right.
