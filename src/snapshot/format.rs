@@ -245,24 +245,17 @@ impl TableEntry {
     /// The table as the store declared it.
     ///
     /// # Errors
-    /// If a key or constraint names a column that is not there, or one twice.
+    /// If a key or constraint names a column that is not there, or two columns have one name.
     pub(super) fn table(&self, path: &Path) -> Result<Table> {
         let columns = &self.columns;
-        let places = |names: &[String]| {
-            let mut places = Vec::new();
-            for name in names {
-                match columns.iter().position(|it| it.name == *name) {
-                    Some(place) if !places.contains(&place) => places.push(place),
-                    _ => {
-                        let message = format_args!("table `{}` has no second column `{name}`", self.name);
-                        return Err(damaged(path, message));
-                    }
-                }
-            }
-            Ok(places)
-        };
-        // A name that is there twice would hide a column.
-        places(&columns.iter().map(|it| it.name.clone()).collect::<Vec<_>>())?;
+        let wrong = |name: &str| damaged(path, format_args!("column `{name}` of table `{}` is not one", self.name));
+        let place = |name: &String| columns.iter().position(|it| it.name == *name).ok_or_else(|| wrong(name));
+        let places = |names: &[String]| names.iter().map(place).collect::<Result<Vec<usize>>>();
+        let (mut names, mut key) = (HashSet::new(), HashSet::new());
+        let twice = columns.iter().map(|it| &it.name).find(|&it| !names.insert(it));
+        if let Some(name) = twice.or_else(|| self.key.iter().find(|&it| !key.insert(it))) {
+            return Err(wrong(name));
+        }
         let unique = |it: &UniqueEntry| Ok(Unique { columns: places(&it.columns)?, enforced: it.enforced });
         let foreign_key = |it: &ForeignKeyEntry| {
             Ok(ForeignKey { columns: places(&it.columns)?, table: it.table.clone(), to: it.to.clone() })

@@ -459,6 +459,23 @@ fn parts_hold_so_many_rows_and_no_more() {
 }
 
 #[test]
+fn keys_of_any_depth_and_length_are_kept() {
+    let check = |depth: usize, told: bool| {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("s");
+        let deep = "[".repeat(depth) + &"]".repeat(depth);
+        write(&folder, packed(), &[(teams(), vec![vec![Value::Json(&deep)]])]).unwrap();
+        let reader = Reader::open(&folder).unwrap();
+        assert_eq!(reader.parts("Teams").unwrap()[0].first.is_some(), told);
+        assert_eq!(read(&folder).unwrap().len(), 1);
+    };
+    check(1, true);
+    check(500, true);
+    check(600, false);
+    check(100_000, false);
+}
+
+#[test]
 fn long_parts_are_packed_and_short_ones_are_not() {
     let check = |count: i64, end: &str| {
         let home = tempfile::tempdir().unwrap();
@@ -563,6 +580,24 @@ fn only_a_snapshot_is_replaced() {
 }
 
 #[test]
+fn a_table_can_be_begun_again() {
+    for options in [Options { part_rows: 1, ..packed() }, packed(), Options::default()] {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("s");
+        let mut writer = Writer::create(&folder, meta(), options).unwrap();
+        let mut into = writer.table(&users(), &shape(&users())).unwrap();
+        let disorder = into.take(&mut batch(&users(), &[user(1), user(3), user(2)])).unwrap_err();
+        assert_eq!(disorder.kind(), Kind::Order);
+        into.discard().unwrap();
+        let mut into = writer.table(&users(), &shape(&users())).unwrap();
+        let _ = into.take(&mut batch(&users(), &[user(1), user(2), user(3)])).unwrap();
+        assert_eq!(into.finish().unwrap(), 3);
+        writer.finish().unwrap();
+        assert_eq!(read(&folder).unwrap().len(), 3);
+    }
+}
+
+#[test]
 fn mistakes_of_the_caller_are_told() {
     let home = tempfile::tempdir().unwrap();
     let mut writer = Writer::create(&home.path().join("s"), meta(), Options::default()).unwrap();
@@ -571,6 +606,10 @@ fn mistakes_of_the_caller_are_told() {
     let mut twice = teams();
     twice.columns.push(Column::new("id", Type::Int));
     assert_eq!(kind(writer.table(&twice, &shape(&twice))), Kind::Store);
+    for key in [vec![7], vec![1, 1]] {
+        let table = Table { key, ..users() };
+        assert_eq!(kind(writer.table(&table, &shape(&table))), Kind::Broken);
+    }
     writer.table(&teams(), &shape(&teams())).unwrap().finish().unwrap();
     assert_eq!(kind(writer.table(&teams(), &shape(&teams()))), Kind::Broken);
     let mut into = writer.table(&users(), &shape(&users())).unwrap();

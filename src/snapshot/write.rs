@@ -85,6 +85,9 @@ pub struct Writer {
 }
 
 /// The rows of one table on their way into a snapshot. They have to come in key order.
+///
+/// It is to be ended by [`TableWriter::finish`] or [`TableWriter::discard`]; without either the snapshot cannot be
+/// finished.
 pub struct TableWriter<'w> {
     writer: &'w mut Writer,
     table: Table,
@@ -163,6 +166,10 @@ impl Writer {
             return Err(broken("its rows come in another shape"));
         }
         let entry = TableEntry::new(table)?;
+        let again = entry.table(&self.folder).ok();
+        if again.is_none_or(|it| Table { rows_about: table.rows_about, ..it } != *table) {
+            return Err(broken("its key or a constraint is of no column"));
+        }
         let layout = layout(table);
         let places = (0..table.columns.len()).filter_map(|column| layout.iter().position(|&it| it == column)).collect();
         let types = layout.iter().filter_map(|&it| table.columns.get(it)).map(|it| it.ty).collect();
@@ -231,6 +238,20 @@ impl TableWriter<'_> {
         self.writer.header.tables.push(self.entry);
         self.writer.begun = false;
         Ok(rows)
+    }
+
+    /// Forgets the rows of the table, so that it can be begun again, sorted.
+    ///
+    /// # Errors
+    /// If a file of it cannot be removed.
+    pub fn discard(mut self) -> Result<()> {
+        self.end_part()?;
+        for part in &self.entry.parts {
+            let path = self.writer.draft.path().join(&part.file);
+            fs::remove_file(&path).map_err(|error| unusable(&path, "cannot remove", &error))?;
+        }
+        self.writer.begun = false;
+        Ok(())
     }
 
     fn row(&mut self, row: Row<'_>, last_of_batch: bool) -> Result<()> {
