@@ -43,7 +43,7 @@ pub(super) fn write(cell: &[u8], ordered: bool, ty: Type, scratch: &mut Scratch,
     }
 }
 
-/// Reads the cell `text` of a column of type `ty`. None: [`write`] writes no such cell.
+/// Reads the cell `text` of a column of type `ty`. None: [`write()`] writes no such cell.
 pub(super) fn read<'a>(text: &'a str, ty: Type, scratch: &'a mut Scratch) -> Option<Value<'a>> {
     if text == "null" {
         return Some(Value::Null);
