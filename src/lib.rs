@@ -13,6 +13,7 @@ pub mod report;
 pub mod row;
 pub mod run;
 pub mod schema;
+pub mod snapshot;
 pub mod sort;
 pub mod store;
 pub mod transform;

@@ -7,6 +7,7 @@ use crate::{
 };
 use std::sync::Arc;
 
+pub mod snapshot;
 pub mod sql;
 pub mod sqlite;
 
