@@ -2,19 +2,19 @@
 //!
 //! Reading order is dependency order: a module uses only the ones above it (`tests/tidy.rs` checks that).
 
-pub mod ahead;
-pub mod cli;
-pub mod diff;
 pub mod error;
-pub mod gate;
-pub mod pairing;
-pub mod plan;
-pub mod report;
-pub mod row;
-pub mod run;
+pub mod value;
 pub mod schema;
+pub mod row;
+pub mod plan;
 pub mod snapshot;
 pub mod sort;
-pub mod store;
+pub mod ahead;
+pub mod pairing;
 pub mod transform;
-pub mod value;
+pub mod diff;
+pub mod store;
+pub mod gate;
+pub mod report;
+pub mod run;
+pub mod cli;

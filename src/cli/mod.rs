@@ -2,18 +2,19 @@
 
 mod args;
 pub mod exit;
+mod options;
 mod output;
+mod progress;
 
 use crate::{
     error::{Error, Kind, Result},
-    plan::{Names, Policy},
-    report::StoreName,
-    run::{Run, Watch, prepare},
+    report::{StoreName, folder::Folder},
+    run::{Watch, prepare, verify::Task},
     store,
 };
-use args::{Cli, Command, Diff};
+use args::{Cli, Command, Diff, Limits, Output};
 use clap::Parser;
-use std::{path::Path, process::ExitCode};
+use std::{path::Path, process::ExitCode, sync::Arc};
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
@@ -40,22 +41,27 @@ pub fn main() -> ExitCode {
 
 fn diff(args: &Diff, cli: &Cli) -> Result<u8> {
     let (source, target) = (open(&args.source)?, open(&args.target)?);
-    let mut policy = Policy::default();
-    if args.allow_empty.iter().any(|it| it == "all") {
-        policy.allow_empty = Names::All;
-    } else {
-        policy.allow_empty = Names::Some(args.allow_empty.iter().cloned().collect());
+    let task = prepare::diff(source, target, &options::of_diff(args)?, options::policy(&args.allow_empty))?;
+    compare(task, &args.limits, &args.output, cli)
+}
+
+/// Runs a comparison and says what came of it.
+fn compare(task: Task, limits: &Limits, output: &Output, cli: &Cli) -> Result<u8> {
+    let watch = Arc::new(Watch::default());
+    progress::stop_on_signal(&watch)?;
+    let run = options::run(limits, Arc::clone(&watch));
+    #[expect(clippy::disallowed_methods, reason = "cli reads the clock")]
+    let start = std::time::Instant::now();
+    let folder = output.output.as_deref().map(Folder::create).transpose()?;
+    let progress = progress::Progress::start(&watch, output.quiet);
+    let result = task.run(&run, folder.as_ref());
+    drop(progress);
+    let mut report = result?;
+    report.seconds = start.elapsed().as_secs_f64();
+    if let Some(folder) = folder {
+        folder.finish(&report)?;
     }
-    let run = Run {
-        memory: args.limits.memory,
-        scratch: std::env::temp_dir(),
-        limit: args.limits.limit,
-        output: args.output.output.clone(),
-        watch: Watch::default(),
-    };
-    let task = prepare::diff(source, target, &prepare::Options::default(), policy)?;
-    let report = task.run(&run, &|_| Ok(None))?;
-    output::report(&report, &args.output, cli.color)?;
+    output::report(&report, output, cli.color)?;
     Ok(exit::of_verdict(report.verdict))
 }
 

@@ -5,6 +5,7 @@
 pub mod cell;
 mod contrast;
 pub mod escape;
+pub mod folder;
 pub mod json;
 pub mod layout;
 pub mod patch;

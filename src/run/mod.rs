@@ -72,8 +72,3 @@ impl Watch {
         Ok(())
     }
 }
-
-/// Where the findings of a table are, counted from the report's folder.
-fn findings_file(table: &str) -> String {
-    format!("findings/{table}.ndjson")
-}

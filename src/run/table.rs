@@ -31,7 +31,7 @@ pub(super) struct Job<'j> {
     /// Makes the program that maps the source's rows, where a plan maps them.
     pub program: &'j dyn Fn() -> Result<Option<Program>>,
     /// Makes an empty sampler.
-    pub sampler: &'j dyn Fn(&Arc<Comparison>) -> Result<Sampler>,
+    pub sampler: &'j dyn Fn(&Arc<Comparison>) -> Sampler,
     pub specs: &'j [Spec],
 }
 
@@ -82,7 +82,7 @@ pub(super) fn compare(run: &Run, mut comparison: Arc<Comparison>, mut job: Job<'
 
 fn attempt(run: &Run, comparison: &Arc<Comparison>, job: &mut Job<'_>, disorder: Disorder) -> Result<Outcome> {
     let program = (job.program)()?;
-    let mut sampler = (job.sampler)(comparison)?;
+    let mut sampler = (job.sampler)(comparison);
     let scattered = program.as_ref().is_some_and(|it| !it.keeps_order());
     let budget = |sort: bool| sort.then(|| run.share(24));
     let indexes = |side: Side| {

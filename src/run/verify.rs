@@ -6,11 +6,12 @@ use super::{
     table::{self, Job, Outcome},
 };
 use crate::{
+    diff::references::Index,
     error::Result,
     gate::{self, Facts, Judgement, Verdict},
     pairing::{self, Choices, Comparison},
     plan::{Check, Policy},
-    report::{CheckReport, Report, Side, StoreName, TableReport, sampler::Sampler},
+    report::{CheckReport, Report, Side, StoreName, TableReport, folder::Folder, sampler::Sampler},
     schema::Table,
     store::Source,
     transform::Program,
@@ -59,15 +60,11 @@ pub struct Pairing {
 }
 
 impl Task {
-    /// Compares everything.
+    /// Compares everything. All findings go into `folder`, if there is one.
     ///
     /// # Errors
     /// If a store fails. Differences are in the report.
-    pub fn run(
-        mut self,
-        run: &Run,
-        output: &dyn Fn(&str) -> Result<Option<Box<dyn std::io::Write>>>,
-    ) -> Result<Report> {
+    pub fn run(mut self, run: &Run, folder: Option<&Folder>) -> Result<Report> {
         let all: Vec<Arc<Comparison>> = self.tables.iter().map(|it| Arc::clone(&it.comparison)).collect();
         let selected: Vec<bool> = self.tables.iter().map(Pairing::is_compared).collect();
         let borrowed: Vec<Comparison> = all.iter().map(|it| Comparison::clone(it)).collect();
@@ -80,7 +77,7 @@ impl Task {
         let (mut outcomes, mut filled) = (BTreeMap::new(), Filled::new());
         for at in 0..all.len() {
             if selected[at] {
-                let (outcome, indexes) = self.compare(run, at, &constraints, output)?;
+                let (outcome, indexes) = self.compare(run, at, &constraints, folder)?;
                 for (side, indexes) in [Side::Source, Side::Target].into_iter().zip(indexes) {
                     fill(&mut filled, at, &constraints.specs[at], side, indexes)?;
                 }
@@ -92,7 +89,7 @@ impl Task {
         constraints.check(&mut outcomes, &mut filled)?;
         drop(filled);
         let checks = checks::answer(run, &self.checks, self.source.as_mut(), self.target.as_mut())?;
-        self.report(outcomes, &constraints, checks)
+        self.report(outcomes, &constraints, checks, folder.is_some())
     }
 
     fn compare(
@@ -100,11 +97,12 @@ impl Task {
         run: &Run,
         at: usize,
         constraints: &Constraints,
-        output: &dyn Fn(&str) -> Result<Option<Box<dyn std::io::Write>>>,
-    ) -> Result<(Outcome, [Vec<crate::diff::references::Index>; 2])> {
+        folder: Option<&Folder>,
+    ) -> Result<(Outcome, [Vec<Index>; 2])> {
         let pairing = &self.tables[at];
         let sampler = |comparison: &Arc<Comparison>| {
-            Ok(Sampler::new(Arc::clone(comparison), run.limit, output(&comparison.target.name)?))
+            let file = folder.map(|it| it.findings(&comparison.target.name));
+            Sampler::new(Arc::clone(comparison), run.limit, file)
         };
         let job = Job {
             source: self.source.as_mut(),
@@ -134,6 +132,7 @@ impl Task {
         mut outcomes: BTreeMap<usize, Outcome>,
         constraints: &Constraints,
         checks: Vec<CheckReport>,
+        written: bool,
     ) -> Result<Report> {
         let mut report = Report { source: self.source_name, target: self.target_name, ..Report::default() };
         report.notes = [self.notes, self.source.notes(), self.target.notes()].concat();
@@ -142,7 +141,7 @@ impl Task {
         let mut verdicts = Vec::new();
         for (at, pairing) in self.tables.iter().enumerate().filter(|it| !it.1.only_referred) {
             let unchecked = constraints.unchecked[at].clone();
-            let table = table_report(pairing, outcomes.remove(&at), unchecked, &self.policy, &self.checks)?;
+            let table = table_report(pairing, outcomes.remove(&at), unchecked, &self.policy, &self.checks, written)?;
             report.totals.add(&table.tally);
             verdicts.push(Judgement { verdict: table.verdict, reasons: table.reasons.clone() });
             report.tables.push(table);
@@ -193,6 +192,7 @@ fn table_report(
     mut unchecked: Vec<String>,
     policy: &Policy,
     checks: &[Check],
+    written: bool,
 ) -> Result<TableReport> {
     let mut report = TableReport { source_name: pairing.from.name.clone(), ..TableReport::default() };
     let mut comparison = Arc::clone(&pairing.comparison);
@@ -203,7 +203,7 @@ fn table_report(
         report.tally = outcome.tally;
         let all = outcome.sampler.seen();
         (report.findings, report.findings_truncated, report.columns) = outcome.sampler.finish()?;
-        report.findings_file = (all > 0).then(|| super::findings_file(&report.name));
+        report.findings_file = (written && all > 0).then(|| crate::report::folder::findings_file(&report.name));
         if let crate::report::Canary::Missed(missed) = &outcome.canary {
             unchecked.push(format!("the comparer did not see {missed} that was planted; please report this defect"));
         }
