@@ -7,6 +7,8 @@ use crate::{
 };
 use std::sync::Arc;
 
+pub mod files;
+pub mod memory;
 pub mod sql;
 pub mod sqlite;
 
