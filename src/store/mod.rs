@@ -8,6 +8,8 @@ use crate::{
 use std::sync::Arc;
 
 pub mod snapshot;
+pub mod files;
+pub mod memory;
 pub mod sql;
 pub mod sqlite;
 
