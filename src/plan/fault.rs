@@ -102,7 +102,7 @@ pub(super) fn place(text: &str, span: Range<usize>) -> Place {
 }
 
 /// A name as a message shows it: quoted, of bounded length, without control characters.
-pub(super) fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     let mut shown: String = name.chars().take(SHOWN_MAX).collect();
     if shown.len() < name.len() {
         shown.push('…');
@@ -111,7 +111,7 @@ pub(super) fn quoted(name: &str) -> String {
 }
 
 /// `known` names that `word` may have been meant for, the nearest one only.
-pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |it: &str| it.to_lowercase().replace('-', "_");
     let typed = plain(word);
     if SHOWN_MAX < typed.len() {

@@ -42,6 +42,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub(crate) use fault::{nearest, quoted};
 pub use fault::{Fault, render};
 pub use interpolate::parse_dotenv;
 pub use parse::parse;
