@@ -84,14 +84,21 @@ pub fn judge(policy: &Policy, table: &str, tally: &Tally, facts: &Facts) -> Judg
     verdict_of(failures, unchecked)
 }
 
-/// Judges the run as a whole: tables without a counterpart, and that there was something to compare.
-pub fn judge_run(policy: &Policy, source_only: &[String], target_only: &[String], compared: usize) -> Judgement {
+/// Judges the run as a whole: tables without a counterpart, what could not be paired, and that
+/// there was something to compare.
+pub fn judge_run(
+    policy: &Policy,
+    source_only: &[String],
+    target_only: &[String],
+    unchecked: &[String],
+    compared: usize,
+) -> Judgement {
     let allowed = |it: &&String| !policy.unpaired.contains(it);
     let tables = |names: &[String], side: &str| -> Vec<String> {
         names.iter().filter(allowed).map(|it| format!("{it}: only in the {side}")).collect()
     };
     let failures = [tables(source_only, "source"), tables(target_only, "target")].concat();
-    let mut unchecked = Vec::new();
+    let mut unchecked = unchecked.to_vec();
     if compared == 0 {
         unchecked.push("no table was compared".to_owned());
     }
@@ -152,8 +159,8 @@ mod tests {
         assert!(judged.reasons[0].contains("allow_empty"), "{:?}", judged.reasons);
         let named = Policy { allow_empty: crate::plan::Names::All, ..Policy::default() };
         assert_eq!(judge(&named, "t", &Tally::default(), &Facts::default()).verdict, Verdict::Pass);
-        assert_eq!(judge_run(&Policy::default(), &[], &[], 0).verdict, Verdict::Unknown);
-        assert_eq!(judge_run(&Policy::default(), &["gone".into()], &[], 1).verdict, Verdict::Fail);
+        assert_eq!(judge_run(&Policy::default(), &[], &[], &[], 0).verdict, Verdict::Unknown);
+        assert_eq!(judge_run(&Policy::default(), &["gone".into()], &[], &[], 1).verdict, Verdict::Fail);
     }
 
     #[test]

@@ -43,6 +43,100 @@ Examples:
 A store is a path: a SQLite database, a D1 export (.sql), a JSON, NDJSON or CSV file, a folder of them, a Vercel Edge Config
 export, or a snapshot. KIND:PATH says which where the path does not.")]
     Diff(Diff),
+    /// Write a store's rows to a snapshot folder.
+    #[command(after_help = "\
+Examples:
+  cutover capture app.sqlite before
+  cutover capture target after --plan prod.toml     the target of a plan; its secret columns are masked
+  cutover diff before app.sqlite                    what has changed since")]
+    Capture(Capture),
+    /// Show a store, one of its tables, or one row.
+    #[command(after_help = "\
+Examples:
+  cutover show before                    its tables
+  cutover show before users              the first rows of one
+  cutover show before users 42           the row with that key
+  cutover show app.sqlite users --format json --limit 1000")]
+    Show(Show),
+    /// Report every problem of a plan at once, without comparing anything.
+    Check(CheckPlan),
+    /// Write a commented plan for two stores.
+    #[command(after_help = "\
+Examples:
+  cutover init export.json site.db       writes cutover.toml here
+  cutover init old.sqlite new.sqlite --output -")]
+    Init(Init),
+    /// Print the JSON Schema of the plan, for editors.
+    #[command(after_help = "\
+Example:
+  cutover schema > cutover.schema.json   then put `#:schema ./cutover.schema.json` on the first line of the plan")]
+    Schema,
+    /// Print completions for a shell.
+    Completions {
+        /// Which one.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// `cutover capture`.
+#[derive(Debug, Args)]
+pub struct Capture {
+    /// A path, KIND:PATH, or `source` or `target` of the plan.
+    pub store: String,
+    /// The folder to make.
+    pub folder: PathBuf,
+    /// The plan that says where `source` and `target` are.
+    #[arg(long, value_name = "PLAN")]
+    pub plan: Option<PathBuf>,
+    /// Take the place of a snapshot that is already there.
+    #[arg(long)]
+    pub replace: bool,
+    /// A column whose values are not to be readable in the snapshot. With CUTOVER_MASK_KEY set, each value becomes a keyed
+    /// hash, so that snapshots still compare.
+    #[arg(long, value_name = "TABLE.COLUMN")]
+    pub mask: Vec<String>,
+    #[command(flatten)]
+    pub limits: Limits,
+    /// Say nothing but errors.
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// `cutover show`.
+#[derive(Debug, Args)]
+pub struct Show {
+    /// A path, or KIND:PATH.
+    pub store: String,
+    /// The table to show.
+    pub table: Option<String>,
+    /// The key of one row, a value for each key column.
+    pub key: Vec<String>,
+    /// How to write it.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+    /// Rows to show at most.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub limit: usize,
+}
+
+/// `cutover check`.
+#[derive(Debug, Args)]
+pub struct CheckPlan {
+    /// The plan.
+    #[arg(default_value = "cutover.toml")]
+    pub plan: PathBuf,
+}
+
+/// `cutover init`.
+#[derive(Debug, Args)]
+pub struct Init {
+    /// Where the rows come from: a path, or KIND:PATH.
+    pub source: String,
+    /// Where they should have arrived: a path, or KIND:PATH.
+    pub target: String,
+    /// The file to write; `-` for standard output.
+    #[arg(long, short, value_name = "FILE", default_value = "cutover.toml")]
+    pub output: PathBuf,
 }
 
 /// `cutover verify`.

@@ -135,7 +135,7 @@ pub fn tables(source: &[Table], target: &[Table], map: &BTreeMap<String, String>
 }
 
 /// Pairs names as [`tables`] does, in the order of the target's names.
-pub(crate) fn by_name(source: &[String], target: &[String], map: &BTreeMap<String, String>) -> Vec<(usize, usize)> {
+pub fn by_name(source: &[String], target: &[String], map: &BTreeMap<String, String>) -> Vec<(usize, usize)> {
     let folds: [fn(&str) -> String; 4] = [str::to_owned, |it| it.to_lowercase(), fold, |it| singular(&fold(it))];
     let (mut sources, mut targets) = (vec![false; source.len()], vec![false; target.len()]);
     let mut pairs = Vec::new();

@@ -46,6 +46,7 @@ pub(crate) use fault::{nearest, quoted};
 pub use fault::{Fault, render};
 pub use interpolate::parse_dotenv;
 pub use parse::parse;
+pub use read::time_zone;
 pub use schema::json_schema;
 
 use crate::value::Type;

@@ -206,7 +206,7 @@ impl Reader<'_> {
             Shape::Byte if !(value.len() == 1 && value.is_ascii() && !matches!(value.as_str(), "\"" | "\r" | "\n")) => {
                 self.fault(span, format!("{label} must be one ASCII character, and no quote or line end"), None);
             }
-            Shape::Zone if !is_zone(&value) => {
+            Shape::Zone if time_zone(&value).is_none() => {
                 let hint =
                     "an IANA name such as \"Europe/Berlin\", an offset such as \"+02:00\", or \"UTC\"".to_owned();
                 self.fault(span, format!("{label} cannot be {}", quoted(raw)), hint);
@@ -410,11 +410,12 @@ fn found(value: &DeValue<'_>) -> &'static str {
 }
 
 /// Whether `text` is an offset or an IANA name. The rules of POSIX look like any word, so they are not read.
-fn is_zone(text: &str) -> bool {
+/// The time zone of that IANA name or offset, from the rules that are built in: a machine's own are not everywhere the same.
+pub fn time_zone(text: &str) -> Option<jiff::tz::TimeZone> {
     let zones = TimeZoneDatabase::bundled();
     match text.starts_with(['+', '-']) {
-        true => DateTimeParser::new().parse_time_zone_with(&zones, text).is_ok(),
-        false => zones.get(text).is_ok(),
+        true => DateTimeParser::new().parse_time_zone_with(&zones, text).ok(),
+        false => zones.get(text).ok(),
     }
 }
 

@@ -1,10 +1,13 @@
 //! The verbs: each is some wiring over the same merge.
 
+pub mod capture;
 mod checks;
 mod constraints;
+pub mod init;
 mod pipeline;
 pub mod prepare;
 mod table;
+pub mod show;
 pub mod verify;
 
 use crate::{error::Result, sort::Budget};

@@ -3,15 +3,19 @@
 use super::verify::{Pairing, Task};
 use crate::{
     error::{Error, Kind, Result},
-    pairing::{self, Choices, ColumnChoice, Comparison},
-    plan::{Mapping, Plan, Policy, Rule},
+    pairing::{self, Choices, ColumnChoice},
+    plan::{self, Fault, Mapping, Plan, Policy, Rule},
     report::StoreName,
     schema::{Column, Origin, Table},
     store::Source,
-    transform::{Context, Program},
+    transform::{Context, Limits, Program},
     value::{Type, cast::Coarsening, time::Unit},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use jiff::tz::TimeZone;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// A store that was opened, and its name.
 pub struct Opened {
@@ -113,6 +117,7 @@ pub fn diff(mut source: Opened, mut target: Opened, options: &Options, policy: P
             comparison,
             choices,
             program: Box::new(|| Ok(None)),
+            expect: None,
         });
     }
     let everything = options.only.is_empty();
@@ -126,6 +131,184 @@ pub fn diff(mut source: Opened, mut target: Opened, options: &Options, policy: P
         target_only: if everything { paired.target_only } else { Vec::new() },
         checks: Vec::new(),
         policy,
+        unchecked: Vec::new(),
         notes: paired.notes,
     })
+}
+
+/// Why a plan cannot be carried out.
+#[derive(Debug)]
+pub enum Problem {
+    /// The plan is wrong, each fault with its place.
+    Plan(Vec<Fault>),
+    /// A store failed.
+    Store(Error),
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Problem {
+        Problem::Store(error)
+    }
+}
+
+/// Pairs what a plan declares. A plan without tables pairs everything by name, as [`diff`] does.
+///
+/// # Errors
+/// If a store cannot say what it holds, or the plan does not fit it; then every problem is there.
+pub fn plan(plan: &Plan, mut source: Opened, mut target: Opened) -> Result<Task, Problem> {
+    if plan.tables.is_empty() {
+        let mut task = diff(source, target, &Options::default(), plan.gate.clone())?;
+        task.checks = plan.checks.clone();
+        return Ok(task);
+    }
+    let (from, to) = (source.store.tables()?, target.store.tables()?);
+    let zone = zone(plan)?;
+    let context = Context {
+        seed: plan.seed.clone(),
+        instant: plan.instant.clone().unwrap_or_else(|| EPOCH.to_owned()),
+        limits: Limits::default(),
+    };
+    let mut task = Task {
+        source: source.store,
+        source_name: source.name,
+        target: target.store,
+        target_name: target.name,
+        tables: Vec::new(),
+        source_only: Vec::new(),
+        target_only: Vec::new(),
+        checks: plan.checks.clone(),
+        policy: plan.gate.clone(),
+        unchecked: Vec::new(),
+        notes: Vec::new(),
+    };
+    let (mut faults, mut read) = (Vec::new(), BTreeSet::new());
+    for mapping in &plan.tables {
+        let collection = collection(mapping, &from);
+        read.extend(collection.map(|it| it.name.clone()));
+        let into = to.iter().find(|it| it.name == mapping.into);
+        match (collection, into) {
+            (Some(from), Some(into)) => match mapped(plan, mapping, (from, into), zone.clone(), &context) {
+                Ok(pairing) => task.tables.push(pairing),
+                Err(found) => faults.extend(found),
+            },
+            (Some(_), None) => task.source_only.push(mapping.into.clone()),
+            (None, _) => task.unchecked.push(absent(mapping, &from)),
+        }
+    }
+    let declared = |name: &String| plan.table(name).is_some();
+    task.target_only = to.iter().map(|it| it.name.clone()).filter(|it| !declared(it)).collect();
+    task.source_only.extend(from.iter().map(|it| it.name.clone()).filter(|it| !read.contains(it)));
+    if faults.is_empty() { Ok(task) } else { Err(Problem::Plan(faults)) }
+}
+
+/// The instant that stands for "now" where the plan records none: verify must make up what an earlier run made up.
+const EPOCH: &str = "1970-01-01T00:00:00Z";
+
+fn absent(mapping: &Mapping, from: &[Table]) -> String {
+    let names = from.iter().map(|it| format!("`{}`", it.name)).collect::<Vec<_>>().join(", ");
+    match &mapping.from {
+        Some(name) => format!("{}: the source has no `{name}`; it has {names}", mapping.into),
+        None => format!("{}: say `from`: the source has {names}", mapping.into),
+    }
+}
+
+/// The source's table that a mapping reads.
+fn collection<'t>(mapping: &Mapping, from: &'t [Table]) -> Option<&'t Table> {
+    let named = |name: &str| {
+        let place = from.iter().position(|it| it.name == name);
+        let folded = || pairing::by_name(&from.iter().map(|it| it.name.clone()).collect::<Vec<_>>(), &[name.to_owned()], &BTreeMap::new());
+        place.or_else(|| folded().first().map(|it| it.0)).and_then(|it| from.get(it))
+    };
+    match (&mapping.from, from) {
+        (Some(name), _) => from.iter().find(|it| it.name == *name),
+        (None, [only]) => Some(only),
+        (None, _) => named(&mapping.into),
+    }
+}
+
+fn zone(plan: &Plan) -> Result<Option<TimeZone>> {
+    let Some(name) = &plan.zone else { return Ok(None) };
+    let zone = plan::time_zone(name);
+    zone.map(Some).ok_or_else(|| Error::new(Kind::Plan, format_args!("there is no time zone `{name}`")))
+}
+
+/// One table of a plan, both sides known.
+fn mapped(
+    plan: &Plan,
+    mapping: &Mapping,
+    (from, into): (&Table, &Table),
+    zone: Option<TimeZone>,
+    context: &Context,
+) -> Result<Pairing, Vec<Fault>> {
+    let mut choices = Choices {
+        key: mapping.key.clone(),
+        zone,
+        uniques: mapping.uniques.clone(),
+        references: mapping.references.clone(),
+        ..Choices::default()
+    };
+    for (name, rule) in mapping.columns.iter().flatten() {
+        choices.columns.insert(name.clone(), choice(rule));
+    }
+    let maps = mapping.columns.is_some() || mapping.filter.is_some() || mapping.each.is_some();
+    let mut made = from.clone();
+    if maps {
+        let program = Program::compile(mapping, from, Some(into), context)?;
+        made = table_made(mapping, from, program.columns());
+    }
+    let comparison = pairing::pair(made, into.clone(), &choices);
+    let (mapping, table, into, context) = (mapping.clone(), from.clone(), into.clone(), context.clone());
+    let expect = mapping.expect.as_ref().map(|it| plan.resolve(it));
+    let program = move || {
+        let failed = |_| Error::new(Kind::Broken, format_args!("the mapping of `{}` compiled only once", into.name));
+        maps.then(|| Program::compile(&mapping, &table, Some(&into), &context).map_err(failed)).transpose()
+    };
+    Ok(Pairing {
+        from: from.clone(),
+        comparison: Arc::new(comparison),
+        choices,
+        program: Box::new(program),
+        only_referred: false,
+        expect,
+    })
+}
+
+/// What a mapping makes, as a table: its columns, of the type that the plan or the copied column says.
+fn table_made<'n>(mapping: &Mapping, from: &Table, columns: impl Iterator<Item = &'n str>) -> Table {
+    let mut table = Table::new(&from.name);
+    for name in columns {
+        let rule = mapping.columns.iter().flatten().find(|it| it.0 == name).map(|it| &it.1);
+        let copied = match rule {
+            Some(rule) if rule.map.is_some() || rule.generated.is_some() => None,
+            Some(Rule { from: Some(path), .. }) => path.text.trim().strip_prefix('.').map(|it| it.trim_matches('"')),
+            _ if mapping.each.is_some() => None,
+            _ => Some(name),
+        };
+        let copied = copied.filter(|_| mapping.each.is_none()).and_then(|it| from.column(it));
+        let column = match (rule.and_then(|it| it.ty), copied) {
+            (Some(declared), _) => Column { origin: Origin::Enforced, ..Column::new(name, declared.ty) },
+            (None, Some(place)) => Column { name: name.to_owned(), ..from.columns[place].clone() },
+            (None, None) => Column { origin: Origin::Guessed, ..Column::new(name, Type::Any) },
+        };
+        table.columns.push(column);
+    }
+    table
+}
+
+fn choice(rule: &Rule) -> ColumnChoice {
+    let unit = rule.truncate.as_deref().and_then(Unit::parse).map(Coarsening::Truncate);
+    let written = match rule {
+        Rule { ignore: true, .. } => Some("ignore".to_owned()),
+        Rule { truncate: Some(unit), .. } => Some(format!("truncate = \"{unit}\"")),
+        Rule { round: Some(places), .. } => Some(format!("round = {places}")),
+        _ => None,
+    };
+    ColumnChoice {
+        ty: rule.ty.map(|it| it.ty),
+        epoch: rule.ty.and_then(|it| it.epoch),
+        coarsen: unit.or(rule.round.map(Coarsening::Round)),
+        ignore: rule.ignore,
+        tolerance: written.map(|it| (it, rule.because.clone().unwrap_or_default())),
+        secret: rule.secret,
+    }
 }

@@ -18,6 +18,7 @@ use crate::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -41,6 +42,8 @@ pub struct Task {
     pub checks: Vec<Check>,
     /// What is still a pass.
     pub policy: Policy,
+    /// What could not be paired, a sentence each.
+    pub unchecked: Vec<String>,
     /// What a reader has to know beforehand.
     pub notes: Vec<String>,
 }
@@ -57,6 +60,8 @@ pub struct Pairing {
     pub program: Box<dyn Fn() -> Result<Option<Program>>>,
     /// Not to be compared, but others may refer to it.
     pub only_referred: bool,
+    /// A file of rows written by hand that the mapping has to make.
+    pub expect: Option<PathBuf>,
 }
 
 impl Task {
@@ -88,7 +93,7 @@ impl Task {
         }
         constraints.check(&mut outcomes, &mut filled)?;
         drop(filled);
-        let checks = checks::answer(run, &self.checks, self.source.as_mut(), self.target.as_mut())?;
+        let checks = checks::answer(&mut self, run)?;
         self.report(outcomes, &constraints, checks, folder.is_some())
     }
 
@@ -146,7 +151,7 @@ impl Task {
             verdicts.push(Judgement { verdict: table.verdict, reasons: table.reasons.clone() });
             report.tables.push(table);
         }
-        verdicts.push(gate::judge_run(&self.policy, &self.source_only, &self.target_only, report.tables.len()));
+        verdicts.push(gate::judge_run(&self.policy, &self.source_only, &self.target_only, &self.unchecked, report.tables.len()));
         verdicts.extend(checks.iter().map(judged));
         report.source_only = self.source_only;
         report.target_only = self.target_only;

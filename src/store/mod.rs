@@ -5,11 +5,12 @@ use crate::{
     row::{Feed, Shape},
     schema::Table,
 };
-use std::sync::Arc;
+use files::FileOptions;
+use std::{path::Path, sync::Arc};
 
-pub mod snapshot;
 pub mod files;
 pub mod memory;
+pub mod snapshot;
 pub mod sql;
 pub mod sqlite;
 
@@ -39,6 +40,11 @@ pub trait Source: Send {
         Err(Error::new(Kind::Plan, "this store does not speak SQL; write the check as a jq expression"))
     }
 
+    /// Whether [`Source::query`] answers.
+    fn speaks_sql(&self) -> bool {
+        false
+    }
+
     /// What a reader of the report has to know about this store, such as what a file format cannot carry.
     fn notes(&self) -> Vec<String> {
         Vec::new()
@@ -58,13 +64,39 @@ pub(crate) fn places(table: &Table, shape: &Shape) -> Result<Vec<usize>> {
     shape.fields.iter().map(|it| place(&it.column)).collect()
 }
 
-/// Opens the store of that kind at `path`.
+/// How to open a store.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// What is said about files.
+    pub files: FileOptions,
+    /// Views are tables too.
+    pub views: bool,
+}
+
+/// Opens the store of that kind at `path`, for reading only. The one place that knows all kinds.
 ///
 /// # Errors
-/// If the kind is unknown or the store cannot be opened.
-pub fn open(kind: &str, path: &std::path::Path) -> Result<Box<dyn Source>> {
-    match kind {
-        "sqlite" => Ok(Box::new(sqlite::Sqlite::open(path, false)?)),
-        _ => Err(Error::new(Kind::Plan, format_args!("no store is called `{kind}`"))),
-    }
+/// If the kind is unknown, or the store is not there, locked, damaged or not of that kind.
+pub fn open(kind: &str, path: &Path, options: &Options) -> Result<Box<dyn Source>> {
+    Ok(match kind {
+        "sqlite" => Box::new(sqlite::Sqlite::open(path, options.views)?),
+        "d1-export" => {
+            let loaded = files::d1_export::load(path)?;
+            Box::new(sqlite::Sqlite::temporary(&loaded.database, loaded.folder, loaded.notes)?)
+        }
+        "snapshot" => Box::new(snapshot::Snapshot::open(path)?),
+        "json" | "ndjson" | "csv" | "edge-config-export" => files::open(kind, path, &options.files)?,
+        _ => return Err(Error::new(Kind::Plan, format_args!("stores of the kind `{kind}` cannot be read yet"))),
+    })
+}
+
+/// The kind of the store at `path`, by what it holds where that says it, else by its name.
+///
+/// # Errors
+/// If there is nothing, or nothing that is known.
+pub fn sniff(path: &Path) -> Result<&'static str> {
+    files::sniff(path)?.ok_or_else(|| {
+        let name = path.display();
+        Error::new(Kind::Usage, format_args!("{name}: what kind of store is it? Write KIND:{name}, such as csv:{name}"))
+    })
 }

@@ -265,6 +265,10 @@ impl Source for Sqlite {
         Ok(out)
     }
 
+    fn speaks_sql(&self) -> bool {
+        true
+    }
+
     fn notes(&self) -> Vec<String> {
         self.notes.clone()
     }
