@@ -681,7 +681,12 @@ fn any_value() -> impl Strategy<Value = Value<'static>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    // A quarter of the usual number of cases, because each of them waits for the disk some times.
+    #![proptest_config(ProptestConfig {
+        cases: ProptestConfig::default().cases / 4,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn rows_come_back_as_they_were(
@@ -689,7 +694,7 @@ proptest! {
         key in 0..3_usize,
         rows in prop::collection::vec(prop::collection::vec(any_value(), 5), 0..30),
         plain in prop::sample::select(vec![0, 100, 1 << 20]),
-        part_rows in 1..20_u64,
+        part_rows in 8..40_u64,
     ) {
         let mut table = Table::new("t");
         table.columns = (0..).zip(&types).map(|(it, &ty)| Column::new(format!("c{it}"), ty)).collect();
