@@ -13,18 +13,18 @@ Exit codes:
 /// Proves that a data migration lost nothing before anyone cuts over.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100, after_help = EXIT_CODES, styles = styles())]
-pub struct Cli {
+pub(super) struct Cli {
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub(super) command: Command,
     /// When to use colours.
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = "Output")]
-    pub color: Color,
+    pub(super) color: Color,
 }
 
 /// The verbs.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(super) enum Command {
     /// Check a migration against its plan.
     #[command(after_help = "\
 Examples:
@@ -80,144 +80,144 @@ Example:
 
 /// `cutover capture`.
 #[derive(Debug, Args)]
-pub struct Capture {
+pub(super) struct Capture {
     /// A path, KIND:PATH, or `source` or `target` of the plan.
-    pub store: String,
+    pub(super) store: String,
     /// The folder to make.
-    pub folder: PathBuf,
+    pub(super) folder: PathBuf,
     /// The plan that says where `source` and `target` are.
     #[arg(long, value_name = "PLAN")]
-    pub plan: Option<PathBuf>,
+    pub(super) plan: Option<PathBuf>,
     /// Take the place of a snapshot that is already there.
     #[arg(long)]
-    pub replace: bool,
+    pub(super) replace: bool,
     /// A column whose values are not to be readable in the snapshot. With CUTOVER_MASK_KEY set, each value becomes a keyed
     /// hash, so that snapshots still compare.
     #[arg(long, value_name = "TABLE.COLUMN")]
-    pub mask: Vec<String>,
+    pub(super) mask: Vec<String>,
     #[command(flatten)]
-    pub limits: Limits,
+    pub(super) limits: Limits,
     /// Say nothing but errors.
     #[arg(long, short)]
-    pub quiet: bool,
+    pub(super) quiet: bool,
 }
 
 /// `cutover show`.
 #[derive(Debug, Args)]
-pub struct Show {
+pub(super) struct Show {
     /// A path, or KIND:PATH.
-    pub store: String,
+    pub(super) store: String,
     /// The table to show.
-    pub table: Option<String>,
+    pub(super) table: Option<String>,
     /// The key of one row, a value for each key column.
-    pub key: Vec<String>,
+    pub(super) key: Vec<String>,
     /// How to write it.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub format: Format,
+    pub(super) format: Format,
     /// Rows to show at most.
     #[arg(long, value_name = "N", default_value_t = 100)]
-    pub limit: usize,
+    pub(super) limit: usize,
 }
 
 /// `cutover check`.
 #[derive(Debug, Args)]
-pub struct CheckPlan {
+pub(super) struct CheckPlan {
     /// The plan.
     #[arg(default_value = "cutover.toml")]
-    pub plan: PathBuf,
+    pub(super) plan: PathBuf,
 }
 
 /// `cutover init`.
 #[derive(Debug, Args)]
-pub struct Init {
+pub(super) struct Init {
     /// Where the rows come from: a path, or KIND:PATH.
-    pub source: String,
+    pub(super) source: String,
     /// Where they should have arrived: a path, or KIND:PATH.
-    pub target: String,
+    pub(super) target: String,
     /// The file to write; `-` for standard output.
     #[arg(long, short, value_name = "FILE", default_value = "cutover.toml")]
-    pub output: PathBuf,
+    pub(super) output: PathBuf,
 }
 
 /// `cutover verify`.
 #[derive(Debug, Args)]
-pub struct Verify {
+pub(super) struct Verify {
     /// The plan.
     #[arg(default_value = "cutover.toml")]
-    pub plan: PathBuf,
+    pub(super) plan: PathBuf,
     #[command(flatten)]
-    pub limits: Limits,
+    pub(super) limits: Limits,
     #[command(flatten)]
-    pub output: Output,
+    pub(super) output: Output,
 }
 
 /// `cutover diff`.
 #[derive(Debug, Args)]
-pub struct Diff {
+pub(super) struct Diff {
     /// Where the rows come from: a path, or KIND:PATH.
-    pub source: String,
+    pub(super) source: String,
     /// Where they should have arrived: a path, or KIND:PATH.
-    pub target: String,
+    pub(super) target: String,
     /// The columns that identify a row, of one table or of all: TABLE=COLUMN,… or COLUMN,… . An empty list: none do.
     #[arg(long, value_name = "[TABLE=]COLUMNS")]
-    pub key: Vec<String>,
+    pub(super) key: Vec<String>,
     /// A column that is not compared.
     #[arg(long, value_name = "[TABLE.]COLUMN")]
-    pub ignore: Vec<String>,
+    pub(super) ignore: Vec<String>,
     /// Compare this table only; may be given several times.
     #[arg(long, value_name = "TABLE")]
-    pub only: Vec<String>,
+    pub(super) only: Vec<String>,
     /// Pair a table, or a column of a table, whose names differ: SOURCE=TARGET or SOURCE.COLUMN=COLUMN.
     #[arg(long, value_name = "SOURCE=TARGET")]
-    pub map: Vec<String>,
+    pub(super) map: Vec<String>,
     /// A table that may be empty on both sides, or `all`.
     #[arg(long, value_name = "TABLE")]
-    pub allow_empty: Vec<String>,
+    pub(super) allow_empty: Vec<String>,
     /// The CSV field that stands for NULL.
     #[arg(long, value_name = "TEXT")]
-    pub null: Option<String>,
+    pub(super) null: Option<String>,
     /// Compare views as if they were tables.
     #[arg(long)]
-    pub views: bool,
+    pub(super) views: bool,
     #[command(flatten)]
-    pub limits: Limits,
+    pub(super) limits: Limits,
     #[command(flatten)]
-    pub output: Output,
+    pub(super) output: Output,
 }
 
 /// What a run may use.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
-pub struct Limits {
+pub(super) struct Limits {
     /// Memory for sorting and for constraints; more goes to temporary files.
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size)]
-    pub memory: usize,
+    pub(super) memory: usize,
     /// Examples of findings to keep for each table. Counts are always exact.
     #[arg(long, value_name = "N", default_value_t = 100)]
-    pub limit: usize,
+    pub(super) limit: usize,
 }
 
 /// What comes out.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
-pub struct Output {
+pub(super) struct Output {
     /// What to write to standard output.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub format: Format,
+    pub(super) format: Format,
     /// Also write report.json, report.txt and every finding into this folder.
     #[arg(long, short, value_name = "DIR")]
-    pub output: Option<PathBuf>,
+    pub(super) output: Option<PathBuf>,
     /// Only the verdict and its reasons.
     #[arg(long, short, conflicts_with = "verbose")]
-    pub quiet: bool,
+    pub(super) quiet: bool,
     /// Every example, and the witnesses of each table.
     #[arg(long, short)]
-    pub verbose: bool,
+    pub(super) verbose: bool,
 }
 
 /// How a report is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(super) enum Format {
     /// For people.
     Text,
     /// For programs: the format `cutover-report/1`.
@@ -226,7 +226,7 @@ pub enum Format {
 
 /// When to use colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Color {
+pub(super) enum Color {
     /// On a terminal, unless NO_COLOR is set.
     Auto,
     /// Always.

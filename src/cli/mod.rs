@@ -2,19 +2,22 @@
 
 mod args;
 pub mod exit;
+mod inspect;
 mod options;
 mod output;
 mod progress;
+mod stores;
 
 use crate::{
     error::{Error, Kind, Result},
-    report::{StoreName, folder::Folder},
+    plan::Plan,
+    report::{PlanName, Report, folder::Folder},
     run::{Watch, prepare, verify::Task},
     store,
 };
-use args::{Cli, Command, Diff, Limits, Output};
+use args::{Cli, Command, Diff, Limits, Output, Verify};
 use clap::Parser;
-use std::{path::Path, process::ExitCode, sync::Arc};
+use std::{io::IsTerminal, path::PathBuf, process::ExitCode, sync::Arc};
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
@@ -27,8 +30,14 @@ pub fn main() -> ExitCode {
         }
     };
     let done = match &cli.command {
+        Command::Verify(it) => verify(it, &cli),
         Command::Diff(it) => diff(it, &cli),
-        Command::Verify(_) => Err(Error::new(Kind::Usage, "soon")),
+        Command::Capture(it) => inspect::capture(it, &cli),
+        Command::Show(it) => inspect::show(it),
+        Command::Check(it) => inspect::check(it, &cli),
+        Command::Init(it) => inspect::init(it),
+        Command::Schema => inspect::schema(),
+        Command::Completions { shell } => inspect::completions(*shell),
     };
     match done {
         Ok(code) => ExitCode::from(code),
@@ -39,14 +48,29 @@ pub fn main() -> ExitCode {
     }
 }
 
+fn verify(args: &Verify, cli: &Cli) -> Result<u8> {
+    let colour = output::colours(cli.color, std::io::stderr().is_terminal());
+    let (plan, text) = stores::read_plan(&args.plan, colour)?;
+    let source = stores::of_plan(&plan, &plan.source).map_err(|it| it.context("the source"))?;
+    let target = stores::of_plan(&plan, &plan.target).map_err(|it| it.context("the target"))?;
+    let task = prepare::plan(&plan, source, target).map_err(|it| problem(it, &plan, &text, colour))?;
+    let name = PlanName { path: plan.path.clone(), hash: plan.hash.clone() };
+    let again = format!("cutover verify {}", quoted(&plan.path));
+    compare(task, &args.limits, &args.output, cli, Some(name), &again)
+}
+
 fn diff(args: &Diff, cli: &Cli) -> Result<u8> {
-    let (source, target) = (open(&args.source)?, open(&args.target)?);
+    let mut options = store::Options { views: args.views, ..store::Options::default() };
+    options.files.null.clone_from(&args.null);
+    let source = stores::open(&args.source, &options).map_err(|it| it.context("the source"))?;
+    let target = stores::open(&args.target, &options).map_err(|it| it.context("the target"))?;
     let task = prepare::diff(source, target, &options::of_diff(args)?, options::policy(&args.allow_empty))?;
-    compare(task, &args.limits, &args.output, cli)
+    let again = format!("cutover diff {} {}", quoted(&args.source), quoted(&args.target));
+    compare(task, &args.limits, &args.output, cli, None, &again)
 }
 
 /// Runs a comparison and says what came of it.
-fn compare(task: Task, limits: &Limits, output: &Output, cli: &Cli) -> Result<u8> {
+fn compare(task: Task, limits: &Limits, output: &Output, cli: &Cli, plan: Option<PlanName>, again: &str) -> Result<u8> {
     let watch = Arc::new(Watch::default());
     progress::stop_on_signal(&watch)?;
     let run = options::run(limits, Arc::clone(&watch));
@@ -58,6 +82,8 @@ fn compare(task: Task, limits: &Limits, output: &Output, cli: &Cli) -> Result<u8
     drop(progress);
     let mut report = result?;
     report.seconds = start.elapsed().as_secs_f64();
+    report.plan = plan;
+    report.next = next(&report, output.output.as_ref(), again);
     if let Some(folder) = folder {
         folder.finish(&report)?;
     }
@@ -65,7 +91,38 @@ fn compare(task: Task, limits: &Limits, output: &Output, cli: &Cli) -> Result<u8
     Ok(exit::of_verdict(report.verdict))
 }
 
-fn open(text: &str) -> Result<prepare::Opened> {
-    let store = store::open("sqlite", Path::new(text))?;
-    Ok(prepare::Opened { store, name: StoreName { kind: "sqlite".to_owned(), name: text.to_owned() } })
+/// The command that helps most now.
+fn next(report: &Report, output: Option<&PathBuf>, again: &str) -> Option<String> {
+    let cut = report.tables.iter().find(|it| it.findings_truncated);
+    match (cut, output) {
+        (Some(table), Some(folder)) => {
+            let file = table.findings_file.as_deref().unwrap_or("findings");
+            Some(format!("less {}", quoted(&folder.join(file).display().to_string())))
+        }
+        (Some(_), None) => Some(format!("{again} --output report")),
+        (None, _) => None,
+    }
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |it: char| it.is_ascii_alphanumeric() || "-_./:=,+".contains(it);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// What is wrong with a plan that could be read.
+fn problem(problem: prepare::Problem, plan: &Plan, text: &str, colour: bool) -> Error {
+    match problem {
+        prepare::Problem::Plan(faults) => stores::refused(&faults, &plan.path, text, colour),
+        prepare::Problem::Store(error) => error,
+    }
+}
+
+/// A mistake on the command line.
+fn usage(message: impl std::fmt::Display) -> Error {
+    Error::new(Kind::Usage, message)
 }

@@ -39,6 +39,12 @@ pub(super) fn print(bytes: &[u8]) -> Result<()> {
     }
 }
 
+/// Says something on standard error.
+pub(super) fn say(text: &str) {
+    // There is nowhere left to complain to.
+    let _ = writeln!(std::io::stderr().lock(), "{}", text.trim_end());
+}
+
 /// Says what went wrong on standard error.
 pub(super) fn error(error: &Error, color: Color) {
     let text = crate::report::escape::message(&error.to_string());
@@ -48,7 +54,8 @@ pub(super) fn error(error: &Error, color: Color) {
     let _ = writeln!(stderr, "{label} {text}");
 }
 
-fn colours(color: Color, terminal: bool) -> bool {
+/// Whether to use colours on a stream that is a terminal or not.
+pub(super) fn colours(color: Color, terminal: bool) -> bool {
     match color {
         Color::Always => true,
         Color::Never => false,

@@ -42,8 +42,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub(crate) use fault::{nearest, quoted};
 pub use fault::{Fault, render};
+pub(crate) use fault::{nearest, quoted};
 pub use interpolate::parse_dotenv;
 pub use parse::parse;
 pub use read::time_zone;

@@ -32,7 +32,7 @@ struct Hunk<'a> {
 }
 
 /// A value on one line, everything escaped, in quotes only where it could be taken for something else.
-pub(super) fn show(it: &Cell) -> String {
+pub fn show(it: &Cell) -> String {
     match it.class {
         "null" => "NULL".to_owned(),
         "json" => escape::message(&it.json),

@@ -1,5 +1,6 @@
 //! The text face: the verdict and why on the first line, one line for each table, then the differences.
 
+pub use super::contrast::show as cell;
 use super::{Canary, Report, TableReport, escape, layout, section};
 use crate::{diff::Tally, gate::Verdict};
 

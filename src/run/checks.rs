@@ -25,7 +25,7 @@ pub(super) fn answer(task: &mut Task, run: &Run) -> Result<Vec<CheckReport>> {
     let mut reports = Vec::new();
     for check in &task.checks {
         run.watch.read(0)?;
-        let mut ask = |store: &mut dyn Source, question: &Option<Expression>| {
+        let ask = |store: &mut dyn Source, question: &Option<Expression>| {
             question.as_ref().map(|it| ask(store, it, check, run).map_err(|it| it.to_string()))
         };
         let source = ask(task.source.as_mut(), &check.source);
@@ -56,7 +56,8 @@ fn judged(check: &Check, source: Option<Answer>, target: Option<Answer>) -> Chec
     } else {
         Verdict::Unknown
     };
-    let shown = |it: Option<Answer>| it.or_else(|| expect.clone()).map_or_else(String::new, |it| it.unwrap_or_else(|it| it));
+    let shown =
+        |it: Option<Answer>| it.or_else(|| expect.clone()).map_or_else(String::new, |it| it.unwrap_or_else(|it| it));
     CheckReport { name: check.name.clone(), verdict, source: shown(source), target: shown(target) }
 }
 
@@ -105,10 +106,10 @@ fn ask(store: &mut dyn Source, question: &Expression, check: &Check, run: &Run) 
 fn expected(run: &Run, source: &mut dyn Source, pairing: &Pairing, path: &Path) -> CheckReport {
     let name = format!("expected rows of {}", pairing.comparison.target.name);
     match compare_expected(run, source, pairing, path) {
-        Ok((verdict, target)) => {
-            CheckReport { name, verdict, source: "the mapping".to_owned(), target }
+        Ok((verdict, target)) => CheckReport { name, verdict, source: "the mapping".to_owned(), target },
+        Err(it) => {
+            CheckReport { name, verdict: Verdict::Unknown, source: "the mapping".to_owned(), target: it.to_string() }
         }
-        Err(it) => CheckReport { name, verdict: Verdict::Unknown, source: "the mapping".to_owned(), target: it.to_string() },
     }
 }
 

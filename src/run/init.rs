@@ -64,7 +64,7 @@ fn table(pairing: &Pairing, out: &mut String) {
     out.push_str("# [table.columns]\n");
     for pair in comparison.columns.iter().take(3) {
         let source = &comparison.source.columns[pair.source].name;
-        let _ = writeln!(out, "# {} = {}          # {}", quoted(&pair.name), path(source), pair.ty.name());
+        let _ = writeln!(out, "# {} = {}  # {}", key(&pair.name), path(source), pair.ty.name());
     }
 }
 
@@ -79,10 +79,18 @@ fn unpaired(name: &str, out: &mut String) {
     );
 }
 
+/// A column as a TOML key.
+fn key(column: &str) -> String {
+    if is_plain(column) { column.to_owned() } else { quoted(column) }
+}
+
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|it| it.is_ascii_alphanumeric() || it == '_')
+}
+
 /// A column as a jq path, as a TOML string.
 fn path(column: &str) -> String {
-    let plain = !column.is_empty() && column.chars().all(|it| it.is_ascii_alphanumeric() || it == '_');
-    if plain && !column.starts_with(|it: char| it.is_ascii_digit()) {
+    if is_plain(column) && !column.starts_with(|it: char| it.is_ascii_digit()) {
         return format!("\".{column}\"");
     }
     quoted(&format!(".[{}]", serde_json::Value::from(column)))

@@ -216,7 +216,13 @@ fn absent(mapping: &Mapping, from: &[Table]) -> String {
 fn collection<'t>(mapping: &Mapping, from: &'t [Table]) -> Option<&'t Table> {
     let named = |name: &str| {
         let place = from.iter().position(|it| it.name == name);
-        let folded = || pairing::by_name(&from.iter().map(|it| it.name.clone()).collect::<Vec<_>>(), &[name.to_owned()], &BTreeMap::new());
+        let folded = || {
+            pairing::by_name(
+                &from.iter().map(|it| it.name.clone()).collect::<Vec<_>>(),
+                &[name.to_owned()],
+                &BTreeMap::new(),
+            )
+        };
         place.or_else(|| folded().first().map(|it| it.0)).and_then(|it| from.get(it))
     };
     match (&mapping.from, from) {

@@ -151,7 +151,13 @@ impl Task {
             verdicts.push(Judgement { verdict: table.verdict, reasons: table.reasons.clone() });
             report.tables.push(table);
         }
-        verdicts.push(gate::judge_run(&self.policy, &self.source_only, &self.target_only, &self.unchecked, report.tables.len()));
+        verdicts.push(gate::judge_run(
+            &self.policy,
+            &self.source_only,
+            &self.target_only,
+            &self.unchecked,
+            report.tables.len(),
+        ));
         verdicts.extend(checks.iter().map(judged));
         report.source_only = self.source_only;
         report.target_only = self.target_only;

@@ -1,0 +1,223 @@
+//! The verbs that compare nothing: capture, show, check, init, schema, completions.
+
+use super::{
+    args::{Capture, CheckPlan, Cli, Format, Init, Show},
+    exit, options, output, problem,
+    progress::{self, Progress},
+    stores, usage,
+};
+use crate::{
+    error::{Error, Kind, Result},
+    plan,
+    plan::Policy,
+    report::{StoreName, escape, layout},
+    run::{
+        Watch,
+        capture::{self, Masks},
+        init,
+        prepare::{self, Options},
+        show,
+    },
+    snapshot, store,
+};
+use clap::CommandFactory;
+use std::{
+    fs::OpenOptions,
+    io::{IsTerminal, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    sync::Arc,
+};
+
+/// How wide a table is shown at most.
+const WIDTH: usize = 160;
+
+pub(super) fn capture(args: &Capture, cli: &Cli) -> Result<u8> {
+    let watch = Arc::new(Watch::default());
+    progress::stop_on_signal(&watch)?;
+    let colour = output::colours(cli.color, std::io::stderr().is_terminal());
+    let mut masks = masks(&args.mask)?;
+    let mut opened = match &args.plan {
+        None => stores::open(&args.store, &store::Options::default())?,
+        Some(path) => {
+            let (plan, _) = stores::read_plan(path, colour)?;
+            let secrets = plan.tables.iter().flat_map(|table| {
+                let columns = table.columns.iter().flatten().filter(|it| it.1.secret);
+                columns.map(|it| (table.into.clone(), it.0.clone()))
+            });
+            match args.store.as_str() {
+                "source" => stores::of_plan(&plan, &plan.source)?,
+                "target" => {
+                    masks.columns.extend(secrets);
+                    stores::of_plan(&plan, &plan.target)?
+                }
+                _ => return Err(usage("with --plan, say `source` or `target` for the store")),
+            }
+        }
+    };
+    #[expect(clippy::disallowed_methods, reason = "cli reads the clock")]
+    let now = std::time::SystemTime::now();
+    let captured = jiff::Timestamp::try_from(now).map_or_else(|it| it.to_string(), |it| format!("{it:.0}"));
+    let StoreName { kind, name } = opened.name;
+    let meta = snapshot::Meta { store: snapshot::Store { kind, name }, captured, notes: Vec::new() };
+    let how = snapshot::Options { replace: args.replace, ..snapshot::Options::default() };
+    let run = options::run(&args.limits, Arc::clone(&watch));
+    let progress = Progress::start(&watch, args.quiet);
+    let rows = capture::capture(&run, opened.store.as_mut(), &args.folder, meta, how, &masks);
+    drop(progress);
+    let rows = rows?;
+    if !args.quiet {
+        output::say(&format!("captured {} rows to {}", layout::count(rows), args.folder.display()));
+    }
+    Ok(exit::PASS)
+}
+
+fn masks(columns: &[String]) -> Result<Masks> {
+    let mut masks = Masks::default();
+    for text in columns {
+        let Some((table, column)) = text.rsplit_once('.') else {
+            return Err(usage(format_args!("--mask {text}: write TABLE.COLUMN")));
+        };
+        masks.columns.insert((table.to_owned(), column.to_owned()));
+    }
+    #[expect(clippy::disallowed_methods, reason = "cli reads the environment")]
+    let key = std::env::var("CUTOVER_MASK_KEY").ok().filter(|it| !it.is_empty());
+    masks.key = key.map(|it| blake3::derive_key("cutover 2026 masked columns of snapshots", it.as_bytes()));
+    Ok(masks)
+}
+
+pub(super) fn show(args: &Show) -> Result<u8> {
+    let mut opened = stores::open(&args.store, &store::Options::default())?;
+    let store = opened.store.as_mut();
+    let Some(name) = &args.table else {
+        return tables(store, args.format);
+    };
+    let table = show::table(store, name)?;
+    let shown = show::rows(store, &table, &args.key, args.limit)?;
+    let mut out = String::new();
+    if args.format == Format::Json {
+        for row in &shown.rows {
+            out.push('{');
+            for (place, (column, cell)) in shown.columns.iter().zip(row).enumerate() {
+                out.push_str(if place > 0 { "," } else { "" });
+                let mut name = Vec::new();
+                crate::value::json::write_string(column, &mut name);
+                escape::json(&String::from_utf8_lossy(&name), &mut out);
+                out.push(':');
+                escape::json(&cell.json, &mut out);
+            }
+            out.push_str("}\n");
+        }
+    } else {
+        let mut rows = vec![shown.columns.clone()];
+        rows.extend(shown.rows.iter().map(|row| row.iter().map(crate::report::text::cell).collect()));
+        let numbers =
+            |it: usize| shown.rows.iter().all(|row| matches!(row[it].class, "int" | "decimal" | "real" | "null"));
+        let right: Vec<bool> = (0..shown.columns.len()).map(|it| !shown.rows.is_empty() && numbers(it)).collect();
+        for line in layout::grid(&rows, &right, WIDTH) {
+            out.push_str(line.trim_end());
+            out.push('\n');
+        }
+    }
+    output::print(out.as_bytes())?;
+    if shown.rows.is_empty() && !args.key.is_empty() {
+        return Err(usage(format_args!("`{name}` has no row with the key {}", args.key.join(", "))));
+    }
+    if shown.more {
+        output::say(&format!("there are more rows; --limit {} shows more", args.limit.saturating_mul(10)));
+    }
+    Ok(exit::PASS)
+}
+
+fn tables(store: &mut dyn store::Source, format: Format) -> Result<u8> {
+    let mut rows = vec![["table", "rows", "key", "columns"].map(str::to_owned).to_vec()];
+    let mut out = String::new();
+    for table in store.tables()? {
+        let count = match table.unreadable {
+            None => Some(show::count(store, &table)?),
+            Some(_) => None,
+        };
+        let columns = table.columns.iter().map(|it| format!("{} {}", it.name, it.ty.name())).collect::<Vec<_>>();
+        let key = table.names(&table.key);
+        if format == Format::Json {
+            let types = table.columns.iter().map(|it| (it.name.clone(), it.ty.name().into())).collect();
+            let types = serde_json::Value::Object(types);
+            let line = serde_json::json!({"table": table.name, "rows": count, "key": key, "columns": types});
+            escape::json(&line.to_string(), &mut out);
+            out.push('\n');
+        } else {
+            let count = count.map_or_else(|| "?".to_owned(), layout::count);
+            rows.push(vec![table.name, count, key.join(", "), columns.join(", ")]);
+        }
+    }
+    if format == Format::Text {
+        let lines = layout::grid(&rows, &[false, true, false, false], WIDTH);
+        out = lines.iter().map(|it| format!("{}\n", it.trim_end())).collect();
+    }
+    output::print(out.as_bytes())?;
+    for note in store.notes() {
+        output::say(&note);
+    }
+    Ok(exit::PASS)
+}
+
+pub(super) fn check(args: &CheckPlan, cli: &Cli) -> Result<u8> {
+    let colour = output::colours(cli.color, std::io::stderr().is_terminal());
+    let (plan, text) = stores::read_plan(&args.plan, colour)?;
+    let source = stores::of_plan(&plan, &plan.source).map_err(|it| it.context("the source"))?;
+    let target = stores::target_or_schema(&plan).map_err(|it| it.context("the target"))?;
+    let task = prepare::plan(&plan, source, target).map_err(|it| problem(it, &plan, &text, colour))?;
+    let mut out = format!("{}: no problems, {} tables, {} checks\n", plan.path, task.tables.len(), plan.checks.len());
+    let columns = task.tables.iter().flat_map(|it| {
+        let (comparison, name) = (&it.comparison, &it.comparison.target.name);
+        let sided = |names: &[String], side: &str| {
+            names.iter().map(|it| format!("{name}.{it} is only in the {side}")).collect::<Vec<_>>()
+        };
+        [sided(&comparison.source_only, "source"), sided(&comparison.target_only, "target")].concat()
+    });
+    let tables = |names: &[String], side: &str| names.iter().map(|it| format!("{it} is only in the {side}")).collect();
+    let notes: Vec<String> =
+        [task.unchecked.clone(), tables(&task.source_only, "source"), tables(&task.target_only, "target")].concat();
+    for note in notes.into_iter().chain(columns) {
+        out.push_str(&format!("  {}\n", escape::message(&note)));
+    }
+    output::print(out.as_bytes())?;
+    Ok(exit::PASS)
+}
+
+pub(super) fn init(args: &Init) -> Result<u8> {
+    let source = stores::open(&args.source, &store::Options::default()).map_err(|it| it.context("the source"))?;
+    let target = stores::open(&args.target, &store::Options::default()).map_err(|it| it.context("the target"))?;
+    let task = prepare::diff(source, target, &Options::default(), Policy::default())?;
+    let to_stdout = args.output == Path::new("-");
+    let folder = args.output.parent().filter(|it| !to_stdout && !it.as_os_str().is_empty());
+    // Paths in a plan start from its own folder.
+    let path = |name: &StoreName| match folder {
+        None => name.name.clone(),
+        Some(_) => std::path::absolute(&name.name).map_or_else(|_| name.name.clone(), |it| it.display().to_string()),
+    };
+    let text = init::plan(&task, &path);
+    if to_stdout {
+        output::print(text.as_bytes())?;
+        return Ok(exit::PASS);
+    }
+    let name = args.output.display();
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&args.output);
+    let written = file.and_then(|mut it| it.write_all(text.as_bytes()).and_then(|()| it.sync_all()));
+    written.map_err(|it| Error::new(Kind::File, format_args!("cannot write {name}: {it}")))?;
+    output::say(&format!("wrote {name}; now: cutover check {name}"));
+    Ok(exit::PASS)
+}
+
+pub(super) fn schema() -> Result<u8> {
+    let text = serde_json::to_string_pretty(&plan::json_schema()).unwrap_or_default();
+    output::print(format!("{text}\n").as_bytes())?;
+    Ok(exit::PASS)
+}
+
+pub(super) fn completions(shell: clap_complete::Shell) -> Result<u8> {
+    let mut out = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "cutover", &mut out);
+    output::print(&out)?;
+    Ok(exit::PASS)
+}
