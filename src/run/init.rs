@@ -52,10 +52,10 @@ fn table(pairing: &Pairing, out: &mut String) {
     let comparison = &pairing.comparison;
     let (from, into) = (&comparison.source.name, &comparison.target.name);
     let _ = write!(out, "\n[[table]]\ninto = {}\nfrom = {}\n", quoted(into), quoted(from));
-    let key: Vec<String> = comparison.key_names().iter().map(|it| quoted(it)).collect();
-    match key.as_slice() {
+    let names: Vec<String> = comparison.key_names().iter().map(|it| quoted(it)).collect();
+    match names.as_slice() {
         [] => out.push_str("key = []                  # no key is known: rows are compared whole, as a multiset\n"),
-        key => drop(writeln!(out, "key = [{}]", key.join(", "))),
+        names => drop(writeln!(out, "key = [{}]", names.join(", "))),
     }
     for note in &comparison.notes {
         let _ = writeln!(out, "# {}", note.replace('\n', " "));
