@@ -192,6 +192,9 @@ pub(super) struct Limits {
     /// Memory for sorting and for constraints; more goes to temporary files.
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size)]
     pub(super) memory: usize,
+    /// Threads that may read; each table that is compared takes two. As many as there are cores, if not said.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(super) threads: Option<u16>,
     /// Examples of findings to keep for each table. Counts are always exact.
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(super) limit: usize,

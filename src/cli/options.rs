@@ -53,5 +53,7 @@ pub(super) fn policy(allow_empty: &[String]) -> Policy {
 
 /// What a run may use.
 pub(super) fn run(limits: &Limits, watch: std::sync::Arc<crate::run::Watch>) -> crate::run::Run {
-    crate::run::Run { memory: limits.memory, scratch: std::env::temp_dir(), limit: limits.limit, watch }
+    let cores = || std::thread::available_parallelism().map_or(2, usize::from);
+    let threads = limits.threads.map_or_else(cores, usize::from);
+    crate::run::Run { memory: limits.memory, scratch: std::env::temp_dir(), threads, limit: limits.limit, watch }
 }

@@ -44,7 +44,7 @@ impl Folder {
     }
 
     /// A file for the findings of `table`, made when the first one comes. An earlier one of the same table is written over.
-    pub fn findings(&self, table: &str) -> Box<dyn Write> {
+    pub fn findings(&self, table: &str) -> Box<dyn Write + Send> {
         let path = self.draft.path().join(findings_file(table));
         // What an attempt before this one left must not stand as if it were true.
         let _ = fs::remove_file(&path);

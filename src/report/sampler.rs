@@ -20,12 +20,12 @@ pub struct Sampler {
     changed: Vec<u64>,
     /// Rows whose exact cell differs, by the place of its copy, though they compare the same.
     tolerated: Vec<u64>,
-    file: Option<Box<dyn Write>>,
+    file: Option<Box<dyn Write + Send>>,
 }
 
 impl Sampler {
     /// Keeps up to `limit` examples and writes every finding to `file`, a line each.
-    pub fn new(comparison: Arc<Comparison>, limit: usize, file: Option<Box<dyn Write>>) -> Sampler {
+    pub fn new(comparison: Arc<Comparison>, limit: usize, file: Option<Box<dyn Write + Send>>) -> Sampler {
         let shape = &comparison.target_shape;
         let (changed, tolerated) = (vec![0; shape.width()], vec![0; shape.width()]);
         Sampler { comparison, limit, kept: BTreeMap::new(), seen: 0, changed, tolerated, file }

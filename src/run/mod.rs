@@ -20,12 +20,14 @@ use std::{
 };
 
 /// What every verb is given: limits, and the way in and out while it runs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Run {
     /// Bytes to hold in memory for sorting and for constraints.
     pub memory: usize,
     /// Where temporary files go.
     pub scratch: PathBuf,
+    /// Threads that may read. Each table that is compared takes two.
+    pub threads: usize,
     /// Examples of findings kept for each table.
     pub limit: usize,
     /// How far it is, and whether to stop.
@@ -41,9 +43,14 @@ pub struct Watch {
 }
 
 impl Run {
-    /// A part of the memory, in 64ths.
+    /// How many tables may be compared side by side.
+    fn tables_at_once(&self) -> usize {
+        (self.threads / 2).max(1)
+    }
+
+    /// A part of what one of the tables compared side by side may hold in memory, in 64ths.
     fn share(&self, parts: usize) -> Budget {
-        Budget { memory: self.memory / 64 * parts, folder: self.scratch.clone() }
+        Budget { memory: self.memory / 64 * parts / self.tables_at_once(), folder: self.scratch.clone() }
     }
 
     /// What one of so many indexes may hold in memory; a quarter of it all is theirs.

@@ -29,7 +29,7 @@ pub(super) struct Job<'j> {
     /// The source's table as its store knows it.
     pub from: &'j Table,
     /// Makes the program that maps the source's rows, where a plan maps them.
-    pub program: &'j dyn Fn() -> Result<Option<Program>>,
+    pub program: &'j (dyn Fn() -> Result<Option<Program>> + Send + Sync),
     /// Makes an empty sampler.
     pub sampler: &'j dyn Fn(&Arc<Comparison>) -> Sampler,
     pub specs: &'j [Spec],

@@ -2,7 +2,7 @@
 
 use super::{
     Run, checks,
-    constraints::{Constraints, Filled, fill, index_only},
+    constraints::{self, Constraints, Filled, Spec, fill},
     table::{self, Job, Outcome},
 };
 use crate::{
@@ -19,7 +19,11 @@ use crate::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
-    sync::Arc,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
 };
 
 /// Two opened stores and what is to be compared in them.
@@ -57,7 +61,7 @@ pub struct Pairing {
     /// What was chosen for it.
     pub choices: Choices,
     /// Makes the program that maps the source's rows; gives nothing where they are compared as they are.
-    pub program: Box<dyn Fn() -> Result<Option<Program>>>,
+    pub program: Box<dyn Fn() -> Result<Option<Program>> + Send + Sync>,
     /// Not to be compared, but others may refer to it.
     pub only_referred: bool,
     /// A file of rows written by hand that the mapping has to make.
@@ -80,16 +84,11 @@ impl Task {
             run.watch.expect(comparison.source.rows_about.unwrap_or(0) + comparison.target.rows_about.unwrap_or(0));
         }
         let (mut outcomes, mut filled) = (BTreeMap::new(), Filled::new());
-        for at in 0..all.len() {
-            if selected[at] {
-                let (outcome, indexes) = self.compare(run, at, &constraints, folder)?;
-                for (side, indexes) in [Side::Source, Side::Target].into_iter().zip(indexes) {
-                    fill(&mut filled, at, &constraints.specs[at], side, indexes)?;
-                }
-                outcomes.insert(at, outcome);
-            } else if !constraints.specs[at].is_empty() {
-                self.index_only(run, at, &constraints, &mut filled)?;
+        for (at, done) in self.read(run, &constraints, folder)? {
+            for (side, indexes) in [Side::Source, Side::Target].into_iter().zip(done.indexes) {
+                fill(&mut filled, at, &constraints.specs[at], side, indexes)?;
             }
+            outcomes.extend(done.outcome.map(|it| (at, it)));
         }
         constraints.check(&mut outcomes, &mut filled)?;
         drop(filled);
@@ -97,39 +96,36 @@ impl Task {
         self.report(outcomes, &constraints, checks, folder.is_some())
     }
 
-    fn compare(
-        &mut self,
-        run: &Run,
-        at: usize,
-        constraints: &Constraints,
-        folder: Option<&Folder>,
-    ) -> Result<(Outcome, [Vec<Index>; 2])> {
-        let pairing = &self.tables[at];
-        let sampler = |comparison: &Arc<Comparison>| {
-            let file = folder.map(|it| it.findings(&comparison.target.name));
-            Sampler::new(Arc::clone(comparison), run.limit, file)
-        };
-        let job = Job {
-            source: self.source.as_mut(),
-            target: self.target.as_mut(),
-            choices: &pairing.choices,
-            from: &pairing.from,
-            program: &pairing.program,
-            sampler: &sampler,
-            specs: &constraints.specs[at],
-        };
-        let mut outcome = table::compare(run, Arc::clone(&pairing.comparison), job)?;
-        let indexes = std::mem::take(&mut outcome.indexes);
-        Ok((outcome, indexes))
-    }
-
-    fn index_only(&mut self, run: &Run, at: usize, constraints: &Constraints, filled: &mut Filled) -> Result<()> {
-        let (comparison, specs) = (Arc::clone(&self.tables[at].comparison), &constraints.specs[at]);
-        for (side, store) in [(Side::Source, &mut self.source), (Side::Target, &mut self.target)] {
-            let indexes = index_only(run, store.as_mut(), &comparison, specs, side)?;
-            fill(filled, at, specs, side, indexes)?;
+    /// Reads every table that has to be read, several side by side where the stores can.
+    fn read(&mut self, run: &Run, constraints: &Constraints, folder: Option<&Folder>) -> Result<BTreeMap<usize, Done>> {
+        let wanted = |it: &usize| self.tables[*it].is_compared() || !constraints.specs[*it].is_empty();
+        let places: Vec<usize> = (0..self.tables.len()).filter(wanted).collect();
+        let mut more = Vec::new();
+        while more.len() + 1 < run.tables_at_once().min(places.len()) {
+            let (Some(source), Some(target)) = (self.source.again()?, self.target.again()?) else { break };
+            more.push((source, target));
         }
-        Ok(())
+        // The memory is shared by those that really work side by side.
+        let run = &Run { threads: 2 * (more.len() + 1), ..run.clone() };
+        let share = Share { run, next: AtomicUsize::new(0), done: Mutex::default() };
+        let (tables, share, places) = (&self.tables, &share, &places);
+        let work = |source: &mut dyn Source, target: &mut dyn Source| {
+            share.work(places, |at| {
+                let specs = &constraints.specs[at];
+                match tables[at].is_compared() {
+                    true => compare(share.run, &tables[at], specs, (source, target), folder),
+                    false => index_only(share.run, &tables[at].comparison, specs, (source, target)),
+                }
+            });
+        };
+        thread::scope(|scope| {
+            for (source, target) in &mut more {
+                scope.spawn(|| work(source.as_mut(), target.as_mut()));
+            }
+            work(self.source.as_mut(), self.target.as_mut());
+        });
+        let done = share.done.lock().map(|mut it| std::mem::take(&mut *it)).unwrap_or_default();
+        done.into_iter().collect()
     }
 
     fn report(
@@ -173,6 +169,63 @@ impl Task {
         report.reasons = failed.into_iter().chain(rest).flat_map(|it| it.reasons).collect();
         Ok(report)
     }
+}
+
+/// What was read of one table.
+struct Done {
+    outcome: Option<Outcome>,
+    indexes: [Vec<Index>; 2],
+}
+
+/// Tables handed out to whoever is free.
+struct Share<'r> {
+    run: &'r Run,
+    next: AtomicUsize,
+    done: Mutex<Vec<Result<(usize, Done)>>>,
+}
+
+impl Share<'_> {
+    fn work(&self, places: &[usize], mut each: impl FnMut(usize) -> Result<Done>) {
+        while let Some(&at) = places.get(self.next.fetch_add(1, Ordering::Relaxed)) {
+            let result = each(at).map(|it| (at, it));
+            if result.is_err() {
+                self.next.store(places.len(), Ordering::Relaxed);
+            }
+            if let Ok(mut done) = self.done.lock() {
+                done.push(result);
+            }
+        }
+    }
+}
+
+fn compare(
+    run: &Run,
+    pairing: &Pairing,
+    specs: &[Spec],
+    (source, target): (&mut dyn Source, &mut dyn Source),
+    folder: Option<&Folder>,
+) -> Result<Done> {
+    let sampler = |comparison: &Arc<Comparison>| {
+        let file = folder.map(|it| it.findings(&comparison.target.name));
+        Sampler::new(Arc::clone(comparison), run.limit, file)
+    };
+    let (from, choices, program) = (&pairing.from, &pairing.choices, pairing.program.as_ref());
+    let job = Job { source, target, choices, from, program, sampler: &sampler, specs };
+    let mut outcome = table::compare(run, Arc::clone(&pairing.comparison), job)?;
+    let indexes = std::mem::take(&mut outcome.indexes);
+    Ok(Done { outcome: Some(outcome), indexes })
+}
+
+/// Others refer to this table, but it is not to be compared.
+fn index_only(
+    run: &Run,
+    comparison: &Comparison,
+    specs: &[Spec],
+    (source, target): (&mut dyn Source, &mut dyn Source),
+) -> Result<Done> {
+    let source = constraints::index_only(run, source, comparison, specs, Side::Source)?;
+    let target = constraints::index_only(run, target, comparison, specs, Side::Target)?;
+    Ok(Done { outcome: None, indexes: [source, target] })
 }
 
 impl Pairing {

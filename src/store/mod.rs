@@ -40,6 +40,15 @@ pub trait Source: Send {
         Err(Error::new(Kind::Plan, "this store does not speak SQL; write the check as a jq expression"))
     }
 
+    /// Another reader of the very same state, for tables to be read side by side. Nothing, where the store cannot promise that
+    /// it is the same state.
+    ///
+    /// # Errors
+    /// If it cannot be opened once more.
+    fn again(&self) -> Result<Option<Box<dyn Source>>> {
+        Ok(None)
+    }
+
     /// Whether [`Source::query`] answers.
     fn speaks_sql(&self) -> bool {
         false

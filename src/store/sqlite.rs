@@ -265,6 +265,15 @@ impl Source for Sqlite {
         Ok(out)
     }
 
+    fn again(&self) -> Result<Option<Box<dyn Source>>> {
+        let mode: rusqlite::Result<String> = self.connection.query_row("PRAGMA journal_mode", [], |it| it.get(0));
+        // With a log, somebody may have written since. Without one the read lock of this transaction keeps everybody out.
+        if self.unlocked.is_none() && mode.map_err(|it| self.failed(&it))? == "wal" {
+            return Ok(None);
+        }
+        Ok(Some(Box::new(Sqlite::open(&self.path, self.views)?)))
+    }
+
     fn speaks_sql(&self) -> bool {
         true
     }
