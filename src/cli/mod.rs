@@ -12,10 +12,10 @@ use crate::{
     error::{Error, Kind, Result},
     plan::Plan,
     report::{PlanName, Report, folder::Folder},
-    run::{Watch, prepare, verify::Task},
+    run::{Run, Watch, prepare, verify::Task},
     store,
 };
-use args::{Cli, Command, Diff, Limits, Output, Verify};
+use args::{Cli, Command, Diff, Output, Verify};
 use clap::Parser;
 use std::{io::IsTerminal, path::PathBuf, process::ExitCode, sync::Arc};
 
@@ -53,10 +53,13 @@ fn verify(args: &Verify, cli: &Cli) -> Result<u8> {
     let (plan, text) = stores::read_plan(&args.plan, colour)?;
     let source = stores::of_plan(&plan, &plan.source).map_err(|it| it.context("the source"))?;
     let target = stores::of_plan(&plan, &plan.target).map_err(|it| it.context("the target"))?;
-    let task = prepare::plan(&plan, source, target).map_err(|it| problem(it, &plan, &text, colour))?;
+    let watch = Arc::new(Watch::default());
+    progress::stop_on_signal(&watch)?;
+    let run = options::run(&args.limits, watch);
+    let task = prepare::plan(&plan, source, target, Some(&run)).map_err(|it| problem(it, &plan, &text, colour))?;
     let name = PlanName { path: plan.path.clone(), hash: plan.hash.clone() };
     let again = format!("cutover verify {}", quoted(&plan.path));
-    compare(task, &args.limits, &args.output, cli, Some(name), &again)
+    compare(task, &run, &args.output, cli, Some(name), &again)
 }
 
 fn diff(args: &Diff, cli: &Cli) -> Result<u8> {
@@ -66,19 +69,18 @@ fn diff(args: &Diff, cli: &Cli) -> Result<u8> {
     let target = stores::open(&args.target, &options).map_err(|it| it.context("the target"))?;
     let task = prepare::diff(source, target, &options::of_diff(args)?, options::policy(&args.allow_empty))?;
     let again = format!("cutover diff {} {}", quoted(&args.source), quoted(&args.target));
-    compare(task, &args.limits, &args.output, cli, None, &again)
+    let watch = Arc::new(Watch::default());
+    progress::stop_on_signal(&watch)?;
+    compare(task, &options::run(&args.limits, watch), &args.output, cli, None, &again)
 }
 
 /// Runs a comparison and says what came of it.
-fn compare(task: Task, limits: &Limits, output: &Output, cli: &Cli, plan: Option<PlanName>, again: &str) -> Result<u8> {
-    let watch = Arc::new(Watch::default());
-    progress::stop_on_signal(&watch)?;
-    let run = options::run(limits, Arc::clone(&watch));
+fn compare(task: Task, run: &Run, output: &Output, cli: &Cli, plan: Option<PlanName>, again: &str) -> Result<u8> {
     #[expect(clippy::disallowed_methods, reason = "cli reads the clock")]
     let start = std::time::Instant::now();
     let folder = output.output.as_deref().map(Folder::create).transpose()?;
-    let progress = progress::Progress::start(&watch, output.quiet);
-    let result = task.run(&run, folder.as_ref());
+    let progress = progress::Progress::start(&run.watch, output.quiet);
+    let result = task.run(run, folder.as_ref());
     drop(progress);
     let mut report = result?;
     report.seconds = start.elapsed().as_secs_f64();

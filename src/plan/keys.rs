@@ -218,6 +218,11 @@ const TABLE: &[Key] = &[
     key("unique", Shape::Groups, "Sets of columns that no two rows may share."),
     key("references", Shape::Tables(REFERENCE), "Columns that must find a row in another table."),
     key("expect", Shape::Name, "File of rows written by hand that the target must hold: a witness."),
+    key(
+        "inverse",
+        Shape::Named(&Shape::Either(&Shape::Expression, &Shape::Table(COLUMN))),
+        "How columns of the source are made back from a target row: a witness.",
+    ),
     key("command", Shape::Command, "A program that maps rows: NDJSON in, {\"table\":…,\"row\":{…}} lines out."),
 ];
 

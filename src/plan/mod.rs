@@ -127,6 +127,8 @@ pub struct Mapping {
     pub references: Vec<Reference>,
     /// Path of rows written by hand that the target must hold: a witness. See [`Plan::resolve`].
     pub expect: Option<String>,
+    /// How columns of the source are made back from a target row: a witness, where the mapping can be undone.
+    pub inverse: Option<Vec<(String, Rule)>>,
     /// A program and its arguments that reads rows as NDJSON and writes `{"table":…,"row":{…}}` lines.
     pub command: Option<Vec<String>>,
     /// Where the plan declares it.

@@ -100,7 +100,11 @@ fn endpoint(reader: &Reader<'_>, table: &DeTable<'_>) -> Endpoint {
 }
 
 fn mapping(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Mapping {
-    let columns = self::table(table, "columns").map(entries);
+    let mut columns = |name: &str| {
+        let columns = self::table(table, name).map(entries);
+        columns.map(|it| it.iter().map(|it| (it.name.to_owned(), rule(reader, it))).collect())
+    };
+    let (columns, inverse) = (columns("columns"), columns("inverse"));
     Mapping {
         into: text(reader, table, "into").unwrap_or_default(),
         from: text(reader, table, "from"),
@@ -115,7 +119,8 @@ fn mapping(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Mapping {
             Some("ask") => Conflict::Ask,
             _ => Conflict::Stop,
         },
-        columns: columns.map(|it| it.iter().map(|it| (it.name.to_owned(), rule(reader, it))).collect()),
+        columns,
+        inverse,
         uniques: list(table, "unique").map(|it| strings(reader, it)).collect(),
         references: tables(table, "references")
             .map(|it| Reference {

@@ -81,16 +81,21 @@ impl Folder {
 
 /// Where the findings of a table are, counted from the report's folder. A name that could not be a file's is made into one.
 pub fn findings_file(table: &str) -> String {
+    format!("findings/{}.ndjson", file_stem(table))
+}
+
+/// A table's name as that of a file, without an ending.
+pub fn file_stem(table: &str) -> String {
     let safe = |it: char| it.is_ascii_lowercase() || it.is_ascii_digit() || it == '_';
     let reserved =
         ["con", "prn", "aux", "nul"].contains(&table) || table.len() == 4 && table.ends_with(char::is_numeric);
     if !table.is_empty() && table.len() <= 60 && table.chars().all(safe) && !reserved {
-        return format!("findings/{table}.ndjson");
+        return table.to_owned();
     }
     let slug: String = table.chars().take(40).filter(char::is_ascii_alphanumeric).collect();
     // Letter case does not tell files apart everywhere, a hash of the true name does.
     let hash = &blake3::hash(table.as_bytes()).to_hex()[..12];
-    format!("findings/{}-{hash}.ndjson", slug.to_ascii_lowercase())
+    format!("{}-{hash}", slug.to_ascii_lowercase())
 }
 
 /// A file that is there only if something was written to it.

@@ -2,17 +2,18 @@
 
 use super::{
     Run,
-    table::{self, Job},
-    verify::{Pairing, Task},
+    table::{self, Job, MakeProgram},
+    verify::{Inverse, Pairing, Task, Witness},
 };
 use crate::{
     error::{Error, Kind, Result},
     gate::Verdict,
-    pairing,
+    pairing::{self, Choices, Comparison},
     plan::{Check, Expression},
     report::{CheckReport, sampler::Sampler},
+    schema::Table,
     store::{self, Source},
-    transform::{Limits, Witness},
+    transform::{self, Limits},
     value::{decimal, json},
 };
 use std::{cmp::Ordering, path::Path, sync::Arc};
@@ -32,11 +33,15 @@ pub(super) fn answer(task: &mut Task, run: &Run) -> Result<Vec<CheckReport>> {
         let target = ask(task.target.as_mut(), &check.target);
         reports.push(judged(check, source, target));
     }
-    let (source, tables) = (task.source.as_mut(), &task.tables);
-    for pairing in tables.iter().filter(|it| !it.only_referred) {
-        if let Some(path) = &pairing.expect {
+    for pairing in task.tables.iter().filter(|it| !it.only_referred) {
+        for witness in &pairing.witnesses {
             run.watch.read(0)?;
-            reports.push(expected(run, source, pairing, path));
+            let name = format!("{} of {}", witness.name(), pairing.comparison.target.name);
+            let compared = match witness {
+                Witness::Rows { path, .. } => compare_rows(run, task.source.as_mut(), pairing, path),
+                Witness::Inverse(it) => compare_inverse(run, task.source.as_mut(), task.target.as_mut(), pairing, it),
+            };
+            reports.push(witnessed(name, compared));
         }
     }
     Ok(reports)
@@ -96,24 +101,19 @@ fn ask(store: &mut dyn Source, question: &Expression, check: &Check, run: &Run) 
     let faults = |it: Vec<crate::plan::Fault>| {
         Error::new(Kind::Plan, it.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
     };
-    let mut witness = Witness::compile(question, table, run.memory, Limits::default()).map_err(faults)?;
+    let mut witness = transform::Witness::compile(question, table, run.memory, Limits::default()).map_err(faults)?;
     let input = witness.input();
     store.scan(table, &input, &mut witness)?;
     witness.answer()
 }
 
-/// Compares what the mapping makes with rows that were written by hand.
-fn expected(run: &Run, source: &mut dyn Source, pairing: &Pairing, path: &Path) -> CheckReport {
-    let name = format!("expected rows of {}", pairing.comparison.target.name);
-    match compare_expected(run, source, pairing, path) {
-        Ok((verdict, target)) => CheckReport { name, verdict, source: "the mapping".to_owned(), target },
-        Err(it) => {
-            CheckReport { name, verdict: Verdict::Unknown, source: "the mapping".to_owned(), target: it.to_string() }
-        }
-    }
+fn witnessed(name: String, compared: Result<(Verdict, String)>) -> CheckReport {
+    let (verdict, target) = compared.unwrap_or_else(|it| (Verdict::Unknown, it.to_string()));
+    CheckReport { name, verdict, source: "the mapping".to_owned(), target }
 }
 
-fn compare_expected(run: &Run, source: &mut dyn Source, pairing: &Pairing, path: &Path) -> Result<(Verdict, String)> {
+/// Compares what the mapping makes with rows from a file.
+fn compare_rows(run: &Run, source: &mut dyn Source, pairing: &Pairing, path: &Path) -> Result<(Verdict, String)> {
     let mut target = store::open(store::sniff(path)?, path, &store::Options::default())?;
     let tables = target.tables()?;
     let [table] = tables.as_slice() else {
@@ -126,26 +126,45 @@ fn compare_expected(run: &Run, source: &mut dyn Source, pairing: &Pairing, path:
     }
     choices.key = Some(pairing.comparison.key_names());
     let comparison = Arc::new(pairing::pair(pairing.comparison.source.clone(), table.clone(), &choices));
-    let lacking = comparison.source_only.first().or(comparison.target_only.first()).cloned();
-    let sampler = |it: &Arc<_>| Sampler::new(Arc::clone(it), 1, None);
-    let job = Job {
-        source,
-        target: target.as_mut(),
-        choices: &choices,
-        from: &pairing.from,
-        program: &pairing.program,
-        sampler: &sampler,
-        specs: &[],
-    };
-    let outcome = table::compare(run, comparison, job)?;
-    let tally = outcome.tally;
-    if let Some(column) = lacking {
+    if let Some(column) = comparison.source_only.first().or(comparison.target_only.first()) {
         return Ok((Verdict::Fail, format!("column `{column}` is on one side only")));
     }
+    let programs: [&MakeProgram; 2] = [pairing.program.as_ref(), &|| Ok(None)];
+    counted(run, comparison, &choices, (source, &pairing.from), (target.as_mut(), table), programs)
+}
+
+/// Compares the source's rows with those that the inverse makes of the target's.
+fn compare_inverse(
+    run: &Run,
+    source: &mut dyn Source,
+    target: &mut dyn Source,
+    pairing: &Pairing,
+    inverse: &Inverse,
+) -> Result<(Verdict, String)> {
+    let comparison = Arc::clone(&inverse.comparison);
+    if comparison.key == 0 {
+        let message = "the inverse has to make the key of the source, so that rows can be told apart";
+        return Err(Error::new(Kind::Plan, message));
+    }
+    let programs: [&MakeProgram; 2] = [inverse.forth.as_ref(), inverse.back.as_ref()];
+    let to = (target, &pairing.comparison.target);
+    counted(run, comparison, &inverse.choices, (source, &pairing.from), to, programs)
+}
+
+fn counted(
+    run: &Run,
+    comparison: Arc<Comparison>,
+    choices: &Choices,
+    (source, from): (&mut dyn Source, &Table),
+    (target, to): (&mut dyn Source, &Table),
+    programs: [&MakeProgram; 2],
+) -> Result<(Verdict, String)> {
+    let sampler = |it: &Arc<_>| Sampler::new(Arc::clone(it), 1, None);
+    let job = Job { source, target, choices, from, to, programs, sampler: &sampler, specs: &[] };
+    let tally = table::compare(run, comparison, job)?.tally;
     let off = tally.changed + tally.missing + tally.extra + tally.duplicates() + tally.rejects;
-    let counts = format!(
-        "{} as expected, {} changed, {} not expected, {} not made",
-        tally.same, tally.changed, tally.missing, tally.extra
-    );
-    Ok((if off == 0 { Verdict::Pass } else { Verdict::Fail }, counts))
+    let nothing = tally.source_rows == 0 && tally.target_rows > 0;
+    let counts =
+        format!("{} the same, {} not, {} too many, {} too few", tally.same, tally.changed, tally.missing, tally.extra);
+    Ok((if off == 0 && !nothing { Verdict::Pass } else { Verdict::Fail }, counts))
 }

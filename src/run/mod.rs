@@ -2,6 +2,7 @@
 
 pub mod capture;
 mod checks;
+mod command;
 mod constraints;
 pub mod init;
 mod pipeline;
@@ -9,6 +10,8 @@ pub mod prepare;
 mod table;
 pub mod show;
 pub mod verify;
+
+pub use table::MakeProgram;
 
 use crate::{error::Result, sort::Budget};
 use std::{

@@ -1,20 +1,25 @@
 //! From a plan, or from two stores alone, to what is compared.
 
-use super::verify::{Pairing, Task};
+use super::{
+    MakeProgram, Run,
+    command::External,
+    verify::{Inverse, Made, Pairing, Task, Witness},
+};
 use crate::{
     error::{Error, Kind, Result},
     pairing::{self, Choices, ColumnChoice},
     plan::{self, Fault, Mapping, Plan, Policy, Rule},
     report::StoreName,
     schema::{Column, Origin, Table},
-    store::Source,
+    store::{self, Source},
     transform::{Context, Limits, Program},
     value::{Type, cast::Coarsening, time::Unit},
 };
 use jiff::tz::TimeZone;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    path::Path,
+    sync::{Arc, Mutex},
 };
 
 /// A store that was opened, and its name.
@@ -117,7 +122,8 @@ pub fn diff(mut source: Opened, mut target: Opened, options: &Options, policy: P
             comparison,
             choices,
             program: Box::new(|| Ok(None)),
-            expect: None,
+            witnesses: Vec::new(),
+            made: None,
         });
     }
     let everything = options.only.is_empty();
@@ -151,11 +157,11 @@ impl From<Error> for Problem {
     }
 }
 
-/// Pairs what a plan declares. A plan without tables pairs everything by name, as [`diff`] does.
+/// Pairs what a plan declares, and runs the external transforms it names, unless there is no `run`. A plan without tables pairs everything by name, as [`diff`] does.
 ///
 /// # Errors
 /// If a store cannot say what it holds, or the plan does not fit it; then every problem is there.
-pub fn plan(plan: &Plan, mut source: Opened, mut target: Opened) -> Result<Task, Problem> {
+pub fn plan(plan: &Plan, mut source: Opened, mut target: Opened, run: Option<&Run>) -> Result<Task, Problem> {
     if plan.tables.is_empty() {
         let mut task = diff(source, target, &Options::default(), plan.gate.clone())?;
         task.checks = plan.checks.clone();
@@ -188,7 +194,12 @@ pub fn plan(plan: &Plan, mut source: Opened, mut target: Opened) -> Result<Task,
         let into = to.iter().find(|it| it.name == mapping.into);
         match (collection, into) {
             (Some(from), Some(into)) => match mapped(plan, mapping, (from, into), zone.clone(), &context) {
-                Ok(pairing) => task.tables.push(pairing),
+                Ok(mut pairing) => {
+                    if let Some(run) = run.filter(|_| faults.is_empty()) {
+                        external(plan, mapping, run, task.source.as_mut(), &mut pairing)?;
+                    }
+                    task.tables.push(pairing);
+                }
                 Err(found) => faults.extend(found),
             },
             (Some(_), None) => task.source_only.push(mapping.into.clone()),
@@ -262,21 +273,82 @@ fn mapped(
         let program = Program::compile(mapping, from, Some(into), context)?;
         made = table_made(mapping, from, program.columns());
     }
-    let comparison = pairing::pair(made, into.clone(), &choices);
-    let (mapping, table, into, context) = (mapping.clone(), from.clone(), into.clone(), context.clone());
+    let mut witnesses = Vec::new();
     let expect = mapping.expect.as_ref().map(|it| plan.resolve(it));
-    let program = move || {
-        let failed = |_| Error::new(Kind::Broken, format_args!("the mapping of `{}` compiled only once", into.name));
-        maps.then(|| Program::compile(&mapping, &table, Some(&into), &context).map_err(failed)).transpose()
-    };
+    witnesses.extend(expect.map(|path| Witness::Rows { name: "expected".to_owned(), path, folder: None }));
+    if mapping.inverse.is_some() {
+        witnesses.push(Witness::Inverse(Box::new(inverse(mapping, from, into, context)?)));
+    }
+    let comparison = pairing::pair(made, into.clone(), &choices);
+    let program = compiler(mapping, from, into, context, maps);
     Ok(Pairing {
         from: from.clone(),
         comparison: Arc::new(comparison),
         choices,
-        program: Box::new(program),
+        program,
         only_referred: false,
-        expect,
+        witnesses,
+        made: None,
     })
+}
+
+/// Makes a mapping's program again and again, if it has one.
+fn compiler(mapping: &Mapping, from: &Table, into: &Table, context: &Context, maps: bool) -> Box<MakeProgram> {
+    let (mapping, from, into, context) = (mapping.clone(), from.clone(), into.clone(), context.clone());
+    Box::new(move || {
+        let failed = |_| Error::new(Kind::Broken, format_args!("the mapping of `{}` compiled only once", into.name));
+        maps.then(|| Program::compile(&mapping, &from, Some(&into), &context).map_err(failed)).transpose()
+    })
+}
+
+/// The way back from the target's rows to the columns of the source that the plan says how to make.
+fn inverse(mapping: &Mapping, from: &Table, into: &Table, context: &Context) -> Result<Inverse, Vec<Fault>> {
+    if mapping.each.is_some() {
+        return Err(vec![
+            mapping.place.fault("a mapping with `each` has no inverse: a row of the target is not one of the source"),
+        ]);
+    }
+    let back = Mapping {
+        into: from.name.clone(),
+        columns: mapping.inverse.clone(),
+        place: mapping.place.clone(),
+        ..Mapping::default()
+    };
+    let forth = Mapping {
+        into: from.name.clone(),
+        filter: mapping.filter.clone(),
+        place: mapping.place.clone(),
+        ..Mapping::default()
+    };
+    let program = Program::compile(&back, into, Some(from), context)?;
+    let made = table_made(&back, into, program.columns());
+    let choices = Choices { key: Some(from.names(&from.key)), ..Choices::default() };
+    let comparison = Arc::new(pairing::pair(from.clone(), made, &choices));
+    let filters = forth.filter.is_some();
+    let (forth, back) = (compiler(&forth, from, from, context, filters), compiler(&back, into, from, context, true));
+    Ok(Inverse { comparison, choices, forth, back })
+}
+
+/// Runs the program that makes a table's rows. With a declared mapping its rows are a witness, without one they are the source.
+fn external(plan: &Plan, mapping: &Mapping, run: &Run, source: &mut dyn Source, pairing: &mut Pairing) -> Result<()> {
+    let Some(command) = &mapping.command else { return Ok(()) };
+    let known: Vec<String> = plan.tables.iter().map(|it| it.into.clone()).collect();
+    let folder = plan.resolve("");
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
+    let (folder, path) =
+        External { command, folder, into: &mapping.into, known: &known }.run(run, source, &pairing.from)?;
+    if mapping.columns.is_some() {
+        pairing.witnesses.push(Witness::Rows { name: "command".to_owned(), path, folder: Some(folder) });
+        return Ok(());
+    }
+    let mut store = store::open("ndjson", &path, &store::Options::default())?;
+    let tables = store.tables()?;
+    let Some(table) = tables.into_iter().next() else { return Ok(()) };
+    pairing.comparison = Arc::new(pairing::pair(table.clone(), pairing.comparison.target.clone(), &pairing.choices));
+    pairing.from = table;
+    pairing.program = Box::new(|| Ok(None));
+    pairing.made = Some(Made { store: Mutex::new(store), folder });
+    Ok(())
 }
 
 /// What a mapping makes, as a table: its columns, of the type that the plan or the copied column says.

@@ -28,12 +28,17 @@ pub(super) struct Job<'j> {
     pub choices: &'j Choices,
     /// The source's table as its store knows it.
     pub from: &'j Table,
-    /// Makes the program that maps the source's rows, where a plan maps them.
-    pub program: &'j (dyn Fn() -> Result<Option<Program>> + Send + Sync),
+    /// The target's table as its store knows it.
+    pub to: &'j Table,
+    /// Makes the programs that map the rows of each side, where a plan maps them.
+    pub programs: [&'j MakeProgram; 2],
     /// Makes an empty sampler.
     pub sampler: &'j dyn Fn(&Arc<Comparison>) -> Sampler,
     pub specs: &'j [Spec],
 }
+
+/// Compiles a program once more: every attempt at a table needs a fresh one.
+pub type MakeProgram = dyn Fn() -> Result<Option<Program>> + Send + Sync;
 
 /// What came of a table.
 pub(super) struct Outcome {
@@ -81,10 +86,12 @@ pub(super) fn compare(run: &Run, mut comparison: Arc<Comparison>, mut job: Job<'
 }
 
 fn attempt(run: &Run, comparison: &Arc<Comparison>, job: &mut Job<'_>, disorder: Disorder) -> Result<Outcome> {
-    let program = (job.program)()?;
+    let [source_program, target_program] = [(job.programs[0])()?, (job.programs[1])()?];
     let mut sampler = (job.sampler)(comparison);
-    let scattered = program.as_ref().is_some_and(|it| !it.keeps_order());
-    let budget = |sort: bool| sort.then(|| run.share(24));
+    let budget = |known: bool, program: &Option<Program>| {
+        let scattered = program.as_ref().is_some_and(|it| !it.keeps_order());
+        (known || scattered).then(|| run.share(24))
+    };
     let indexes = |side: Side| {
         let specs = job.specs.iter().filter(|it| it.is_on(side));
         specs.map(|it| it.index(comparison, run)).collect::<Vec<_>>()
@@ -93,17 +100,17 @@ fn attempt(run: &Run, comparison: &Arc<Comparison>, job: &mut Job<'_>, disorder:
         store: &mut *job.source,
         table: job.from,
         shape: &comparison.source_shape,
-        program,
+        sort: budget(disorder.source, &source_program),
+        program: source_program,
         indexes: indexes(Side::Source),
-        sort: budget(disorder.source || scattered),
     };
     let target = Reader {
         store: &mut *job.target,
-        table: &comparison.target,
+        table: job.to,
         shape: &comparison.target_shape,
-        program: None,
+        sort: budget(disorder.target, &target_program),
+        program: target_program,
         indexes: indexes(Side::Target),
-        sort: budget(disorder.target),
     };
     let (source_tap, source_rows) = ahead(&comparison.source_shape);
     let (target_tap, target_rows) = ahead(&comparison.target_shape);

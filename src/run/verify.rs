@@ -3,7 +3,7 @@
 use super::{
     Run, checks,
     constraints::{self, Constraints, Filled, Spec, fill},
-    table::{self, Job, Outcome},
+    table::{self, Job, MakeProgram, Outcome},
 };
 use crate::{
     diff::references::Index,
@@ -14,7 +14,6 @@ use crate::{
     report::{CheckReport, Report, Side, StoreName, TableReport, folder::Folder, sampler::Sampler},
     schema::Table,
     store::Source,
-    transform::Program,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -61,11 +60,48 @@ pub struct Pairing {
     /// What was chosen for it.
     pub choices: Choices,
     /// Makes the program that maps the source's rows; gives nothing where they are compared as they are.
-    pub program: Box<dyn Fn() -> Result<Option<Program>> + Send + Sync>,
+    pub program: Box<MakeProgram>,
     /// Not to be compared, but others may refer to it.
     pub only_referred: bool,
-    /// A file of rows written by hand that the mapping has to make.
-    pub expect: Option<PathBuf>,
+    /// What else vouches for the mapping.
+    pub witnesses: Vec<Witness>,
+    /// The rows that an external program made, which take the place of the source's.
+    pub made: Option<Made>,
+}
+
+/// Something that vouches for a mapping, beside the comparison that it takes part in.
+pub enum Witness {
+    /// A file of rows, written by hand or made by an external program, that the mapping has to make too.
+    Rows {
+        /// How the report calls it.
+        name: String,
+        /// The file.
+        path: PathBuf,
+        /// Holds the file, where it was made for this run only.
+        folder: Option<tempfile::TempDir>,
+    },
+    /// A mapping back, from the target's rows to columns of the source.
+    Inverse(Box<Inverse>),
+}
+
+/// A mapping from the target's rows back to the source's.
+pub struct Inverse {
+    /// The comparison of the source's rows with those made back.
+    pub comparison: Arc<Comparison>,
+    /// What was chosen for it.
+    pub choices: Choices,
+    /// Lets the same source rows through as the mapping does.
+    pub forth: Box<MakeProgram>,
+    /// Makes the rows back.
+    pub back: Box<MakeProgram>,
+}
+
+/// Rows that an external program made.
+pub struct Made {
+    /// To read them from.
+    pub store: Mutex<Box<dyn Source>>,
+    /// Holds them.
+    pub folder: tempfile::TempDir,
 }
 
 impl Task {
@@ -109,7 +145,7 @@ impl Task {
         let run = &Run { threads: 2 * (more.len() + 1), ..run.clone() };
         let share = Share { run, next: AtomicUsize::new(0), done: Mutex::default() };
         let (tables, share, places) = (&self.tables, &share, &places);
-        let work = |source: &mut dyn Source, target: &mut dyn Source| {
+        let work = |source: &mut (dyn Source + 'static), target: &mut (dyn Source + 'static)| {
             share.work(places, |at| {
                 let specs = &constraints.specs[at];
                 match tables[at].is_compared() {
@@ -202,15 +238,21 @@ fn compare(
     run: &Run,
     pairing: &Pairing,
     specs: &[Spec],
-    (source, target): (&mut dyn Source, &mut dyn Source),
+    (source, target): (&mut (dyn Source + 'static), &mut (dyn Source + 'static)),
     folder: Option<&Folder>,
 ) -> Result<Done> {
     let sampler = |comparison: &Arc<Comparison>| {
         let file = folder.map(|it| it.findings(&comparison.target.name));
         Sampler::new(Arc::clone(comparison), run.limit, file)
     };
-    let (from, choices, program) = (&pairing.from, &pairing.choices, pairing.program.as_ref());
-    let job = Job { source, target, choices, from, program, sampler: &sampler, specs };
+    let (from, to, choices) = (&pairing.from, &pairing.comparison.target, &pairing.choices);
+    let programs: [&MakeProgram; 2] = [pairing.program.as_ref(), &|| Ok(None)];
+    let mut made = pairing.made.as_ref().and_then(|it| it.store.lock().ok());
+    let source: &mut dyn Source = match &mut made {
+        Some(made) => &mut ***made,
+        None => source,
+    };
+    let job = Job { source, target, choices, from, to, programs, sampler: &sampler, specs };
     let mut outcome = table::compare(run, Arc::clone(&pairing.comparison), job)?;
     let indexes = std::mem::take(&mut outcome.indexes);
     Ok(Done { outcome: Some(outcome), indexes })
@@ -226,6 +268,16 @@ fn index_only(
     let source = constraints::index_only(run, source, comparison, specs, Side::Source)?;
     let target = constraints::index_only(run, target, comparison, specs, Side::Target)?;
     Ok(Done { outcome: None, indexes: [source, target] })
+}
+
+impl Witness {
+    /// How the report calls it.
+    pub fn name(&self) -> &str {
+        match self {
+            Witness::Rows { name, .. } => name,
+            Witness::Inverse(_) => "inverse",
+        }
+    }
 }
 
 impl Pairing {

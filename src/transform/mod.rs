@@ -18,7 +18,7 @@ mod work;
 
 pub use meter::Limits;
 pub use over::Over;
-pub use witness::Witness;
+pub use witness::{Witness, whole_row, write_row};
 
 use crate::{
     error::Result,

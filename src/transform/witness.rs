@@ -9,7 +9,7 @@ use super::{
 use crate::{
     error::{Error, Kind, Result},
     plan::{Expression, Fault},
-    row::{Batch, Feed, Field, Flow, Shape},
+    row::{Batch, Feed, Field, Flow, Row, Shape},
     schema::Table,
     value::{Type, cast::Cast, json},
 };
@@ -27,6 +27,32 @@ pub struct Witness {
     rows: Vec<u8>,
     bytes_max: usize,
     limits: Limits,
+}
+
+/// The shape of whole rows of `from` as expressions see them: what is JSON or a truth value as such, all else as it is.
+pub fn whole_row(from: &Table) -> Arc<Shape> {
+    let field = |it: &crate::schema::Column| {
+        let ty = if matches!(it.ty, Type::Json | Type::Bool) { it.ty } else { Type::Any };
+        Field::new(&it.name, Cast::new(ty))
+    };
+    let fields: Vec<Field> = from.columns.iter().map(field).collect();
+    Arc::new(Shape { compared: fields.len(), fields, ..Shape::default() })
+}
+
+/// Appends a row as a JSON object, its numbers exact.
+pub fn write_row(row: Row<'_>, out: &mut Vec<u8>) {
+    let mut scratch = vec![Vec::new(); row.shape().width()];
+    out.push(b'{');
+    for (place, cell) in val::cells(row, &mut scratch).into_iter().enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        let name = row.shape().fields.get(place).map(|it| it.column.as_str());
+        json::write_string(name.unwrap_or_default(), out);
+        out.push(b':');
+        val::write(cell, out);
+    }
+    out.push(b'}');
 }
 
 impl Witness {
@@ -49,12 +75,7 @@ impl Witness {
                 Err(error) => Err(vec![expression.fault(format_args!("cannot start a thread: {error}"))]),
             }
         })?;
-        let field = |it: &crate::schema::Column| {
-            let ty = if matches!(it.ty, Type::Json | Type::Bool) { it.ty } else { Type::Any };
-            Field::new(&it.name, Cast::new(ty))
-        };
-        let fields: Vec<Field> = from.columns.iter().map(field).collect();
-        let input = Arc::new(Shape { compared: fields.len(), fields, ..Shape::default() });
+        let input = whole_row(from);
         Ok(Witness { question, text: expression.text.clone(), input, rows: Vec::new(), bytes_max, limits })
     }
 
@@ -88,20 +109,9 @@ impl Feed for Witness {
     /// # Errors
     /// If there are more rows than are allowed.
     fn take(&mut self, batch: &mut Batch) -> Result<Flow> {
-        let mut scratch = vec![Vec::new(); batch.shape().width()];
         for row in batch.rows() {
             self.rows.push(if self.rows.is_empty() { b'[' } else { b',' });
-            self.rows.push(b'{');
-            for (place, cell) in val::cells(row, &mut scratch).into_iter().enumerate() {
-                if place > 0 {
-                    self.rows.push(b',');
-                }
-                let name = self.input.fields.get(place).map(|it| it.column.as_str());
-                json::write_string(name.unwrap_or_default(), &mut self.rows);
-                self.rows.push(b':');
-                val::write(cell, &mut self.rows);
-            }
-            self.rows.push(b'}');
+            write_row(row, &mut self.rows);
             if self.rows.len() > self.bytes_max {
                 let message = format_args!(
                     "the check `{}` looks at more than {} bytes of rows; ask the store itself in SQL",
