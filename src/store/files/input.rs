@@ -22,8 +22,9 @@ pub(super) struct Input {
     at: usize,
     end: usize,
     whole: bool,
-    /// Where the first byte of the buffer stands.
+    /// Where the byte of the buffer at `marked` stands. It moves on with each mark, so that no line is counted twice.
     base: Mark,
+    marked: usize,
     start: Mark,
     limit: usize,
 }
@@ -49,6 +50,7 @@ impl Input {
             end: 0,
             whole: false,
             base: start,
+            marked: 0,
             start,
             limit,
         };
@@ -77,13 +79,15 @@ impl Input {
     /// To a place that [`Input::mark`] gave.
     pub(super) fn seek(&mut self, to: Mark) -> Result<()> {
         self.file.seek(SeekFrom::Start(to.offset)).map_err(|it| self.failed(&it))?;
-        (self.at, self.end, self.whole, self.base) = (0, 0, false, to);
+        (self.at, self.end, self.whole, self.base, self.marked) = (0, 0, false, to, 0);
         Ok(())
     }
 
     /// Where the unread part begins.
-    pub(super) fn mark(&self) -> Mark {
-        self.base.after(&self.buffer[..self.at])
+    pub(super) fn mark(&mut self) -> Mark {
+        self.base = self.base.after(&self.buffer[self.marked..self.at]);
+        self.marked = self.at;
+        self.base
     }
 
     /// The unread bytes at hand.
@@ -156,9 +160,9 @@ impl Input {
 
     /// Gets more bytes behind those at hand.
     pub(super) fn more(&mut self) -> Result<()> {
-        self.base = self.mark();
+        self.mark();
         self.buffer.copy_within(self.at..self.end, 0);
-        (self.end, self.at) = (self.end - self.at, 0);
+        (self.end, self.at, self.marked) = (self.end - self.at, 0, 0);
         if self.end == self.buffer.len() {
             if self.end >= self.limit {
                 let what = format_args!("a single row or value is larger than the limit of {} bytes", self.limit);
@@ -199,7 +203,7 @@ impl Input {
     #[cold]
     pub(super) fn error(&self, offset: usize, what: impl fmt::Display) -> Error {
         let at = self.end.min(self.at + offset);
-        self.error_at(self.base.after(&self.buffer[..at]), what)
+        self.error_at(self.base.after(&self.buffer[self.marked..at]), what)
     }
 
     /// An error at a place.

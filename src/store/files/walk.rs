@@ -129,7 +129,7 @@ impl Walk {
     }
 
     /// The place of the next byte.
-    pub(super) fn mark(&self) -> Mark {
+    pub(super) fn mark(&mut self) -> Mark {
         self.input.mark()
     }
 }
