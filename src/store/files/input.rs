@@ -45,7 +45,7 @@ impl Input {
         let mut input = Input {
             name: path.display().to_string(),
             file: regular(path)?,
-            buffer: vec![0; FIRST.min(limit)],
+            buffer: Vec::new(),
             at: 0,
             end: 0,
             whole: false,
@@ -71,8 +71,9 @@ impl Input {
         (self.start.offset > 0).then(|| format!("{}: stepped over the byte order mark at its start", self.name))
     }
 
-    /// Back to the start.
+    /// Back to the start, without a buffer: a folder may hold many files, and one is read at a time.
     pub(super) fn rewind(&mut self) -> Result<()> {
+        self.buffer = Vec::new();
         self.seek(self.start)
     }
 
@@ -168,7 +169,7 @@ impl Input {
                 let what = format_args!("a single row or value is larger than the limit of {} bytes", self.limit);
                 return Err(Error::new(Kind::Limit, format_args!("{}:{}: {what}", self.name, self.base)));
             }
-            self.buffer.resize((self.end * 2).min(self.limit), 0);
+            self.buffer.resize((self.end * 2).max(FIRST).min(self.limit), 0);
         }
         while self.end < self.buffer.len() && !self.whole {
             match self.file.read(&mut self.buffer[self.end..]) {

@@ -123,7 +123,7 @@ impl Walk {
         }
     }
 
-    /// Back to the start.
+    /// Back to the start, as [`Input::rewind`].
     pub(super) fn rewind(&mut self) -> Result<()> {
         self.input.rewind()
     }
