@@ -122,10 +122,15 @@ impl Cast {
     /// A JSON value where something else is wanted means what its kind says.
     fn from_json(&self, text: &str, ordered: bool, out: &mut Vec<u8>) -> bool {
         let mut canonical = Vec::new();
-        if json::canonical(text, &mut canonical).is_err() {
-            return false;
-        }
-        let Ok(text) = std::str::from_utf8(&canonical) else { return false };
+        let text = if is_canonical(text) {
+            text
+        } else {
+            if json::canonical(text, &mut canonical).is_err() {
+                return false;
+            }
+            let Ok(text) = std::str::from_utf8(&canonical) else { return false };
+            text
+        };
         match json::kind(text) {
             json::JsonKind::Null => put(Some(Value::Null), ordered, out),
             json::JsonKind::Bool(it) => self.fit(Value::Bool(it), ordered, out),
@@ -253,6 +258,15 @@ pub fn is_integer(text: &str) -> bool {
         [b'0'] => digits.len() == text.len(),
         [b'1'..=b'9', rest @ ..] => rest.iter().all(u8::is_ascii_digit),
         _ => false,
+    }
+}
+
+/// Whether a JSON value is canonical at first sight, as most cells of a file are: a string without escapes, a plain integer
+/// or a word.
+fn is_canonical(json: &str) -> bool {
+    match json.as_bytes() {
+        [b'"', inside @ .., b'"'] => inside.iter().all(|&it| it >= b' ' && it != b'"' && it != b'\\'),
+        _ => is_integer(json) || matches!(json, "null" | "true" | "false"),
     }
 }
 

@@ -4,8 +4,9 @@ use super::scan::{Halt, Member, Scanner, Text};
 use crate::value::json;
 use std::{collections::HashMap, ops::Range};
 
-/// How many differently named members the rows of one table may have.
+/// How many differently named members the rows of one table may have, and how many bytes their names may have together.
 const COLUMNS: usize = 10_000;
+const COLUMN_NAMES: usize = 16 << 20;
 
 /// The columns of a table, and where the current row has its values.
 ///
@@ -13,6 +14,8 @@ const COLUMNS: usize = 10_000;
 #[derive(Default)]
 pub(super) struct Columns {
     names: Vec<String>,
+    /// The bytes of all names.
+    length: usize,
     /// Each name as it was last written.
     written: Vec<Vec<u8>>,
     /// For the start of a row and then for each column: which column followed.
@@ -120,8 +123,9 @@ impl Columns {
             self.refuse(start, format!("the member `{name}` {unknown}"));
             return None;
         }
-        if self.names.len() == COLUMNS {
-            self.refuse(start, format!("rows have members of more than {COLUMNS} different names, the limit"));
+        if self.names.len() == COLUMNS || self.length + name.len() > COLUMN_NAMES {
+            let what = "rows have members of more different names than the limit";
+            self.refuse(start, format!("{what} of {COLUMNS}, or names of more than 16 MiB"));
             return None;
         }
         Some(self.add(&name, written))
@@ -129,6 +133,7 @@ impl Columns {
 
     fn add(&mut self, name: &str, written: &[u8]) -> usize {
         let column = self.names.len();
+        self.length += name.len();
         self.names.push(name.to_owned());
         self.written.push(written.to_vec());
         // Until a row says otherwise, columns follow each other as they came.

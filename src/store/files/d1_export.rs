@@ -219,7 +219,7 @@ fn notes(path: &Path, input: &Input, seen: &Seen) -> Vec<String> {
         notes.push(format!("{name}:{place}: {what}"));
     }
     if seen.triggers > 0 {
-        notes.push(format!("{name}: {} triggers were left out, as rows are loaded as they stand", seen.triggers));
+        notes.push(format!("{name}: triggers left out, as rows are loaded as they stand: {}", seen.triggers));
     }
     notes
 }

@@ -22,8 +22,9 @@ pub(super) struct Input {
     at: usize,
     end: usize,
     whole: bool,
-    /// Where the first byte of the buffer stands.
+    /// Where the byte of the buffer at `marked` stands. It moves on with each mark, so that no line is counted twice.
     base: Mark,
+    marked: usize,
     start: Mark,
     limit: usize,
 }
@@ -44,11 +45,12 @@ impl Input {
         let mut input = Input {
             name: path.display().to_string(),
             file: regular(path)?,
-            buffer: vec![0; FIRST.min(limit)],
+            buffer: Vec::new(),
             at: 0,
             end: 0,
             whole: false,
             base: start,
+            marked: 0,
             start,
             limit,
         };
@@ -69,21 +71,24 @@ impl Input {
         (self.start.offset > 0).then(|| format!("{}: stepped over the byte order mark at its start", self.name))
     }
 
-    /// Back to the start.
+    /// Back to the start, without a buffer: a folder may hold many files, and one is read at a time.
     pub(super) fn rewind(&mut self) -> Result<()> {
+        self.buffer = Vec::new();
         self.seek(self.start)
     }
 
     /// To a place that [`Input::mark`] gave.
     pub(super) fn seek(&mut self, to: Mark) -> Result<()> {
         self.file.seek(SeekFrom::Start(to.offset)).map_err(|it| self.failed(&it))?;
-        (self.at, self.end, self.whole, self.base) = (0, 0, false, to);
+        (self.at, self.end, self.whole, self.base, self.marked) = (0, 0, false, to, 0);
         Ok(())
     }
 
     /// Where the unread part begins.
-    pub(super) fn mark(&self) -> Mark {
-        self.base.after(&self.buffer[..self.at])
+    pub(super) fn mark(&mut self) -> Mark {
+        self.base = self.base.after(&self.buffer[self.marked..self.at]);
+        self.marked = self.at;
+        self.base
     }
 
     /// The unread bytes at hand.
@@ -156,15 +161,15 @@ impl Input {
 
     /// Gets more bytes behind those at hand.
     pub(super) fn more(&mut self) -> Result<()> {
-        self.base = self.mark();
+        self.mark();
         self.buffer.copy_within(self.at..self.end, 0);
-        (self.end, self.at) = (self.end - self.at, 0);
+        (self.end, self.at, self.marked) = (self.end - self.at, 0, 0);
         if self.end == self.buffer.len() {
             if self.end >= self.limit {
                 let what = format_args!("a single row or value is larger than the limit of {} bytes", self.limit);
                 return Err(Error::new(Kind::Limit, format_args!("{}:{}: {what}", self.name, self.base)));
             }
-            self.buffer.resize((self.end * 2).min(self.limit), 0);
+            self.buffer.resize((self.end * 2).max(FIRST).min(self.limit), 0);
         }
         while self.end < self.buffer.len() && !self.whole {
             match self.file.read(&mut self.buffer[self.end..]) {
@@ -199,7 +204,7 @@ impl Input {
     #[cold]
     pub(super) fn error(&self, offset: usize, what: impl fmt::Display) -> Error {
         let at = self.end.min(self.at + offset);
-        self.error_at(self.base.after(&self.buffer[..at]), what)
+        self.error_at(self.base.after(&self.buffer[self.marked..at]), what)
     }
 
     /// An error at a place.

@@ -22,12 +22,13 @@ use std::{
     sync::Arc,
 };
 
-/// How many tables one document may hold.
+/// How many tables one document may hold, and how many bytes their names may have together.
 const TABLES: usize = 10_000;
+const TABLE_NAMES: usize = 16 << 20;
 
 /// How many names of a key/value document are remembered to find one that comes twice. Beyond them the comparison finds it,
 /// as a key that repeats.
-const NAMES: usize = 1 << 20;
+const NAMES: usize = 1 << 19;
 
 /// A JSON document.
 pub(super) struct Document {
@@ -78,6 +79,7 @@ impl Document {
             table.unreadable = without_columns(table);
             options.declare(table)?;
         }
+        document.walk.rewind()?;
         Ok(document)
     }
 
@@ -110,7 +112,7 @@ impl Document {
 
     /// Reads the document as tables by name. False: it is something else.
     fn objects(&mut self) -> Result<bool> {
-        let (mut fault, mut names) = (None, Names::default());
+        let (mut fault, mut names, mut length) = (None, Names::default(), 0);
         self.walk.enter()?;
         let mut first = true;
         while self.walk.next(b'}', first)? {
@@ -133,8 +135,9 @@ impl Document {
                 }
                 self.walk.row(&mut columns, &mut fault)?;
             }
-            if self.tables.len() == TABLES {
-                let what = format_args!("a document with more than {TABLES} tables, the limit");
+            length += name.len();
+            if self.tables.len() == TABLES || length > TABLE_NAMES {
+                let what = format_args!("more tables than the limit of {TABLES}, or names of more than 16 MiB");
                 return Err(Error::new(Kind::Limit, self.walk.input.error_at(place, what)));
             }
             let (columns, form) = rows(columns);
@@ -213,6 +216,7 @@ impl Source for Document {
                 return Ok(());
             }
         }
+        walk.rewind()?;
         feed.take(&mut batch).map(|_| ())
     }
 

@@ -39,6 +39,7 @@ impl Lines {
         lines.table.rows_about = Some(count);
         lines.table.unreadable = without_columns(&lines.table);
         options.declare(&mut lines.table)?;
+        lines.input.rewind()?;
         Ok(lines)
     }
 }
@@ -103,6 +104,7 @@ impl Source for Lines {
                 return Ok(());
             }
         }
+        self.input.rewind()?;
         feed.take(&mut batch).map(|_| ())
     }
 

@@ -93,6 +93,8 @@ fn statement(bytes: &[u8], whole: bool) -> Result<(usize, Sight), Halt> {
         };
         match byte {
             b' ' | b'\t'..=b'\r' | b'-' | b'/' => continue,
+            // The digits around a point are no integers.
+            b'0'..=b'9' if start > 0 && bytes[start - 1] == b'.' || bytes.get(at) == Some(&b'.') => {}
             b'0'..=b'9' => sight.large |= is_large(&bytes[start..at]),
             _ if is_word(byte) => sight.word(&bytes[start..at]),
             b'"' | b'`' | b'[' => sight.name(&bytes[start + 1..at - 1]),

@@ -123,13 +123,13 @@ impl Walk {
         }
     }
 
-    /// Back to the start.
+    /// Back to the start, as [`Input::rewind`].
     pub(super) fn rewind(&mut self) -> Result<()> {
         self.input.rewind()
     }
 
     /// The place of the next byte.
-    pub(super) fn mark(&self) -> Mark {
+    pub(super) fn mark(&mut self) -> Mark {
         self.input.mark()
     }
 }

@@ -48,7 +48,7 @@ fn a_dump_becomes_a_database() {
             "d.sql: this format cannot carry integers beyond 2^53, infinities, NUL, or text with a literal `\\n` exactly",
             "d.sql:7:1: integers of 2^53 and more stand in this dump; they may have been rounded",
             "d.sql:7:1: texts stand in this dump as `replace(...)`; in them a literal `\\n` or `\\r` has become a line break",
-            "d.sql: 1 triggers were left out, as rows are loaded as they stand",
+            "d.sql: triggers left out, as rows are loaded as they stand: 1",
         ]
     );
     use std::os::unix::fs::PermissionsExt;
@@ -65,6 +65,24 @@ fn what_sqlite_dumps_itself_is_read() {
     let loaded = loaded(dump).unwrap();
     assert_eq!(ask(&loaded, "SELECT x || \"y;\" FROM \"a b\""), ["1é"]);
     assert_eq!(loaded.notes.len(), 1);
+}
+
+#[test]
+fn only_integers_that_a_double_cannot_hold_are_warned_of() {
+    let cases = [
+        ("9007199254740991", false),
+        ("9007199254740992", true),
+        ("-9223372036854775808", true),
+        ("18446744073709551616", true),
+        ("0.33333333333333331483", false),
+        ("33333333333333331483.0", false),
+        ("1e999", false),
+        ("'9007199254740993'", false),
+    ];
+    for (value, wanted) in cases {
+        let loaded = loaded(&format!("CREATE TABLE t(a);INSERT INTO t VALUES({value});")).unwrap();
+        assert_eq!(loaded.notes.iter().any(|it| it.contains("2^53 and more")), wanted, "{value}");
+    }
 }
 
 #[test]
