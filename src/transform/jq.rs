@@ -260,8 +260,8 @@ impl<'s> Rewriter<'s> {
         pipe(tick(), self.term(term))
     }
 
-    fn boxed(&mut self, term: Box<Term<&'s str>>) -> Box<Term<&'s str>> {
-        Box::new(self.term(*term))
+    fn boxed(&mut self, term: Term<&'s str>) -> Box<Term<&'s str>> {
+        Box::new(self.term(term))
     }
 
     fn term(&mut self, term: Term<&'s str>) -> Term<&'s str> {
@@ -280,25 +280,25 @@ impl<'s> Rewriter<'s> {
                 let member = |(key, value): (_, Option<_>)| (self.term(key), value.map(|it| self.term(it)));
                 Term::Obj(members.into_iter().map(member).collect())
             }
-            Term::Neg(it) => Term::Neg(self.boxed(it)),
+            Term::Neg(it) => Term::Neg(self.boxed(*it)),
             Term::BinOp(left, operator, right) => self.binary(*left, operator, *right),
-            Term::Label(name, it) => Term::Label(name, self.boxed(it)),
+            Term::Label(name, it) => Term::Label(name, self.boxed(*it)),
             Term::Fold(name, items, pattern, arguments) => {
-                let items = self.boxed(items);
+                let items = self.boxed(*items);
                 let pattern = self.pattern(pattern);
                 let arguments = arguments.into_iter().map(|it| self.body(it)).collect();
                 Term::Fold(name, items, pattern, arguments)
             }
-            Term::TryCatch(it, catch) => Term::TryCatch(self.boxed(it), catch.map(|it| self.boxed(it))),
+            Term::TryCatch(it, catch) => Term::TryCatch(self.boxed(*it), catch.map(|it| self.boxed(*it))),
             Term::IfThenElse(branches, other) => {
                 let branch = |(when, then)| (self.term(when), self.term(then));
                 let branches = branches.into_iter().map(branch).collect();
-                Term::IfThenElse(branches, other.map(|it| self.boxed(it)))
+                Term::IfThenElse(branches, other.map(|it| self.boxed(*it)))
             }
             Term::Def(definitions, it) => {
                 let definition = |it: Def<_>| Def { body: self.body(it.body), ..it };
                 let definitions = definitions.into_iter().map(definition).collect();
-                Term::Def(definitions, self.boxed(it))
+                Term::Def(definitions, self.boxed(*it))
             }
             Term::Call(name, arguments) => {
                 self.calls.insert(name);
@@ -308,7 +308,7 @@ impl<'s> Rewriter<'s> {
                 Term::Call(name, arguments.into_iter().map(argument).collect())
             }
             Term::Path(it, Parts(parts)) => {
-                let it = self.boxed(it);
+                let it = self.boxed(*it);
                 let part = |(part, optional)| match part {
                     Part::Index(it) => (Part::Index(self.term(it)), optional),
                     Part::Range(from, to) => {
