@@ -33,8 +33,8 @@ pub(super) struct Compiled {
     pub(super) secret: Vec<bool>,
     /// Messages of jq repeat values, so they are withheld where any column is secret.
     pub(super) discreet: bool,
-    /// An expression sees the whole row.
-    pub(super) whole: bool,
+    /// There is something that jq has to look at, and so the row is made a value of jq's.
+    pub(super) evaluates: bool,
     pub(super) keeps_order: bool,
     pub(super) maker: Maker,
     pub(super) seed: String,
@@ -107,7 +107,8 @@ impl Compiler<'_> {
         let jq = |it: &Column| matches!(it.origin, Origin::Jq(_) | Origin::Item(_));
         let generated = columns.iter().any(|it| matches!(it.origin, Origin::Generated(_)));
         let keyless = self.from.key.is_empty();
-        let whole = filter.is_some() || each.is_some() || columns.iter().any(jq) || (generated && keyless);
+        let evaluates = filter.is_some() || each.is_some() || columns.iter().any(jq);
+        let whole = evaluates || (generated && keyless);
         let (input, secret) = self.input(&mut columns, whole);
         Ok(Compiled {
             key: if keyless { (0..input.fields.len()).collect() } else { (0..input.key).collect() },
@@ -118,7 +119,7 @@ impl Compiler<'_> {
             each,
             columns,
             secret,
-            whole,
+            evaluates,
             maker: Maker { seed: context.seed.clone(), millis, table: mapping.into.clone() },
             seed: context.seed.clone(),
             instant: context.instant.clone(),

@@ -491,6 +491,125 @@ fn streams_pass_on_full_batches() {
     }
 }
 
+/// What jaq itself makes of an expression, without meter.
+fn plain_jaq(text: &str, input: &str) -> Vec<String> {
+    use jaq_core::{Compiler, Ctx, Vars, data::JustLut, load, unwrap_valr};
+    use jaq_json::Val;
+    let loader = load::Loader::new(jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs()));
+    let arena = load::Arena::default();
+    let modules = loader.load(&arena, load::File { code: text, path: () }).unwrap_or_else(|_| panic!("{text}"));
+    let natives = jaq_core::funs().chain(jaq_std::funs()).chain(jaq_json::funs());
+    let filter = Compiler::default().with_funs(natives).compile(modules).unwrap_or_else(|_| panic!("{text}"));
+    let context = Ctx::<JustLut<Val>>::new(&filter.lut, Vars::new([]));
+    let values = filter.id.run((context, val::document(input).unwrap())).map(unwrap_valr);
+    values.map(|it| it.map_or_else(|error| format!("error: {error}"), |it| it.to_string())).collect()
+}
+
+fn metered_jaq(text: &str, input: &str) -> Vec<String> {
+    let expression = Expression { text: text.into(), line: 1, column: 1, span: 0..0 };
+    let compiled = super::jq::Jq::compile(&expression, &[]).unwrap_or_else(|faults| panic!("{text}: {faults:?}"));
+    let (pulse, mut values) = (meter::Pulse::default(), Vec::new());
+    let meter = meter::Meter::new(&pulse);
+    meter.start(&Limits::default(), input.len());
+    let input = val::document(input).unwrap();
+    let jq = match compiled {
+        super::jq::Compiled::Path(path) => return vec![path.get(&input).unwrap().to_string()],
+        super::jq::Compiled::Jq(jq) => jq,
+    };
+    let ended = jq.run(&[], input, &meter, |value| {
+        values.push(value.to_string());
+        true
+    });
+    values.extend(ended.err().map(|it| format!("error: {it}")));
+    values
+}
+
+#[test]
+fn the_meter_does_not_change_what_jq_means() {
+    let input = r#"{"a":[1,2,{"b":null,"c":[]}],"d":{"e":"x y","f":2.50},"g":"[1,{\"h\":2}]","n":-3}"#;
+    for text in [
+        ".",
+        ".a",
+        ".a[2].b",
+        ".\"d\".f",
+        ".a[1:]",
+        ".a[-1]",
+        "..",
+        "[..]",
+        "path(..)",
+        "[paths]",
+        "[paths(numbers)]",
+        "range(0, 1; 3, 4)",
+        "[range(10; 0; -3)]",
+        "[limit(3; repeat(1))]",
+        "first(range(5))",
+        "last(range(5))",
+        "[skip(2; range(5))]",
+        "nth(3; range(9))",
+        "(.a[0], .n) |= . + 1",
+        ".a[0] *= 3",
+        ".n *= (1, 2)",
+        "[.a[:2][] * 2]",
+        ".d.e * 2",
+        ".d * {e: {z: 1}}",
+        "map_values(type)",
+        "walk(if type == \"number\" then . + 1 else . end)",
+        "del(.a[0, 1])",
+        "del(..|nulls)",
+        "to_entries",
+        "with_entries(.value |= type)",
+        "[.[] | type]",
+        "keys",
+        "add(.a[:2][])",
+        "reduce .a[:2][] as $x (0; . + $x)",
+        "[foreach .a[:2][] as $x (0; . + $x; [$x, .])]",
+        "[foreach range(3) as $x (0; . + $x)]",
+        "label $out | range(5) | if . == 3 then ., break $out else . end",
+        "try error(\"x\") catch .",
+        "[.a[] | try (. + 1) catch \"no\"]",
+        ".z // \"none\"",
+        "(.z, .n) // 7",
+        "def f: if . > 5 then . else . + 1 | f end; .n | f",
+        "def f(g; $x): [g, $x]; f(.n; 1, 2)",
+        "def fac: if . <= 1 then 1 else . * (. - 1 | fac) end; 25 | fac",
+        ". as {a: [$x, $y], d: {e: $z}} | [$x, $y, $z]",
+        ". as [$x] | 1",
+        ".g | fromjson",
+        ".g | fromjson | .[1].h",
+        "[.d.e | splits(\" \")]",
+        ".d.e | test(\"^x\")",
+        ".d.e | gsub(\"[xy]\"; \"<\\(.)>\")",
+        "@base64 \"\\(.d.e)!\"",
+        ".d | tojson",
+        ".d.e | ascii_upcase",
+        "[.a[:2][] | tostring]",
+        "[.a[]?]",
+        ".n[0]?",
+        ".n | .x",
+        "[.a[:2] | combinations(2)]",
+        "getpath([\"d\", \"e\"])",
+        "setpath([\"q\", 0]; 1)",
+        "[.a | .. | scalars]",
+        "any(.a[:2][]; . == 2)",
+        "[.a[:2][] as $x | .n as $y | $x * $y]",
+        "if .n then \"t\" elif 1 then 2 end",
+        "{(.d.e): .n, a, \"lit\": 1}",
+        "[.a[:2] | group_by(.)[] | length]",
+        "[limit(2; .a[])] | length",
+        ".a | first, last",
+        "isempty(empty)",
+        "path(first(.a[], .d))",
+        "path(.a | last(.[0, 1]))",
+        "[.a[:2][] | until(. > 9; . * 2)]",
+        "[recurse(if . < 3 then . + 1 else empty end; true)?]",
+        "ltrimstr(1)",
+        "-.n",
+        "[.n, 2] | min, max",
+    ] {
+        assert_eq!(metered_jaq(text, input), plain_jaq(text, input), "{text}");
+    }
+}
+
 #[test]
 fn witnesses_answer() {
     let ask = |text: &str, bytes_max: usize, lines: &str| {

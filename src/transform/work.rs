@@ -132,7 +132,7 @@ impl<'c> Worker<'c> {
 
     /// The row as jq sees it; null where nothing looks at it.
     fn input(&self, cells: &[Value<'_>]) -> Result<Val, String> {
-        if !self.program.whole {
+        if !self.program.evaluates {
             return Ok(Val::Null);
         }
         let mut members = Map::default();
