@@ -3,6 +3,7 @@
 use super::{
     meter::{Data, Meter, Metered, Stop, natives, nesting},
     path::Path,
+    reach::{self, Reach},
 };
 use crate::{
     plan::{Expression, Fault, nearest, quoted},
@@ -54,6 +55,10 @@ const BARRED: &[(&str, &str)] = &[
 /// A compiled expression.
 pub(super) struct Jq {
     filter: Filter<Metered>,
+    /// What it looks at in its input.
+    pub(super) reach: Reach,
+    /// It mentions `$row`, whatever its input is.
+    pub(super) takes_row: bool,
 }
 
 /// What an expression comes down to.
@@ -84,7 +89,11 @@ impl Jq {
         let term = parse(expression)?;
         match Path::of(&term) {
             Some(path) => Ok(Compiled::Path(path)),
-            None => Ok(Compiled::Jq(Box::new(Jq { filter: link(expression, term, names)? }))),
+            None => {
+                let reach = reach::of(&term);
+                let (filter, takes_row) = link(expression, term, names)?;
+                Ok(Compiled::Jq(Box::new(Jq { filter, reach, takes_row })))
+            }
         }
     }
 
@@ -195,9 +204,15 @@ fn prelude() -> &'static [Def<&'static str>] {
     })
 }
 
-fn link(expression: &Expression, term: Term<&str>, names: &[&'static str]) -> Result<Filter<Metered>, Vec<Fault>> {
+/// Compiles a term with the definitions it comes to, and tells whether it mentions `$row`.
+fn link(
+    expression: &Expression,
+    term: Term<&str>,
+    names: &[&'static str],
+) -> Result<(Filter<Metered>, bool), Vec<Fault>> {
     let mut rewriter = Rewriter::default();
     let body = rewriter.body(term);
+    let takes_row = rewriter.takes_row;
     let mut definitions = vec![Def { name: MAIN, args: Vec::new(), body }];
     for definition in prelude().iter().rev() {
         if rewriter.calls.contains(definition.name) {
@@ -211,10 +226,11 @@ fn link(expression: &Expression, term: Term<&str>, names: &[&'static str]) -> Re
     let file = File { code: MAIN, path: () };
     let modules = Loader::new(definitions).load(&arena, file).map_err(|_| internal())?;
     let compiler = Compiler::default().with_funs(natives()).with_global_vars(names.iter().copied());
-    compiler.compile(modules).map_err(|errors| {
+    let filter = compiler.compile(modules).map_err(|errors| -> Vec<Fault> {
         let undefined = errors.into_iter().flat_map(|(_, errors)| errors);
         undefined.map(|(name, what)| undefined_fault(expression, name, &what, names)).collect()
-    })
+    })?;
+    Ok((filter, takes_row))
 }
 
 fn undefined_fault(expression: &Expression, name: &str, what: &Undefined, names: &[&'static str]) -> Fault {
@@ -248,10 +264,11 @@ fn tick<'s>() -> Term<&'s str> {
     Term::Call("!tick", Vec::new())
 }
 
-/// Puts ticks into a program and notes the names it calls.
+/// Puts ticks into a program and notes what it mentions.
 #[derive(Default)]
 struct Rewriter<'s> {
     calls: BTreeSet<&'s str>,
+    takes_row: bool,
 }
 
 impl<'s> Rewriter<'s> {
@@ -266,7 +283,11 @@ impl<'s> Rewriter<'s> {
 
     fn term(&mut self, term: Term<&'s str>) -> Term<&'s str> {
         match term {
-            Term::Id | Term::Recurse | Term::Num(_) | Term::Break(_) | Term::Var(_) | Term::Arr(None) => term,
+            Term::Id | Term::Recurse | Term::Num(_) | Term::Break(_) | Term::Arr(None) => term,
+            Term::Var(name) => {
+                self.takes_row |= name == "$row";
+                term
+            }
             Term::Str(format, parts) => {
                 self.calls.extend(format);
                 let part = |part| match part {

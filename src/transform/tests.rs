@@ -5,7 +5,7 @@ use crate::{
     error::{Kind, Result},
     plan::{self, Expression, Mapping},
     row::{Batch, Feed, Field, Flow, Shape},
-    schema::{Column, Table},
+    schema::{Column, Origin, Table},
     value::{Type, Value, cast::Cast},
 };
 use proptest::prelude::*;
@@ -206,6 +206,37 @@ fn tables_without_columns_keep_their_names() {
     let mut out = Batch::new(target("id:int! email:text is_active:bool payload:json"));
     program.apply(&rows, &mut out).unwrap();
     assert_eq!(text(&out), [r#"{"email":"m@x","id":7,"is_active":true,"payload":{"a":9007199254740993,"b":1.0}}"#]);
+}
+
+#[test]
+fn only_what_is_looked_at_is_read() {
+    let columns = "id:int! a:text b:json c:bool d:text e:text";
+    for (fragment, expect) in [
+        ("columns.x = '.a'", "id a"),
+        ("columns.x = '.b.c[0]'", "id b"),
+        ("where = '.c and .a != \"x\"'\ncolumns.x = '.d'", "id a c d"),
+        ("columns.x = '\"\\(.a)-\\(.e | length)\"'", "id a e"),
+        ("columns.x = '{a, \"d\": .e}'", "id a e"),
+        ("columns.x = '.b[.a]'", "id a b"),
+        ("columns.x = 'if .c then .a else .b[].x end'", "id a b c"),
+        ("columns.x = '[.a, .d] | map(. + .)'", "id a d"),
+        ("each = '.b[]'\ncolumns.x = '. + 1'", "id b"),
+        ("each = '.b[]'\ncolumns.x = '$row.a'", "id a b c d e"),
+        ("columns.x = 'del(.a)'", "id a b c d e"),
+        ("columns.x = '.'", "id a b c d e"),
+        ("columns.x = '. as $r | $r.a'", "id a b c d e"),
+        ("columns.x = '.a | $row'", "id a b c d e"),
+        ("columns.x = '.[\"a\"], keys'", "id a b c d e"),
+        ("columns.x = '..'", "id a b c d e"),
+        ("columns.x = '.a = 1'", "id a b c d e"),
+        ("columns.x = 'def f: .a; f'", "id a b c d e"),
+        ("columns.x = 'if .a then .d end'", "id a b c d e"),
+    ] {
+        let program = program(&format!("into = \"t\"\n{fragment}"), columns, None);
+        let input = program.input();
+        let names: Vec<_> = input.fields.iter().map(|it| it.column.as_str()).collect();
+        assert_eq!(names.join(" "), expect, "{fragment}");
+    }
 }
 
 #[test]

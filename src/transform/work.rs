@@ -136,7 +136,8 @@ impl<'c> Worker<'c> {
             return Ok(Val::Null);
         }
         let mut members = Map::default();
-        for (field, cell) in self.program.input.fields.iter().zip(cells) {
+        for &place in &self.program.seen {
+            let (Some(field), Some(cell)) = (self.program.input.fields.get(place), cells.get(place)) else { continue };
             members.insert(Val::utf8_str(field.column.clone().into_bytes()), val::of(*cell)?);
         }
         Ok(Val::obj(members))
