@@ -234,7 +234,7 @@ impl Compiler<'_> {
             Expr::Path(path) if self.mapping.each.is_some() => Some(Origin::Item(path)),
             Expr::Path(path) => match val::split(&path) {
                 None => Some(Origin::Item(path)),
-                Some((column, _)) if !self.has(column) && !(rules.has_default() && self.is_guessed()) => {
+                Some((column, _)) if !(self.has(column) || rules.has_default() && self.is_guessed()) => {
                     let fault = self.unknown(expression, column);
                     self.faults.push(fault);
                     None

@@ -398,6 +398,11 @@ fn faults_are_all_reported_where_they_are() {
         let faults = Program::compile(&mapping(&fragment), &table("source", "id:int!"), None, &context());
         assert!(faults.is_err(), "{name}");
     }
+    let mut guessed = table("source", "id:int!");
+    guessed.columns[0].origin = Origin::Guessed;
+    let optional = mapping("into = \"t\"\ncolumns.a = { from = '.a', default = '' }\ncolumns.b = '.b'");
+    let faults = Program::compile(&optional, &guessed, None, &context()).map(|_| ()).unwrap_err();
+    assert_eq!(faults.len(), 1, "what has a default may be absent where nothing declares it: {faults:?}");
     let deep = format!("into = \"t\"\ncolumns.a = '{}1{}'", "[".repeat(10_000), "]".repeat(10_000));
     let faults =
         Program::compile(&mapping(&deep), &table("source", "id:int!"), None, &context()).map(|_| ()).unwrap_err();
@@ -721,5 +726,25 @@ proptest! {
         val::write_val(&val::document(&canonical).unwrap(), &mut written).unwrap();
         crate::value::json::canonical(std::str::from_utf8(&written).unwrap(), &mut again).unwrap();
         prop_assert_eq!(String::from_utf8(again).unwrap(), canonical);
+    }
+
+    #[test]
+    fn simple_paths_are_what_jq_says(document in json()) {
+        let mut canonical = Vec::new();
+        crate::value::json::canonical(&document, &mut canonical).unwrap();
+        let canonical = String::from_utf8(canonical).unwrap();
+        for text in [".a", ".\"b\".c", ".[0]", ".[1].a", ".a[0].b"] {
+            let expression = Expression { text: text.into(), line: 1, column: 1, span: 0..0 };
+            let Ok(super::jq::Compiled::Path(path)) = super::jq::Jq::compile(&expression, &[]) else { panic!("{text}") };
+            let [expect] = metered_jaq(&format!("{text} | ."), &canonical).try_into().unwrap();
+            let expect = (!expect.starts_with("error: ")).then_some(expect);
+            let got = path.get(&val::document(&canonical).unwrap()).ok().map(|it| it.to_string());
+            let found = path.find(&canonical).ok().map(|it| match it {
+                Value::Json(it) => val::document(it).unwrap().to_string(),
+                _ => "null".to_owned(),
+            });
+            prop_assert_eq!(&got, &expect, "{} on {}", text, canonical);
+            prop_assert_eq!(&found, &expect, "{} on {}", text, canonical);
+        }
     }
 }
