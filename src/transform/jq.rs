@@ -198,6 +198,7 @@ fn prelude() -> &'static [Def<&'static str>] {
         let own = [
             Def { name: "range", args: variables, body: pipe(range, call("!tick")) },
             Def { name: "fromjson", args: Vec::new(), body: pipe(call("!shallow"), call("!fromjson")) },
+            Def { name: "tojson", args: Vec::new(), body: pipe(call("!lean"), call("!tojson")) },
         ];
         let all = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs());
         own.into_iter().chain(all.filter(|it| BARRED.iter().all(|(name, _)| it.name != *name))).collect()
@@ -291,7 +292,7 @@ impl<'s> Rewriter<'s> {
             Term::Str(format, parts) => {
                 self.calls.extend(format);
                 let part = |part| match part {
-                    StrPart::Term(it) => StrPart::Term(self.term(it)),
+                    StrPart::Term(it) => StrPart::Term(pipe(self.term(it), Term::Call("!lean", Vec::new()))),
                     plain => plain,
                 };
                 Term::Str(format, parts.into_iter().map(part).collect())

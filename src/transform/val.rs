@@ -10,7 +10,7 @@ use jaq_core::ValT;
 use jaq_json::{Map, Num, Val};
 
 /// The longest JSON text that a jq value may become, in bytes. Parts that are shared in memory are not in a text.
-const TEXT_MAX: usize = 256 << 20;
+const TEXT_MAX: usize = 64 << 20;
 /// Longer integers stay text: to read or write one takes time by the square of its length.
 const DIGITS_MAX: usize = 10_000;
 
