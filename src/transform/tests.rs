@@ -461,7 +461,7 @@ fn hostile_expressions_end() {
 #[test]
 fn what_never_ticks_is_left_behind() {
     // Two values that share their parts all the way down are compared node by node, within one native step.
-    let doubled = "reduce range(28) as $i (1; [., .])";
+    let doubled = "reduce range(26) as $i (1; [., .])";
     let fragment = format!("into = \"t\"\ncolumns.id = '.id'\ncolumns.v = '({doubled}) == ({doubled})'");
     let mut impatient = context();
     impatient.limits.stall = Duration::from_millis(40);
