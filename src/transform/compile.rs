@@ -5,16 +5,17 @@ use super::{
     jq::{Compiled as Expr, Jq},
     meter::{Limits, STACK},
     path::{Path, Step},
+    reach::{self, Reach},
     rules::{Maker, Rules},
     val,
 };
 use crate::{
     plan::{Expression, Fault, Generated, Mapping, Rule, nearest, quoted},
     row::{Field, Shape},
-    schema::Table,
+    schema::{self, Table},
     value::{Type, cast::Cast},
 };
-use std::{sync::Arc, thread};
+use std::{collections::BTreeSet, sync::Arc, thread};
 
 /// The variables of `where` and `each`.
 const ROW_NAMES: &[&str] = &["$row", "$seed", "$now"];
@@ -33,8 +34,10 @@ pub(super) struct Compiled {
     pub(super) secret: Vec<bool>,
     /// Messages of jq repeat values, so they are withheld where any column is secret.
     pub(super) discreet: bool,
-    /// An expression sees the whole row.
-    pub(super) whole: bool,
+    /// There is something that jq has to look at, and so the row is made a value of jq's.
+    pub(super) evaluates: bool,
+    /// Places in the input of what it looks at there.
+    pub(super) seen: Vec<usize>,
     pub(super) keeps_order: bool,
     pub(super) maker: Maker,
     pub(super) seed: String,
@@ -105,20 +108,26 @@ impl Compiler<'_> {
             return Err(self.faults);
         }
         let jq = |it: &Column| matches!(it.origin, Origin::Jq(_) | Origin::Item(_));
+        let evaluates = filter.is_some() || each.is_some() || columns.iter().any(jq);
         let generated = columns.iter().any(|it| matches!(it.origin, Origin::Generated(_)));
         let keyless = self.from.key.is_empty();
-        let whole = filter.is_some() || each.is_some() || columns.iter().any(jq) || (generated && keyless);
-        let (input, secret) = self.input(&mut columns, whole);
+        let reach = reach_of(&filter, &each, &columns);
+        let (input, secret) = self.input(&mut columns, &reach, generated && keyless);
+        let seen = |it: &usize| {
+            let name = input.fields.get(*it).map(|it| it.column.as_str()).unwrap_or_default();
+            reach.as_ref().is_none_or(|names| names.contains(name))
+        };
         Ok(Compiled {
             key: if keyless { (0..input.fields.len()).collect() } else { (0..input.key).collect() },
             keeps_order: each.is_none() && self.keeps_order(&columns),
             discreet: columns.iter().any(|it| it.rules.secret),
+            seen: (0..input.fields.len()).filter(seen).collect(),
             input: Arc::new(input),
             filter,
             each,
             columns,
             secret,
-            whole,
+            evaluates,
             maker: Maker { seed: context.seed.clone(), millis, table: mapping.into.clone() },
             seed: context.seed.clone(),
             instant: context.instant.clone(),
@@ -188,7 +197,7 @@ impl Compiler<'_> {
                 into.columns.iter().map(|it| plain(&it.name, item(&it.name))).collect()
             }
             (Some(into), None) => {
-                let pair = |it: &crate::schema::Column| Some(plain(&it.name, from(self.from.column(&it.name)?)));
+                let pair = |it: &schema::Column| Some(plain(&it.name, from(self.from.column(&it.name)?)));
                 into.columns.iter().filter_map(pair).collect()
             }
         }
@@ -225,7 +234,7 @@ impl Compiler<'_> {
             Expr::Path(path) if self.mapping.each.is_some() => Some(Origin::Item(path)),
             Expr::Path(path) => match val::split(&path) {
                 None => Some(Origin::Item(path)),
-                Some((column, _)) if !self.has(column) => {
+                Some((column, _)) if !(self.has(column) || rules.has_default() && self.is_guessed()) => {
                     let fault = self.unknown(expression, column);
                     self.faults.push(fault);
                     None
@@ -257,6 +266,11 @@ impl Compiler<'_> {
         self.from.columns.is_empty() || self.from.columns.iter().any(|it| it.name == name)
     }
 
+    /// Whether the source has no schema and its columns are those of the rows at hand, so that others may come another day.
+    fn is_guessed(&self) -> bool {
+        self.from.columns.iter().all(|it| it.origin == schema::Origin::Guessed)
+    }
+
     fn unknown(&self, expression: &Expression, name: &str) -> Fault {
         let message = format_args!("the source {} has no column {}", quoted(&self.from.name), quoted(name));
         let fault = expression.fault(message);
@@ -267,7 +281,7 @@ impl Compiler<'_> {
     }
 
     /// The shape to scan, key first, and which of its fields are secret; tells `columns` their places in it.
-    fn input(&self, columns: &mut [Column], whole: bool) -> (Shape, Vec<bool>) {
+    fn input(&self, columns: &mut [Column], reach: &Reach, whole: bool) -> (Shape, Vec<bool>) {
         let mut fields: Vec<Field> = Vec::new();
         let mut add = |name: &str, structured: bool| {
             let Some(column) = self.from.columns.iter().find(|it| it.name == name) else { return 0 };
@@ -286,13 +300,12 @@ impl Compiler<'_> {
             place
         };
         let key = self.from.names(&self.from.key);
+        let seen = |name: &String| reach.as_ref().is_none_or(|it| it.contains(name));
         for name in &key {
-            add(name, whole);
+            add(name, seen(name));
         }
-        if whole {
-            for column in &self.from.columns {
-                add(&column.name, true);
-            }
+        for column in self.from.columns.iter().filter(|it| whole || seen(&it.name)) {
+            add(&column.name, seen(&column.name));
         }
         let mut secret = Vec::new();
         for column in columns {
@@ -321,4 +334,29 @@ impl Compiler<'_> {
         };
         !source.is_empty() && source.len() == target.len() && target.iter().zip(&source).all(copied)
     }
+}
+
+/// What the expressions of a program look at in the source row, nothing more than that.
+fn reach_of(filter: &Option<Expr>, each: &Option<Expr>, columns: &[Column]) -> Reach {
+    let of_path = |path: &Path| val::split(path).map(|(name, _)| BTreeSet::from([name.to_owned()]));
+    let of_jq = |jq: &Jq| if jq.takes_row { None } else { jq.reach.clone() };
+    let mut reach = Some(BTreeSet::new());
+    for expression in [filter, each].into_iter().flatten() {
+        let more = match expression {
+            Expr::Path(path) => of_path(path),
+            Expr::Jq(jq) => of_jq(jq),
+        };
+        reach = reach::union(reach, more);
+    }
+    for column in columns {
+        // With `each` a column looks at an item, and at the row only by its name.
+        let more = match &column.origin {
+            Origin::Jq(jq) if each.is_some() && !jq.takes_row => continue,
+            Origin::Jq(jq) => of_jq(jq),
+            Origin::Item(path) if each.is_none() => of_path(path),
+            _ => continue,
+        };
+        reach = reach::union(reach, more);
+    }
+    reach
 }

@@ -3,6 +3,7 @@
 use super::{
     meter::{Data, Meter, Metered, Stop, natives, nesting},
     path::Path,
+    reach::{self, Reach},
 };
 use crate::{
     plan::{Expression, Fault, nearest, quoted},
@@ -54,6 +55,10 @@ const BARRED: &[(&str, &str)] = &[
 /// A compiled expression.
 pub(super) struct Jq {
     filter: Filter<Metered>,
+    /// What it looks at in its input.
+    pub(super) reach: Reach,
+    /// It mentions `$row`, whatever its input is.
+    pub(super) takes_row: bool,
 }
 
 /// What an expression comes down to.
@@ -84,7 +89,11 @@ impl Jq {
         let term = parse(expression)?;
         match Path::of(&term) {
             Some(path) => Ok(Compiled::Path(path)),
-            None => Ok(Compiled::Jq(Box::new(Jq { filter: link(expression, term, names)? }))),
+            None => {
+                let reach = reach::of(&term);
+                let (filter, takes_row) = link(expression, term, names)?;
+                Ok(Compiled::Jq(Box::new(Jq { filter, reach, takes_row })))
+            }
         }
     }
 
@@ -189,15 +198,22 @@ fn prelude() -> &'static [Def<&'static str>] {
         let own = [
             Def { name: "range", args: variables, body: pipe(range, call("!tick")) },
             Def { name: "fromjson", args: Vec::new(), body: pipe(call("!shallow"), call("!fromjson")) },
+            Def { name: "tojson", args: Vec::new(), body: pipe(call("!lean"), call("!tojson")) },
         ];
         let all = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs());
         own.into_iter().chain(all.filter(|it| BARRED.iter().all(|(name, _)| it.name != *name))).collect()
     })
 }
 
-fn link(expression: &Expression, term: Term<&str>, names: &[&'static str]) -> Result<Filter<Metered>, Vec<Fault>> {
+/// Compiles a term with the definitions it comes to, and tells whether it mentions `$row`.
+fn link(
+    expression: &Expression,
+    term: Term<&str>,
+    names: &[&'static str],
+) -> Result<(Filter<Metered>, bool), Vec<Fault>> {
     let mut rewriter = Rewriter::default();
     let body = rewriter.body(term);
+    let takes_row = rewriter.takes_row;
     let mut definitions = vec![Def { name: MAIN, args: Vec::new(), body }];
     for definition in prelude().iter().rev() {
         if rewriter.calls.contains(definition.name) {
@@ -211,10 +227,11 @@ fn link(expression: &Expression, term: Term<&str>, names: &[&'static str]) -> Re
     let file = File { code: MAIN, path: () };
     let modules = Loader::new(definitions).load(&arena, file).map_err(|_| internal())?;
     let compiler = Compiler::default().with_funs(natives()).with_global_vars(names.iter().copied());
-    compiler.compile(modules).map_err(|errors| {
+    let filter = compiler.compile(modules).map_err(|errors| -> Vec<Fault> {
         let undefined = errors.into_iter().flat_map(|(_, errors)| errors);
         undefined.map(|(name, what)| undefined_fault(expression, name, &what, names)).collect()
-    })
+    })?;
+    Ok((filter, takes_row))
 }
 
 fn undefined_fault(expression: &Expression, name: &str, what: &Undefined, names: &[&'static str]) -> Fault {
@@ -248,10 +265,11 @@ fn tick<'s>() -> Term<&'s str> {
     Term::Call("!tick", Vec::new())
 }
 
-/// Puts ticks into a program and notes the names it calls.
+/// Puts ticks into a program and notes what it mentions.
 #[derive(Default)]
 struct Rewriter<'s> {
     calls: BTreeSet<&'s str>,
+    takes_row: bool,
 }
 
 impl<'s> Rewriter<'s> {
@@ -260,17 +278,21 @@ impl<'s> Rewriter<'s> {
         pipe(tick(), self.term(term))
     }
 
-    fn boxed(&mut self, term: Box<Term<&'s str>>) -> Box<Term<&'s str>> {
-        Box::new(self.term(*term))
+    fn boxed(&mut self, term: Term<&'s str>) -> Box<Term<&'s str>> {
+        Box::new(self.term(term))
     }
 
     fn term(&mut self, term: Term<&'s str>) -> Term<&'s str> {
         match term {
-            Term::Id | Term::Recurse | Term::Num(_) | Term::Break(_) | Term::Var(_) | Term::Arr(None) => term,
+            Term::Id | Term::Recurse | Term::Num(_) | Term::Break(_) | Term::Arr(None) => term,
+            Term::Var(name) => {
+                self.takes_row |= name == "$row";
+                term
+            }
             Term::Str(format, parts) => {
                 self.calls.extend(format);
                 let part = |part| match part {
-                    StrPart::Term(it) => StrPart::Term(self.term(it)),
+                    StrPart::Term(it) => StrPart::Term(pipe(self.term(it), Term::Call("!lean", Vec::new()))),
                     plain => plain,
                 };
                 Term::Str(format, parts.into_iter().map(part).collect())
@@ -280,25 +302,25 @@ impl<'s> Rewriter<'s> {
                 let member = |(key, value): (_, Option<_>)| (self.term(key), value.map(|it| self.term(it)));
                 Term::Obj(members.into_iter().map(member).collect())
             }
-            Term::Neg(it) => Term::Neg(self.boxed(it)),
+            Term::Neg(it) => Term::Neg(self.boxed(*it)),
             Term::BinOp(left, operator, right) => self.binary(*left, operator, *right),
-            Term::Label(name, it) => Term::Label(name, self.boxed(it)),
+            Term::Label(name, it) => Term::Label(name, self.boxed(*it)),
             Term::Fold(name, items, pattern, arguments) => {
-                let items = self.boxed(items);
+                let items = self.boxed(*items);
                 let pattern = self.pattern(pattern);
                 let arguments = arguments.into_iter().map(|it| self.body(it)).collect();
                 Term::Fold(name, items, pattern, arguments)
             }
-            Term::TryCatch(it, catch) => Term::TryCatch(self.boxed(it), catch.map(|it| self.boxed(it))),
+            Term::TryCatch(it, catch) => Term::TryCatch(self.boxed(*it), catch.map(|it| self.boxed(*it))),
             Term::IfThenElse(branches, other) => {
                 let branch = |(when, then)| (self.term(when), self.term(then));
                 let branches = branches.into_iter().map(branch).collect();
-                Term::IfThenElse(branches, other.map(|it| self.boxed(it)))
+                Term::IfThenElse(branches, other.map(|it| self.boxed(*it)))
             }
             Term::Def(definitions, it) => {
                 let definition = |it: Def<_>| Def { body: self.body(it.body), ..it };
                 let definitions = definitions.into_iter().map(definition).collect();
-                Term::Def(definitions, self.boxed(it))
+                Term::Def(definitions, self.boxed(*it))
             }
             Term::Call(name, arguments) => {
                 self.calls.insert(name);
@@ -308,7 +330,7 @@ impl<'s> Rewriter<'s> {
                 Term::Call(name, arguments.into_iter().map(argument).collect())
             }
             Term::Path(it, Parts(parts)) => {
-                let it = self.boxed(it);
+                let it = self.boxed(*it);
                 let part = |(part, optional)| match part {
                     Part::Index(it) => (Part::Index(self.term(it)), optional),
                     Part::Range(from, to) => {

@@ -43,6 +43,8 @@ const STACK_USED_MAX: usize = STACK / 4;
 const TEXT_MAX: usize = 16 << 20;
 /// The longest array, when its row is small.
 const ARRAY_MAX: usize = 1 << 20;
+/// How many bytes of text any value counts for at least.
+const NODE: usize = 4;
 /// The longest integer, in bits.
 const BITS_MAX: u64 = 1 << 20;
 /// How deep arrays and objects may nest.
@@ -138,6 +140,29 @@ impl<'p> Meter<'p> {
         if left / LOOK != rest / LOOK { self.look(value) } else { Ok(()) }
     }
 
+    /// Refuses a value whose text would be too large. Parts that it shares with itself count each time they are met.
+    fn lean(&self, value: &Val) -> Result<(), Stop> {
+        let mut room = self.text_max();
+        let mut stack: Vec<Box<dyn Iterator<Item = &Val> + '_>> = vec![Box::new(std::iter::once(value))];
+        while let Some(values) = stack.last_mut() {
+            let Some(value) = values.next() else {
+                stack.pop();
+                continue;
+            };
+            let size = match value {
+                Val::TStr(text) | Val::BStr(text) => NODE + text.len(),
+                _ => NODE,
+            };
+            room = room.checked_sub(size).ok_or(Stop::Size)?;
+            match value {
+                Val::Arr(items) => stack.push(Box::new(items.iter())),
+                Val::Obj(members) => stack.push(Box::new(members.iter().flat_map(|(key, value)| [key, value]))),
+                _ => (),
+            }
+        }
+        Ok(())
+    }
+
     fn text_max(&self) -> usize {
         TEXT_MAX.saturating_add(self.bytes.get().saturating_mul(4))
     }
@@ -183,9 +208,10 @@ pub(super) fn natives() -> impl Iterator<Item = Fun<Metered>> {
     let kept = all.filter(|(name, ..)| !BARRED.contains(name)).map(|(name, args, run)| match name {
         "range" => ("!range", args, run),
         "fromjson" => ("!fromjson", args, run),
+        "tojson" => ("!tojson", args, run),
         _ => (name, args, run),
     });
-    kept.chain([tick(), times(), shallow()])
+    kept.chain([tick(), times(), shallow(), lean()])
 }
 
 /// Passes its input on, also where a path or an update is wanted.
@@ -245,6 +271,15 @@ fn shallow() -> Fun<Metered> {
         _ => box_once(Ok(value)),
     });
     ("!shallow", v(0), native)
+}
+
+/// Refuses a value that is small in memory and has no end as text.
+fn lean() -> Fun<Metered> {
+    let native = Native::<Metered>::new(|(ctx, value)| match ctx.data().meter.lean(&value) {
+        Ok(()) => box_once(Ok(value)),
+        Err(stop) => box_once(Err(stop.exception())),
+    });
+    ("!lean", v(0), native)
 }
 
 /// At least as many levels as the JSON in `text` has: brackets within strings count as well.

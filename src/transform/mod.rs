@@ -9,6 +9,7 @@ mod jq;
 mod meter;
 mod over;
 mod path;
+mod reach;
 mod rules;
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@
 
 use super::{
     Program, Selected,
-    compile::{Column, Compiled, Origin},
+    compile::Compiled,
     meter::{Limits, Meter, Pulse, STACK},
     work::{Halt, Worker},
 };
@@ -63,7 +63,7 @@ impl Program {
         let mut out = Batch::new(Arc::clone(shape));
         out.rejects = mem::take(&mut rows.rejects);
         let program = Arc::clone(&self.compiled);
-        let (rows, selected, ended) = if program.evaluates() {
+        let (rows, selected, ended) = if program.evaluates {
             let limits = program.limits;
             on_thread(&limits, emit, move |pulse, emit| work(&program, &pulse, rows, out, emit))?
         } else {
@@ -85,14 +85,6 @@ impl Selected {
         self.rows_selected += more.rows_selected;
         self.items += more.items;
         self.rejected += more.rejected;
-    }
-}
-
-impl Compiled {
-    /// Whether there is anything that jq has to look at.
-    fn evaluates(&self) -> bool {
-        let jq = |it: &Column| matches!(it.origin, Origin::Jq(_) | Origin::Item(_));
-        self.filter.is_some() || self.each.is_some() || self.columns.iter().any(jq)
     }
 }
 

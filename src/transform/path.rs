@@ -46,6 +46,8 @@ impl Path {
                 (_, Some(b'n')) => None,
                 (Step::Member(name), Some(b'{')) => member(at, name),
                 (Step::Item(index), Some(b'[')) => Parts::of(at).nth(*index),
+                // An object of jaq's may have a number for a key; one that was JSON has none.
+                (Step::Item(_), Some(b'{')) => None,
                 (_, first) => return Err(step.refusal(kind(first))),
             };
             match found {
@@ -67,11 +69,11 @@ impl Path {
                 (_, Val::Null) => None,
                 (Step::Member(name), Val::Obj(members)) => members.get(&Val::utf8_str(name.clone().into_bytes())),
                 (Step::Item(index), Val::Arr(items)) => items.get(*index),
+                (Step::Item(index), Val::Obj(members)) => members.get(&Val::from(*index)),
                 (_, Val::Bool(_)) => return Err(step.refusal("a boolean")),
                 (_, Val::Num(_)) => return Err(step.refusal("a number")),
                 (_, Val::TStr(_) | Val::BStr(_)) => return Err(step.refusal("a text")),
                 (_, Val::Arr(_)) => return Err(step.refusal("an array")),
-                (_, Val::Obj(_)) => return Err(step.refusal("an object")),
             };
             match found {
                 Some(part) => at = part,
@@ -112,7 +114,6 @@ impl Step {
 
 fn kind(first: Option<&u8>) -> &'static str {
     match first {
-        Some(b'{') => "an object",
         Some(b'[') => "an array",
         Some(b'"') => "a text",
         Some(b't' | b'f') => "a boolean",
@@ -179,7 +180,7 @@ fn end(text: &[u8]) -> usize {
 }
 
 /// Where the string that begins at `start` has its closing quote.
-fn string_end(text: &[u8], start: usize) -> usize {
+pub(super) fn string_end(text: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     while let Some(found) = text.get(at..).and_then(|it| memchr::memchr2(b'"', b'\\', it)) {
         at += found;

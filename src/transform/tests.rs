@@ -5,7 +5,7 @@ use crate::{
     error::{Kind, Result},
     plan::{self, Expression, Mapping},
     row::{Batch, Feed, Field, Flow, Shape},
-    schema::{Column, Table},
+    schema::{Column, Origin, Table},
     value::{Type, Value, cast::Cast},
 };
 use proptest::prelude::*;
@@ -209,6 +209,37 @@ fn tables_without_columns_keep_their_names() {
 }
 
 #[test]
+fn only_what_is_looked_at_is_read() {
+    let columns = "id:int! a:text b:json c:bool d:text e:text";
+    for (fragment, expect) in [
+        ("columns.x = '.a'", "id a"),
+        ("columns.x = '.b.c[0]'", "id b"),
+        ("where = '.c and .a != \"x\"'\ncolumns.x = '.d'", "id a c d"),
+        ("columns.x = '\"\\(.a)-\\(.e | length)\"'", "id a e"),
+        ("columns.x = '{a, \"d\": .e}'", "id a e"),
+        ("columns.x = '.b[.a]'", "id a b"),
+        ("columns.x = 'if .c then .a else .b[].x end'", "id a b c"),
+        ("columns.x = '[.a, .d] | map(. + .)'", "id a d"),
+        ("each = '.b[]'\ncolumns.x = '. + 1'", "id b"),
+        ("each = '.b[]'\ncolumns.x = '$row.a'", "id a b c d e"),
+        ("columns.x = 'del(.a)'", "id a b c d e"),
+        ("columns.x = '.'", "id a b c d e"),
+        ("columns.x = '. as $r | $r.a'", "id a b c d e"),
+        ("columns.x = '.a | $row'", "id a b c d e"),
+        ("columns.x = '.[\"a\"], keys'", "id a b c d e"),
+        ("columns.x = '..'", "id a b c d e"),
+        ("columns.x = '.a = 1'", "id a b c d e"),
+        ("columns.x = 'def f: .a; f'", "id a b c d e"),
+        ("columns.x = 'if .a then .d end'", "id a b c d e"),
+    ] {
+        let program = program(&format!("into = \"t\"\n{fragment}"), columns, None);
+        let input = program.input();
+        let names: Vec<_> = input.fields.iter().map(|it| it.column.as_str()).collect();
+        assert_eq!(names.join(" "), expect, "{fragment}");
+    }
+}
+
+#[test]
 fn order_is_kept_where_the_key_is_copied() {
     let keeps =
         |fragment: &str| program(&format!("into = \"t\"\n{fragment}"), "a:int! b:int! c:text", None).keeps_order();
@@ -367,6 +398,11 @@ fn faults_are_all_reported_where_they_are() {
         let faults = Program::compile(&mapping(&fragment), &table("source", "id:int!"), None, &context());
         assert!(faults.is_err(), "{name}");
     }
+    let mut guessed = table("source", "id:int!");
+    guessed.columns[0].origin = Origin::Guessed;
+    let optional = mapping("into = \"t\"\ncolumns.a = { from = '.a', default = '' }\ncolumns.b = '.b'");
+    let faults = Program::compile(&optional, &guessed, None, &context()).map(|_| ()).unwrap_err();
+    assert_eq!(faults.len(), 1, "what has a default may be absent where nothing declares it: {faults:?}");
     let deep = format!("into = \"t\"\ncolumns.a = '{}1{}'", "[".repeat(10_000), "]".repeat(10_000));
     let faults =
         Program::compile(&mapping(&deep), &table("source", "id:int!"), None, &context()).map(|_| ()).unwrap_err();
@@ -395,6 +431,9 @@ fn hostile_expressions_end() {
         "reduce range(64) as $i (\"x\"; . + .)",
         "reduce range(64) as $i (10; . * .)",
         "reduce range(64) as $i ([1]; . + .)",
+        "reduce range(40) as $i (1; [., .]) | tojson",
+        "reduce range(40) as $i (1; {a: ., b: .}) | tostring",
+        "\"\\(reduce range(40) as $i (1; [., .]))\"",
         "limit(1000000000000; repeat(1)) | empty",
         "[limit(1000000; repeat(\"x\" * 1000000))]",
         "last(repeat(try error(1) catch 2))",
@@ -422,7 +461,7 @@ fn hostile_expressions_end() {
 #[test]
 fn what_never_ticks_is_left_behind() {
     // Two values that share their parts all the way down are compared node by node, within one native step.
-    let doubled = "reduce range(28) as $i (1; [., .])";
+    let doubled = "reduce range(26) as $i (1; [., .])";
     let fragment = format!("into = \"t\"\ncolumns.id = '.id'\ncolumns.v = '({doubled}) == ({doubled})'");
     let mut impatient = context();
     impatient.limits.stall = Duration::from_millis(40);
@@ -488,6 +527,125 @@ fn streams_pass_on_full_batches() {
                 None => assert_eq!((flow, next.batches), (Flow::Stop, 1)),
             }
         }
+    }
+}
+
+/// What jaq itself makes of an expression, without meter.
+fn plain_jaq(text: &str, input: &str) -> Vec<String> {
+    use jaq_core::{Compiler, Ctx, Vars, data::JustLut, load, unwrap_valr};
+    use jaq_json::Val;
+    let loader = load::Loader::new(jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs()));
+    let arena = load::Arena::default();
+    let modules = loader.load(&arena, load::File { code: text, path: () }).unwrap_or_else(|_| panic!("{text}"));
+    let natives = jaq_core::funs().chain(jaq_std::funs()).chain(jaq_json::funs());
+    let filter = Compiler::default().with_funs(natives).compile(modules).unwrap_or_else(|_| panic!("{text}"));
+    let context = Ctx::<JustLut<Val>>::new(&filter.lut, Vars::new([]));
+    let values = filter.id.run((context, val::document(input).unwrap())).map(unwrap_valr);
+    values.map(|it| it.map_or_else(|error| format!("error: {error}"), |it| it.to_string())).collect()
+}
+
+fn metered_jaq(text: &str, input: &str) -> Vec<String> {
+    let expression = Expression { text: text.into(), line: 1, column: 1, span: 0..0 };
+    let compiled = super::jq::Jq::compile(&expression, &[]).unwrap_or_else(|faults| panic!("{text}: {faults:?}"));
+    let (pulse, mut values) = (meter::Pulse::default(), Vec::new());
+    let meter = meter::Meter::new(&pulse);
+    meter.start(&Limits::default(), input.len());
+    let input = val::document(input).unwrap();
+    let jq = match compiled {
+        super::jq::Compiled::Path(path) => return vec![path.get(&input).unwrap().to_string()],
+        super::jq::Compiled::Jq(jq) => jq,
+    };
+    let ended = jq.run(&[], input, &meter, |value| {
+        values.push(value.to_string());
+        true
+    });
+    values.extend(ended.err().map(|it| format!("error: {it}")));
+    values
+}
+
+#[test]
+fn the_meter_does_not_change_what_jq_means() {
+    let input = r#"{"a":[1,2,{"b":null,"c":[]}],"d":{"e":"x y","f":2.50},"g":"[1,{\"h\":2}]","n":-3}"#;
+    for text in [
+        ".",
+        ".a",
+        ".a[2].b",
+        ".\"d\".f",
+        ".a[1:]",
+        ".a[-1]",
+        "..",
+        "[..]",
+        "path(..)",
+        "[paths]",
+        "[paths(numbers)]",
+        "range(0, 1; 3, 4)",
+        "[range(10; 0; -3)]",
+        "[limit(3; repeat(1))]",
+        "first(range(5))",
+        "last(range(5))",
+        "[skip(2; range(5))]",
+        "nth(3; range(9))",
+        "(.a[0], .n) |= . + 1",
+        ".a[0] *= 3",
+        ".n *= (1, 2)",
+        "[.a[:2][] * 2]",
+        ".d.e * 2",
+        ".d * {e: {z: 1}}",
+        "map_values(type)",
+        "walk(if type == \"number\" then . + 1 else . end)",
+        "del(.a[0, 1])",
+        "del(..|nulls)",
+        "to_entries",
+        "with_entries(.value |= type)",
+        "[.[] | type]",
+        "keys",
+        "add(.a[:2][])",
+        "reduce .a[:2][] as $x (0; . + $x)",
+        "[foreach .a[:2][] as $x (0; . + $x; [$x, .])]",
+        "[foreach range(3) as $x (0; . + $x)]",
+        "label $out | range(5) | if . == 3 then ., break $out else . end",
+        "try error(\"x\") catch .",
+        "[.a[] | try (. + 1) catch \"no\"]",
+        ".z // \"none\"",
+        "(.z, .n) // 7",
+        "def f: if . > 5 then . else . + 1 | f end; .n | f",
+        "def f(g; $x): [g, $x]; f(.n; 1, 2)",
+        "def fac: if . <= 1 then 1 else . * (. - 1 | fac) end; 25 | fac",
+        ". as {a: [$x, $y], d: {e: $z}} | [$x, $y, $z]",
+        ". as [$x] | 1",
+        ".g | fromjson",
+        ".g | fromjson | .[1].h",
+        "[.d.e | splits(\" \")]",
+        ".d.e | test(\"^x\")",
+        ".d.e | gsub(\"[xy]\"; \"<\\(.)>\")",
+        "@base64 \"\\(.d.e)!\"",
+        ".d | tojson",
+        ".d.e | ascii_upcase",
+        "[.a[:2][] | tostring]",
+        "[.a[]?]",
+        ".n[0]?",
+        ".n | .x",
+        "[.a[:2] | combinations(2)]",
+        "getpath([\"d\", \"e\"])",
+        "setpath([\"q\", 0]; 1)",
+        "[.a | .. | scalars]",
+        "any(.a[:2][]; . == 2)",
+        "[.a[:2][] as $x | .n as $y | $x * $y]",
+        "if .n then \"t\" elif 1 then 2 end",
+        "{(.d.e): .n, a, \"lit\": 1}",
+        "[.a[:2] | group_by(.)[] | length]",
+        "[limit(2; .a[])] | length",
+        ".a | first, last",
+        "isempty(empty)",
+        "path(first(.a[], .d))",
+        "path(.a | last(.[0, 1]))",
+        "[.a[:2][] | until(. > 9; . * 2)]",
+        "[recurse(if . < 3 then . + 1 else empty end; true)?]",
+        "ltrimstr(1)",
+        "-.n",
+        "[.n, 2] | min, max",
+    ] {
+        assert_eq!(metered_jaq(text, input), plain_jaq(text, input), "{text}");
     }
 }
 
@@ -571,5 +729,25 @@ proptest! {
         val::write_val(&val::document(&canonical).unwrap(), &mut written).unwrap();
         crate::value::json::canonical(std::str::from_utf8(&written).unwrap(), &mut again).unwrap();
         prop_assert_eq!(String::from_utf8(again).unwrap(), canonical);
+    }
+
+    #[test]
+    fn simple_paths_are_what_jq_says(document in json()) {
+        let mut canonical = Vec::new();
+        crate::value::json::canonical(&document, &mut canonical).unwrap();
+        let canonical = String::from_utf8(canonical).unwrap();
+        for text in [".a", ".\"b\".c", ".[0]", ".[1].a", ".a[0].b"] {
+            let expression = Expression { text: text.into(), line: 1, column: 1, span: 0..0 };
+            let Ok(super::jq::Compiled::Path(path)) = super::jq::Jq::compile(&expression, &[]) else { panic!("{text}") };
+            let [expect] = metered_jaq(&format!("{text} | ."), &canonical).try_into().unwrap();
+            let expect = (!expect.starts_with("error: ")).then_some(expect);
+            let got = path.get(&val::document(&canonical).unwrap()).ok().map(|it| it.to_string());
+            let found = path.find(&canonical).ok().map(|it| match it {
+                Value::Json(it) => val::document(it).unwrap().to_string(),
+                _ => "null".to_owned(),
+            });
+            prop_assert_eq!(&got, &expect, "{} on {}", text, canonical);
+            prop_assert_eq!(&found, &expect, "{} on {}", text, canonical);
+        }
     }
 }

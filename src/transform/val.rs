@@ -2,7 +2,7 @@
 
 use super::{
     meter::DEPTH_MAX,
-    path::{Path, Step},
+    path::{Path, Step, string_end},
 };
 use crate::value::{Value, cast::is_integer, cell, decimal, json, time, write_uuid};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -10,7 +10,7 @@ use jaq_core::ValT;
 use jaq_json::{Map, Num, Val};
 
 /// The longest JSON text that a jq value may become, in bytes. Parts that are shared in memory are not in a text.
-const TEXT_MAX: usize = 256 << 20;
+const TEXT_MAX: usize = 64 << 20;
 /// Longer integers stay text: to read or write one takes time by the square of its length.
 const DIGITS_MAX: usize = 10_000;
 
@@ -273,15 +273,7 @@ fn scalar_end(text: &str) -> usize {
     if bytes.first() != Some(&b'"') {
         return memchr::memchr3(b',', b']', b'}', bytes).unwrap_or(text.len());
     }
-    let mut at = 1;
-    while let Some(found) = bytes.get(at..).and_then(|it| memchr::memchr2(b'"', b'\\', it)) {
-        at += found;
-        if bytes.get(at) == Some(&b'"') {
-            return at + 1;
-        }
-        at += 2;
-    }
-    text.len()
+    (string_end(bytes, 0) + 1).min(text.len())
 }
 
 fn scalar(text: &str) -> Val {

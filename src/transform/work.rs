@@ -132,11 +132,12 @@ impl<'c> Worker<'c> {
 
     /// The row as jq sees it; null where nothing looks at it.
     fn input(&self, cells: &[Value<'_>]) -> Result<Val, String> {
-        if !self.program.whole {
+        if !self.program.evaluates {
             return Ok(Val::Null);
         }
         let mut members = Map::default();
-        for (field, cell) in self.program.input.fields.iter().zip(cells) {
+        for &place in &self.program.seen {
+            let (Some(field), Some(cell)) = (self.program.input.fields.get(place), cells.get(place)) else { continue };
             members.insert(Val::utf8_str(field.column.clone().into_bytes()), val::of(*cell)?);
         }
         Ok(Val::obj(members))
