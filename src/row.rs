@@ -209,8 +209,13 @@ impl Batch {
         self.odd.len()
     }
 
-    /// No rows and no rejects: the end of a stream.
+    /// No rows held.
     pub fn is_empty(&self) -> bool {
+        self.odd.is_empty()
+    }
+
+    /// No rows and no rejects: the end of a stream.
+    pub fn is_end(&self) -> bool {
         self.odd.is_empty() && self.rejects.is_empty()
     }
 
@@ -385,7 +390,7 @@ impl<'r> Cursor<'r> {
         loop {
             self.rows.fill(&mut self.batch)?;
             self.batch.rejects.iter().try_for_each(&mut *rejects)?;
-            if self.batch.len() > 0 || self.batch.rejects.is_empty() {
+            if !self.batch.is_empty() || self.batch.is_end() {
                 return Ok(());
             }
         }

@@ -48,7 +48,7 @@ impl Rows for Planted<'_> {
             self.last.clear();
             self.last.push_row(batch.row(last));
         }
-        if batch.is_empty() {
+        if batch.is_end() {
             self.done = true;
             self.append(batch);
         }
@@ -61,7 +61,7 @@ impl Planted<'_> {
         let mut pattern = self.pattern.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let pattern = pattern.get_or_insert_with(|| {
             let mut pattern = self.last.clone();
-            if pattern.len() == 0 {
+            if pattern.is_empty() {
                 let nulls = vec![crate::value::Value::Null; self.shape().width()];
                 pattern.push(nulls);
             }

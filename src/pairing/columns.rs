@@ -126,7 +126,8 @@ fn column(
     let ty = choice.and_then(|it| it.ty).unwrap_or_else(|| {
         let (ty, note) = join(from, to);
         notes.extend(note);
-        ty
+        // A CSV file only has text; what it stands for, the other side's values say as text too.
+        if ty == Type::Any && source.nullless != target.nullless { Type::Text } else { ty }
     });
     if from.name != to.name && choices.renames.get(&from.name) != Some(&to.name) {
         notes.push(format!("column `{}` was paired with `{}` by name", from.name, to.name));

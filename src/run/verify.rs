@@ -335,6 +335,7 @@ fn table_report(
     } else if let Some(why) = pairing.unreadable() {
         unchecked.push(format!("not compared: {why}"));
     }
+    report.witnesses.extend(pairing.witnesses.iter().map(|it| it.name().to_owned()));
     let names =
         checks.iter().filter(|it| it.table.as_ref() == Some(&report.name)).map(|it| format!("check:{}", it.name));
     report.witnesses.extend(names);

@@ -91,7 +91,7 @@ impl<'c> Worker<'c> {
             self.row(row, &mut scratch)?;
             self.pass_on_if_full()
         });
-        if ended.is_ok() && !self.out.is_empty() {
+        if ended.is_ok() && !self.out.is_end() {
             ended = self.pass_on();
         }
         (self.selected, ended)

@@ -87,7 +87,7 @@ impl Cast {
     fn write_other(&self, value: Value<'_>, ordered: bool, out: &mut Vec<u8>) -> bool {
         let start = out.len();
         let fits = match value {
-            Value::Json(it) if self.ty != Type::Json => self.from_json(it, ordered, out),
+            Value::Json(it) if self.ty != Type::Json => self.meaning_of_json(it, ordered, out),
             _ => self.fit(value, ordered, out),
         };
         if !fits {
@@ -120,7 +120,7 @@ impl Cast {
     }
 
     /// A JSON value where something else is wanted means what its kind says.
-    fn from_json(&self, text: &str, ordered: bool, out: &mut Vec<u8>) -> bool {
+    fn meaning_of_json(&self, text: &str, ordered: bool, out: &mut Vec<u8>) -> bool {
         let mut canonical = Vec::new();
         let text = if is_canonical(text) {
             text

@@ -43,7 +43,7 @@ impl Sheet {
         let tabs = path.extension().is_some_and(|it| it.eq_ignore_ascii_case("tsv"));
         let mut sheet = Sheet {
             path: path.to_owned(),
-            table: Table::new(super::stem(path)),
+            table: Table { nullless: true, ..Table::new(super::stem(path)) },
             null: options.null.as_ref().map(|it| it.as_bytes().to_vec()),
             delimiter: options.delimiter.unwrap_or(if tabs { b'\t' } else { b',' }),
             header: false,
