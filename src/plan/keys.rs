@@ -220,7 +220,7 @@ const TABLE: &[Key] = &[
     key("expect", Shape::Name, "File of rows written by hand that the target must hold: a witness."),
     key(
         "inverse",
-        Shape::Named(&Shape::Either(&Shape::Expression, &Shape::Table(COLUMN))),
+        Shape::Named(&Shape::Expression),
         "How columns of the source are made back from a target row: a witness.",
     ),
     key("command", Shape::Command, "A program that maps rows: NDJSON in, {\"table\":…,\"row\":{…}} lines out."),

@@ -85,6 +85,7 @@ conflict = "merge"
 unique = [["mail"]]
 expect = "expected.json"
 command = ["node", "map.mjs", "node"]
+inverse = { mail = ".email" }
 [table.columns]
 id = ".id"
 [table.columns.bare]
@@ -406,7 +407,7 @@ fn what_is_unknown() {
         &[
             "4:1: `into` is missing (The target table.)",
             "6:1: unknown key `flter` (known keys: into, from, where, each, key, conflict, columns, unique, \
-             references, expect, command)",
+             references, expect, inverse, command)",
         ],
     );
     bad(
