@@ -1,0 +1,41 @@
+//! Temporary folders with stores in them, for black-box tests.
+
+use rusqlite::Connection;
+use std::path::{Path, PathBuf};
+
+/// A folder that is gone when the test is.
+pub(crate) struct Folder(tempfile::TempDir);
+
+impl Folder {
+    pub(crate) fn new() -> Folder {
+        Folder(tempfile::tempdir().expect("a temporary folder"))
+    }
+
+    /// With `source.db` and `target.db` made by these statements.
+    pub(crate) fn pair(source: &str, target: &str) -> Folder {
+        let folder = Folder::new();
+        folder.sqlite("source.db", source);
+        folder.sqlite("target.db", target);
+        folder
+    }
+
+    pub(crate) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// A SQLite database made by these statements. The connection is closed when it is dropped.
+    pub(crate) fn sqlite(&self, name: &str, statements: &str) -> Connection {
+        let connection = Connection::open(self.path(name)).expect("a database can be made");
+        connection.execute_batch(statements).unwrap_or_else(|it| panic!("{it}: {statements}"));
+        connection
+    }
+
+    /// The names in the folder, in order.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.0.path()).expect("the folder can be listed");
+        let mut names: Vec<String> =
+            entries.map(|it| it.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+}
