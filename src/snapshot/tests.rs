@@ -3,7 +3,6 @@ use crate::{
     error::Result,
     row::{Batch, Feed, Rows},
     schema::{Column, ForeignKey, Origin, Unique},
-    store::{Source, snapshot::Snapshot},
     value::{Type, Value, time::Moment},
 };
 use proptest::prelude::*;
@@ -621,38 +620,6 @@ fn mistakes_of_the_caller_are_told() {
     let mut into = writer.table(&users(), &shape(&users())).unwrap();
     assert_eq!(into.take(&mut batch(&teams(), &[vec![Value::Null]])).unwrap_err().kind(), Kind::Broken);
     assert_eq!(Writer::create(Path::new("/"), meta(), Options::default()).map(|_| ()).unwrap_err().kind(), Kind::File);
-}
-
-/// Keeps the rows it is fed.
-struct Keep(Vec<Vec<u8>>);
-
-impl Feed for Keep {
-    fn take(&mut self, batch: &mut Batch) -> Result<crate::row::Flow> {
-        self.0.extend(batch.rows().map(|it| it.bytes().to_vec()));
-        batch.clear();
-        Ok(crate::row::Flow::Continue)
-    }
-}
-
-#[test]
-fn a_snapshot_is_a_store() {
-    let (_home, folder) = sample(packed());
-    let mut store = Snapshot::open(&folder).unwrap();
-    assert_eq!(store.notes(), ["a snapshot of sqlite `site.db`, captured at 2026-01-02T03:04:05Z", "email is masked"]);
-    let table = store.tables().unwrap().swap_remove(0);
-    let fields = [("seen", Type::Text), ("ID", Type::Decimal), ("id", Type::Int)];
-    let fields = fields.map(|(name, ty)| Field::new(name, Cast::new(ty))).to_vec();
-    let asked = Arc::new(Shape { fields, key: 1, compared: 2, keyless: false });
-    let mut keep = Keep(Vec::new());
-    store.scan(&table, &asked, &mut keep).unwrap();
-    let mut expect = Batch::new(Arc::clone(&asked));
-    for (id, seen) in [(1, "2023-11-14T22:13:21Z"), (2, "2023-11-14T22:13:22Z"), (3, "2023-11-14T22:13:23Z")] {
-        expect.push([Value::Text(seen), Value::Int(id), Value::Int(id)]);
-    }
-    assert_eq!(keep.0, expect.rows().map(|it| it.bytes().to_vec()).collect::<Vec<_>>());
-    let odd = Arc::new(Shape { fields: vec![Field::new("no", Cast::default())], ..Shape::default() });
-    assert_eq!(store.scan(&table, &odd, &mut keep).unwrap_err().kind(), Kind::Store);
-    assert_eq!(store.scan(&Table::new("no"), &asked, &mut keep).unwrap_err().kind(), Kind::Store);
 }
 
 /// What a store might hand out, whatever the column says.
