@@ -234,7 +234,7 @@ impl Batch {
     pub fn row(&self, index: usize) -> Row<'_> {
         let width = self.shape.fields.len();
         let ends = &self.ends[index * width..(index + 1) * width];
-        let base = if index == 0 { 0 } else { self.ends[index * width - 1] };
+        let base = (index * width).checked_sub(1).map_or(0, |it| self.ends[it]);
         let end = ends.last().map_or(base, |&it| it);
         Row { shape: &self.shape, bytes: &self.bytes[base as usize..end as usize], ends, base, odd: self.odd[index] }
     }

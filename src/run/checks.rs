@@ -33,7 +33,7 @@ pub(super) fn answer(task: &mut Task, run: &Run) -> Result<Vec<CheckReport>> {
         let target = ask(task.target.as_mut(), &check.target);
         reports.push(judged(check, source, target));
     }
-    for pairing in task.tables.iter().filter(|it| !it.only_referred) {
+    for pairing in task.tables.iter().filter(|it| it.referred.is_none()) {
         for witness in &pairing.witnesses {
             run.watch.read(0)?;
             let name = format!("{} of {}", witness.name(), pairing.comparison.target.name);

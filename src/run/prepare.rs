@@ -118,7 +118,7 @@ pub fn diff(mut source: Opened, mut target: Opened, options: &Options, policy: P
         let comparison = Arc::new(pairing::pair(from[left].clone(), to[right].clone(), &choices));
         tables.push(Pairing {
             from: from[left].clone(),
-            only_referred: !options.wants(&from[left], &to[right]),
+            referred: (!options.wants(&from[left], &to[right])).then_some([true, true]),
             comparison,
             choices,
             program: Box::new(|| Ok(None)),
@@ -126,6 +126,7 @@ pub fn diff(mut source: Opened, mut target: Opened, options: &Options, policy: P
             made: None,
         });
     }
+    referred(&mut tables, &from, &to);
     let everything = options.only.is_empty();
     Ok(Task {
         source: source.store,
@@ -140,6 +141,29 @@ pub fn diff(mut source: Opened, mut target: Opened, options: &Options, policy: P
         unchecked: Vec::new(),
         notes: paired.notes,
     })
+}
+
+/// Adds the tables that compared ones refer to and that only one side has, so that the references can be followed there.
+fn referred(tables: &mut Vec<Pairing>, from: &[Table], to: &[Table]) {
+    let mut alone = |names: Vec<String>, all: &[Table], known: fn(&Pairing) -> &Table, sides: [bool; 2]| {
+        for name in names {
+            let paired = tables.iter().any(|it| known(it).name == name);
+            let Some(table) = all.iter().find(|it| it.name == name).filter(|_| !paired) else { continue };
+            let choices = Choices::default();
+            tables.push(Pairing {
+                from: table.clone(),
+                referred: Some(sides),
+                comparison: Arc::new(pairing::pair(table.clone(), table.clone(), &choices)),
+                choices,
+                program: Box::new(|| Ok(None)),
+                witnesses: Vec::new(),
+                made: None,
+            });
+        }
+    };
+    let names = |all: &[Table]| all.iter().flat_map(|it| it.foreign_keys.iter().map(|it| it.table.clone())).collect();
+    alone(names(from), from, |it| &it.from, [true, false]);
+    alone(names(to), to, |it| &it.comparison.target, [false, true]);
 }
 
 /// Why a plan cannot be carried out.
@@ -206,6 +230,7 @@ pub fn plan(plan: &Plan, mut source: Opened, mut target: Opened, run: Option<&Ru
             (None, _) => task.unchecked.push(absent(mapping, &from)),
         }
     }
+    referred(&mut task.tables, &from, &to);
     let declared = |name: &String| plan.table(name).is_some();
     task.target_only = to.iter().map(|it| it.name.clone()).filter(|it| !declared(it)).collect();
     task.source_only.extend(from.iter().map(|it| it.name.clone()).filter(|it| !read.contains(it)));
@@ -286,7 +311,7 @@ fn mapped(
         comparison: Arc::new(comparison),
         choices,
         program,
-        only_referred: false,
+        referred: None,
         witnesses,
         made: None,
     })

@@ -61,8 +61,8 @@ pub struct Pairing {
     pub choices: Choices,
     /// Makes the program that maps the source's rows; gives nothing where they are compared as they are.
     pub program: Box<MakeProgram>,
-    /// Not to be compared, but others may refer to it.
-    pub only_referred: bool,
+    /// Not compared, but others refer to it: whether it is there on the source and on the target.
+    pub referred: Option<[bool; 2]>,
     /// What else vouches for the mapping.
     pub witnesses: Vec<Witness>,
     /// The rows that an external program made, which take the place of the source's.
@@ -150,7 +150,7 @@ impl Task {
                 let specs = &constraints.specs[at];
                 match tables[at].is_compared() {
                     true => compare(share.run, &tables[at], specs, (source, target), folder),
-                    false => index_only(share.run, &tables[at].comparison, specs, (source, target)),
+                    false => index_only(share.run, &tables[at], specs, (source, target)),
                 }
             });
         };
@@ -176,7 +176,7 @@ impl Task {
         let mut seen = BTreeSet::new();
         report.notes.retain(|it| seen.insert(it.clone()));
         let mut verdicts = Vec::new();
-        for (at, pairing) in self.tables.iter().enumerate().filter(|it| !it.1.only_referred) {
+        for (at, pairing) in self.tables.iter().enumerate().filter(|it| it.1.referred.is_none()) {
             let unchecked = constraints.unchecked[at].clone();
             let table = table_report(pairing, outcomes.remove(&at), unchecked, &self.policy, &self.checks, written)?;
             report.totals.add(&table.tally);
@@ -193,7 +193,7 @@ impl Task {
         verdicts.extend(checks.iter().map(judged));
         report.source_only = self.source_only;
         report.target_only = self.target_only;
-        for pairing in self.tables.iter().filter(|it| !it.only_referred) {
+        for pairing in self.tables.iter().filter(|it| it.referred.is_none()) {
             let name = &pairing.comparison.target.name;
             let columns = |names: &[String]| names.iter().map(|it| format!("{name}.{it}")).collect::<Vec<_>>();
             report.source_only.extend(columns(&pairing.comparison.source_only));
@@ -261,13 +261,16 @@ fn compare(
 /// Others refer to this table, but it is not to be compared.
 fn index_only(
     run: &Run,
-    comparison: &Comparison,
+    pairing: &Pairing,
     specs: &[Spec],
     (source, target): (&mut dyn Source, &mut dyn Source),
 ) -> Result<Done> {
-    let source = constraints::index_only(run, source, comparison, specs, Side::Source)?;
-    let target = constraints::index_only(run, target, comparison, specs, Side::Target)?;
-    Ok(Done { outcome: None, indexes: [source, target] })
+    let sides = pairing.referred.unwrap_or([true, true]);
+    let read = |store: &mut dyn Source, side: Side| match sides[side as usize] {
+        true => constraints::index_only(run, store, &pairing.comparison, specs, side),
+        false => Ok(Vec::new()),
+    };
+    Ok(Done { outcome: None, indexes: [read(source, Side::Source)?, read(target, Side::Target)?] })
 }
 
 impl Witness {
@@ -283,11 +286,13 @@ impl Witness {
 impl Pairing {
     /// Both tables are there to be read, and wanted.
     fn is_compared(&self) -> bool {
-        !self.only_referred && self.unreadable().is_none()
+        self.referred.is_none() && self.unreadable().is_none()
     }
 
-    fn unreadable(&self) -> Option<&String> {
-        self.from.unreadable.as_ref().or(self.comparison.target.unreadable.as_ref())
+    fn unreadable(&self) -> Option<String> {
+        let nothing = self.comparison.target_shape.compared == 0;
+        let declared = self.from.unreadable.clone().or_else(|| self.comparison.target.unreadable.clone());
+        declared.or_else(|| nothing.then(|| "no column of it is compared".to_owned()))
     }
 }
 
