@@ -341,7 +341,7 @@ mod rules {
 
     #[test]
     fn sleeps() {
-        let of = |path: &str, text: &str| sleeps(Path::new(path), text);
+        let of = |path: &str, text: &str| super::sleeps(Path::new(path), text);
         check(of("tests/a.rs", "std::thread::sleep(x)"), &["tests/a.rs:1"]);
         check(
             of("src/a.rs", "std::thread::sleep(x);\n#[cfg(test)]\nmod tests {\n thread::sleep(x) }"),
@@ -353,20 +353,20 @@ mod rules {
     #[test]
     fn papers() {
         let all: String = FLOORS.iter().filter(|it| it.0 != "main").map(|it| format!("pub mod {};\n", it.0)).collect();
-        check(rooms(&all), &[]);
-        check(rooms(&format!("{all}mod attic;")), &["`attic` has no floor"]);
-        check(rooms(&all.replace("pub mod gate;", "")), &["`gate` has a floor"]);
+        check(super::rooms(&all), &[]);
+        check(super::rooms(&format!("{all}mod attic;")), &["`attic` has no floor"]);
+        check(super::rooms(&all.replace("pub mod gate;", "")), &["`gate` has a floor"]);
         check(
-            rooms(&format!("pub mod cli; {}", all.replace("pub mod cli;", ""))),
+            super::rooms(&format!("pub mod cli; {}", all.replace("pub mod cli;", ""))),
             &["`cli` stands before `error`"],
         );
-        check(fault(Path::new("a.toml"), "x = 1\n[expect]\n"), &[]);
-        check(fault(Path::new("a.toml"), "x = 1\n# [expect]\n"), &["no [expect]"]);
+        check(super::fault(Path::new("a.toml"), "x = 1\n[expect]\n"), &[]);
+        check(super::fault(Path::new("a.toml"), "x = 1\n# [expect]\n"), &["no [expect]"]);
         let codes = "pub const PASS: u8 = 0;\npub const INTERRUPTED: u8 = 130;\n";
-        check(exit_codes(codes, "# A\n\n## Exit codes\n| 0 | pass |\n| 130 | interrupted |\n"), &[]);
-        check(exit_codes(codes, "# A\n0 130\n## Exit codes\n| 0 | 1300 |\n## B\n130"), &["exit code 130"]);
-        check(exit_codes("", "## Exit codes"), &["no exit code"]);
-        let of = |text: String| machine(Path::new("a.md"), &text);
+        check(super::exit_codes(codes, "# A\n\n## Exit codes\n| 0 | pass |\n| 130 | interrupted |\n"), &[]);
+        check(super::exit_codes(codes, "# A\n0 130\n## Exit codes\n| 0 | 1300 |\n## B\n130"), &["exit code 130"]);
+        check(super::exit_codes("", "## Exit codes"), &["no exit code"]);
+        let of = |text: String| super::machine(Path::new("a.md"), &text);
         for (a, b) in MACHINE {
             check(of(format!("see\n`{a}{b}x`")), &["a.md:2"]);
             check(of(format!("https://example.com{a}{b}x")), &[]);
