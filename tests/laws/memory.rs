@@ -77,11 +77,12 @@ impl Memory {
             let key: Vec<String> = (0..self.key).map(|it| format!("c{it}")).collect();
             columns.push(format!("PRIMARY KEY ({})", key.join(", ")));
         }
-        let mut sql = format!("CREATE TABLE t ({});", columns.join(", "));
+        let mut sql = format!("BEGIN; CREATE TABLE t ({});", columns.join(", "));
         for row in &self.rows {
             let cells: Vec<String> = row.iter().map(Cell::literal).collect();
             sql.push_str(&format!("INSERT INTO t VALUES ({});", cells.join(", ")));
         }
+        sql.push_str("COMMIT;");
         sql
     }
 }
