@@ -211,14 +211,15 @@ pub fn plan(plan: &Plan, mut source: Opened, mut target: Opened, run: Option<&Ru
         unchecked: Vec::new(),
         notes: Vec::new(),
     };
-    let (mut faults, mut read) = (Vec::new(), BTreeSet::new());
+    let (mut faults, mut read) = (Vec::new(), BTreeMap::<String, BTreeSet<String>>::new());
     for mapping in &plan.tables {
         let collection = collection(mapping, &from);
-        read.extend(collection.map(|it| it.name.clone()));
+        let columns = collection.map(|it| read.entry(it.name.clone()).or_default());
         let into = to.iter().find(|it| it.name == mapping.into);
         match (collection, into) {
             (Some(from), Some(into)) => match mapped(plan, mapping, (from, into), zone.clone(), &context) {
-                Ok(mut pairing) => {
+                Ok((mut pairing, used)) => {
+                    columns.into_iter().for_each(|it| it.extend(used.iter().cloned()));
                     if let Some(run) = run.filter(|_| faults.is_empty()) {
                         external(plan, mapping, run, task.source.as_mut(), &mut pairing)?;
                     }
@@ -233,7 +234,8 @@ pub fn plan(plan: &Plan, mut source: Opened, mut target: Opened, run: Option<&Ru
     referred(&mut task.tables, &from, &to);
     let declared = |name: &String| plan.table(name).is_some();
     task.target_only = to.iter().map(|it| it.name.clone()).filter(|it| !declared(it)).collect();
-    task.source_only.extend(from.iter().map(|it| it.name.clone()).filter(|it| !read.contains(it)));
+    task.source_only.extend(from.iter().map(|it| it.name.clone()).filter(|it| !read.contains_key(it)));
+    task.tables.iter_mut().for_each(|it| it.leave_behind(&mut read));
     if faults.is_empty() { Ok(task) } else { Err(Problem::Plan(faults)) }
 }
 
@@ -274,14 +276,14 @@ fn zone(plan: &Plan) -> Result<Option<TimeZone>> {
     zone.map(Some).ok_or_else(|| Error::new(Kind::Plan, format_args!("there is no time zone `{name}`")))
 }
 
-/// One table of a plan, both sides known.
+/// One table of a plan, both sides known, and the columns of the source that it looks at.
 fn mapped(
     plan: &Plan,
     mapping: &Mapping,
     (from, into): (&Table, &Table),
     zone: Option<TimeZone>,
     context: &Context,
-) -> Result<Pairing, Vec<Fault>> {
+) -> Result<(Pairing, Vec<String>), Vec<Fault>> {
     let mut choices = Choices {
         key: mapping.key.clone(),
         zone,
@@ -293,10 +295,11 @@ fn mapped(
         choices.columns.insert(name.clone(), choice(rule));
     }
     let maps = mapping.columns.is_some() || mapping.filter.is_some() || mapping.each.is_some();
-    let mut made = from.clone();
+    let (mut made, mut used) = (from.clone(), from.names(&(0..from.columns.len()).collect::<Vec<_>>()));
     if maps {
         let program = Program::compile(mapping, from, Some(into), context)?;
         made = table_made(mapping, from, program.columns());
+        used = program.input().fields.iter().map(|it| it.column.clone()).collect();
     }
     let mut witnesses = Vec::new();
     let expect = mapping.expect.as_ref().map(|it| plan.resolve(it));
@@ -306,7 +309,7 @@ fn mapped(
     }
     let comparison = pairing::pair(made, into.clone(), &choices);
     let program = compiler(mapping, from, into, context, maps);
-    Ok(Pairing {
+    let pairing = Pairing {
         from: from.clone(),
         comparison: Arc::new(comparison),
         choices,
@@ -314,7 +317,20 @@ fn mapped(
         referred: None,
         witnesses,
         made: None,
-    })
+    };
+    Ok((pairing, used))
+}
+
+impl Pairing {
+    /// Notes the columns of the source that no mapping of the plan looks at, once: what they hold would be lost unseen.
+    fn leave_behind(&mut self, used: &mut BTreeMap<String, BTreeSet<String>>) {
+        if self.made.is_some() {
+            return;
+        }
+        let Some(used) = used.remove(&self.from.name) else { return };
+        let unused = self.from.columns.iter().map(|it| &it.name).filter(|it| !used.contains(*it));
+        Arc::make_mut(&mut self.comparison).source_only.extend(unused.cloned());
+    }
 }
 
 /// Makes a mapping's program again and again, if it has one.

@@ -3,7 +3,7 @@
 //! `GET /v1/edge-config/{id}/items` of the management interface answers with an array of items, `GET /items` of the read
 //! interface with an object of keys and values.
 
-use super::{FileOptions, columns::Columns, json::Names, pass_on, walk::Walk};
+use super::{FileOptions, columns::Columns, input::Mark, json::Names, pass_on, walk::Walk};
 use crate::{
     error::{Error, Kind, Result},
     row::{Batch, Feed, Flow, Shape},
@@ -82,7 +82,13 @@ impl Items {
         self.walk.enter()?;
         while self.walk.next(b']', count == 0)? {
             count += 1;
-            item(&mut self.walk, &mut columns, &self.path)?;
+            let place = self.walk.mark();
+            let (_, text) = item(&mut self.walk, &mut columns, &self.path)?;
+            if let Some(value) = columns.value(VALUE) {
+                let (before, value) = (text.get(..value.start), text.get(value));
+                let place = place.after(before.unwrap_or_default().as_bytes());
+                document(value.unwrap_or_default(), place, &self.path)?;
+            }
             seen.iter_mut().enumerate().for_each(|(place, it)| *it |= columns.value(place).is_some());
         }
         if seen[DESCRIPTION] {
@@ -104,7 +110,9 @@ impl Items {
                 let what = format!("the member `{name}` comes twice in one object");
                 return Err(self.walk.input.error_at(place, what));
             }
+            let place = self.walk.mark();
             let (name, value) = self.walk.member()?;
+            document(value, place, &self.path)?;
             if count == 1 && name == "error" {
                 refusal = error_body(value);
             }
@@ -124,6 +132,14 @@ impl Items {
 fn error_body(value: &str) -> Option<String> {
     let body: serde_json::Value = serde_json::from_str(value).ok()?;
     Some(format!("{} ({})", body.get("message")?.as_str()?, body.get("code")?.as_str()?))
+}
+
+/// Refuses a value in which two readers would not see the same, such as an object with a name that comes twice: nothing could
+/// be mapped from it.
+fn document(value: &str, place: Mark, path: &str) -> Result<()> {
+    let Err(fault) = json::canonical(value, &mut Vec::new()) else { return Ok(()) };
+    let place = place.after(value.get(..fault.offset).unwrap_or_default().as_bytes());
+    Err(Error::new(Kind::Store, format_args!("{path}:{place}: {}", fault.what)))
 }
 
 /// Reads the next item, and gives its key and itself as written.

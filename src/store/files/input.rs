@@ -220,7 +220,8 @@ impl Input {
 }
 
 impl Mark {
-    fn after(self, bytes: &[u8]) -> Mark {
+    /// The place behind `bytes`, which begin here.
+    pub(super) fn after(self, bytes: &[u8]) -> Mark {
         let characters = |it: &[u8]| it.iter().filter(|&&it| it & 0xc0 != 0x80).count() as u64;
         let (line, column) = match memchr::memrchr(b'\n', bytes) {
             None => (self.line, self.column + characters(bytes)),

@@ -192,6 +192,8 @@ fn edge_config() {
         (r#"[{"key":"\ud800","value":1}]"#, "1:2: the key of this item holds half of a surrogate pair"),
         (r#"[1]"#, "1:2: expected an object `{...}`, a row, found `1`"),
         (r#"{"a":1,"a":2}"#, "1:8: the member `a` comes twice in one object"),
+        ("[{\"key\":\"é\",\n\"value\":{\"a\":{\"b\":1,\"b\":2}}}]", "2:21: duplicate key"),
+        (r#"{"é":{"a":["\udc00"]}}"#, "1:13: half a surrogate pair"),
         (r#"{"a":1}}"#, "1:8: expected the end of the document, found `}`"),
     ];
     for (text, wanted) in cases {
