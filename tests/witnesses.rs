@@ -56,10 +56,10 @@ fn expected_rows_see_it() {
     let rows = [("people.ndjson", "{\"id\":1,\"name\":\"Mira Okafor\"}\n{\"id\":2,\"name\":\"Bo Li\"}\n")];
     let expect = "expect = \"people.ndjson\"";
     let got = verify(RIGHT, expect, TARGET, &rows);
-    check(&got, 0, "pass", "expected of people", "pass");
-    assert_eq!(got.witnesses, ["count", "expected"]);
-    check(&verify(WRONG, expect, SWAPPED, &rows), 1, "fail", "expected of people", "fail");
-    check(&verify(RIGHT, expect, TARGET, &[]), 2, "unknown", "expected of people", "unknown");
+    check(&got, 0, "pass", "expected rows of people", "pass");
+    assert_eq!(got.witnesses, ["count", "expected rows"]);
+    check(&verify(WRONG, expect, SWAPPED, &rows), 1, "fail", "expected rows of people", "fail");
+    check(&verify(RIGHT, expect, TARGET, &[]), 2, "unknown", "expected rows of people", "unknown");
 }
 
 #[test]

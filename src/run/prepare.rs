@@ -303,7 +303,7 @@ fn mapped(
     }
     let mut witnesses = Vec::new();
     let expect = mapping.expect.as_ref().map(|it| plan.resolve(it));
-    witnesses.extend(expect.map(|path| Witness::Rows { name: "expected".to_owned(), path, folder: None }));
+    witnesses.extend(expect.map(|path| Witness::Rows { name: "expected rows".to_owned(), path, folder: None }));
     if mapping.inverse.is_some() {
         witnesses.push(Witness::Inverse(Box::new(inverse(mapping, from, into, context)?)));
     }
