@@ -181,3 +181,78 @@ pub fn values<'a>(mut cells: &'a [u8], mut each: impl FnMut(&'a [u8])) {
         cells = rest;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        row::{Field, Shape},
+        value::{Type, Value},
+    };
+    use std::sync::Arc;
+
+    /// The entries of the last columns of rows whose first one is the key.
+    fn entries(rows: &[(i64, Value<'_>)], cast: Option<Cast>, memory: usize) -> Entries {
+        let fields = vec![Field::new("id", Cast::new(Type::Int)), Field::new("v", Cast::new(Type::Any))];
+        let mut batch = Batch::new(Arc::new(Shape { fields, key: 1, compared: 2, keyless: false }));
+        let budget = Budget { memory, folder: std::env::temp_dir() };
+        let mut index = Index::new(vec![Column { place: 1, cast }], true, budget);
+        for &(id, value) in rows {
+            batch.push([Value::Int(id), value]);
+        }
+        let _ = Indexed { indexes: std::slice::from_mut(&mut index), next: None }.take(&mut batch).unwrap();
+        index.finish().unwrap()
+    }
+
+    fn key(entry: Entry<'_>) -> i64 {
+        match cell::decode(entry.key, true, &mut Vec::new()) {
+            Value::Int(it) => it,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn check_orphans(children: &[(i64, Value<'_>)], parents: &[(i64, Value<'_>)], expect: &[i64]) {
+        let decimal = || Some(Cast::new(Type::Decimal));
+        let (mut children, mut parents) = (entries(children, decimal(), 1 << 22), entries(parents, decimal(), 1 << 22));
+        // Twice, because several tables may refer to one.
+        for _ in 0..2 {
+            let mut found = Vec::new();
+            let each = |it: Entry<'_>| {
+                found.push(key(it));
+                Ok(())
+            };
+            assert_eq!(orphans(&mut children, &mut parents, each).unwrap(), expect.len() as u64);
+            found.sort_unstable();
+            assert_eq!(found, expect);
+        }
+    }
+
+    #[test]
+    fn a_child_without_a_parent_is_an_orphan_unless_it_refers_to_nothing() {
+        let parents = [(1, Value::Int(10)), (2, Value::Int(20))];
+        check_orphans(&[(1, Value::Int(10)), (2, Value::Int(20)), (3, Value::Int(10))], &parents, &[]);
+        check_orphans(&[(1, Value::Int(9)), (2, Value::Int(15)), (3, Value::Int(21))], &parents, &[1, 2, 3]);
+        check_orphans(&[(1, Value::Null), (2, Value::Int(15))], &parents, &[2]);
+        check_orphans(&[(1, Value::Decimal("10.0")), (2, Value::Text("20")), (3, Value::Real(20.5))], &parents, &[3]);
+        check_orphans(&[(1, Value::Int(10))], &[], &[1]);
+        check_orphans(&[], &parents, &[]);
+    }
+
+    #[test]
+    fn rows_beyond_the_first_with_one_value_clash() {
+        let check = |rows: &[(i64, Value<'_>)], expect: &[i64]| {
+            let mut found = Vec::new();
+            let each = |it: Entry<'_>| {
+                found.push(key(it));
+                Ok(())
+            };
+            clashes(&mut entries(rows, None, 1 << 22), each).unwrap();
+            assert_eq!(found, expect);
+        };
+        check(&[(1, Value::Text("a")), (2, Value::Text("b"))], &[]);
+        check(&[(1, Value::Text("a")), (2, Value::Text("a")), (3, Value::Text("a"))], &[2, 3]);
+        check(&[(1, Value::Null), (2, Value::Null)], &[]);
+        check(&[(1, Value::Text("1")), (2, Value::Int(1))], &[]);
+    }
+}
