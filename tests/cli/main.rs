@@ -6,6 +6,7 @@ mod faces;
 mod files;
 mod names;
 mod resources;
+mod verbs;
 
 #[path = "../support/mod.rs"]
 mod support;
