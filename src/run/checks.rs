@@ -1,11 +1,12 @@
 //! Witnesses beside the comparison: declared checks, and rows written by hand.
 
 use super::{
-    Run,
+    Run, declared,
     table::{self, Job, MakeProgram},
     verify::{Inverse, Pairing, Task, Witness},
 };
 use crate::{
+    diff::Tally,
     error::{Error, Kind, Result},
     gate::Verdict,
     pairing::{self, Choices, Comparison},
@@ -33,6 +34,7 @@ pub(super) fn answer(task: &mut Task, run: &Run) -> Result<Vec<CheckReport>> {
         let target = ask(task.target.as_mut(), &check.target);
         reports.push(judged(check, source, target));
     }
+    reports.extend(task.schema.as_ref().map(|it| declared::check(it, task.target.as_mut())));
     for pairing in task.tables.iter().filter(|it| it.referred.is_none()) {
         for witness in &pairing.witnesses {
             run.watch.read(0)?;
@@ -164,7 +166,10 @@ fn counted(
     let tally = table::compare(run, comparison, job)?.tally;
     let off = tally.changed + tally.missing + tally.extra + tally.duplicates() + tally.rejects;
     let nothing = tally.source_rows == 0 && tally.target_rows > 0;
-    let counts =
-        format!("{} the same, {} not, {} too many, {} too few", tally.same, tally.changed, tally.missing, tally.extra);
-    Ok((if off == 0 && !nothing { Verdict::Pass } else { Verdict::Fail }, counts))
+    if off == 0 && !nothing {
+        return Ok((Verdict::Pass, format!("{} rows, all the same", tally.same)));
+    }
+    let Tally { same, changed, missing, extra, rejects, .. } = tally;
+    let counts = format!("{same} the same, {changed} not, {missing} too many, {extra} too few, {rejects} refused");
+    Ok((Verdict::Fail, counts))
 }

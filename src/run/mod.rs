@@ -4,6 +4,7 @@ pub mod capture;
 mod checks;
 mod command;
 mod constraints;
+mod declared;
 pub mod init;
 mod pipeline;
 pub mod prepare;

@@ -137,6 +137,7 @@ pub fn diff(mut source: Opened, mut target: Opened, options: &Options, policy: P
         source_only: if everything { paired.source_only } else { Vec::new() },
         target_only: if everything { paired.target_only } else { Vec::new() },
         checks: Vec::new(),
+        schema: None,
         policy,
         unchecked: Vec::new(),
         notes: paired.notes,
@@ -189,6 +190,7 @@ pub fn plan(plan: &Plan, mut source: Opened, mut target: Opened, run: Option<&Ru
     if plan.tables.is_empty() {
         let mut task = diff(source, target, &Options::default(), plan.gate.clone())?;
         task.checks = plan.checks.clone();
+        task.schema = plan.target.schema.as_ref().map(|it| plan.resolve(it));
         return Ok(task);
     }
     let (from, to) = (source.store.tables()?, target.store.tables()?);
@@ -207,6 +209,7 @@ pub fn plan(plan: &Plan, mut source: Opened, mut target: Opened, run: Option<&Ru
         source_only: Vec::new(),
         target_only: Vec::new(),
         checks: plan.checks.clone(),
+        schema: plan.target.schema.as_ref().map(|it| plan.resolve(it)),
         policy: plan.gate.clone(),
         unchecked: Vec::new(),
         notes: Vec::new(),

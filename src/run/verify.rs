@@ -43,6 +43,8 @@ pub struct Task {
     pub target_only: Vec<String>,
     /// Declared checks.
     pub checks: Vec<Check>,
+    /// The file that declares the target's schema.
+    pub schema: Option<PathBuf>,
     /// What is still a pass.
     pub policy: Policy,
     /// What could not be paired, a sentence each.
