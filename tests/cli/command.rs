@@ -74,9 +74,18 @@ pub(crate) fn without_time(json: &str) -> String {
     }
 }
 
+/// The names in the folder, in order.
+pub(crate) fn names(folder: &Folder) -> Vec<String> {
+    let entries = fs::read_dir(folder.path("")).expect("the folder can be listed");
+    let mut names: Vec<String> =
+        entries.map(|it| it.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
 /// The bytes of every file of a folder.
 pub(crate) fn contents(folder: &Folder) -> BTreeMap<String, Vec<u8>> {
-    let files = folder.names().into_iter().filter(|it| folder.path(it).is_file());
+    let files = names(folder).into_iter().filter(|it| folder.path(it).is_file());
     files.map(|it| (it.clone(), fs::read(folder.path(&it)).expect("a file can be read"))).collect()
 }
 

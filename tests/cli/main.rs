@@ -1,5 +1,7 @@
 //! The program from outside: what is typed, what comes out, what is left behind.
 
+#![cfg(test)]
+
 mod command;
 mod counts;
 mod faces;
