@@ -8,6 +8,8 @@ mod faces;
 mod files;
 mod names;
 mod resources;
+mod stores;
 
 #[path = "../support/mod.rs"]
 mod support;
+mod verbs;
