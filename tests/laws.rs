@@ -1,5 +1,7 @@
 //! What holds for all data. Cases come from a fixed seed; `PROPTEST_CASES` and `PROPTEST_RNG_SEED` ask for more and for others.
 
+#![cfg(test)]
+
 #[path = "laws/memory.rs"]
 mod memory;
 

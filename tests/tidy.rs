@@ -1,5 +1,7 @@
 //! The house rules, as a test. Each rule is a function from a text to complaints, so each is shown to be able to fail.
 
+#![cfg(test)]
+
 #[path = "tidy/source.rs"]
 mod source;
 
@@ -353,20 +355,17 @@ mod rules {
     #[test]
     fn papers() {
         let all: String = FLOORS.iter().filter(|it| it.0 != "main").map(|it| format!("pub mod {};\n", it.0)).collect();
-        check(super::rooms(&all), &[]);
-        check(super::rooms(&format!("{all}mod attic;")), &["`attic` has no floor"]);
-        check(super::rooms(&all.replace("pub mod gate;", "")), &["`gate` has a floor"]);
-        check(
-            super::rooms(&format!("pub mod cli; {}", all.replace("pub mod cli;", ""))),
-            &["`cli` stands before `error`"],
-        );
-        check(super::fault(Path::new("a.toml"), "x = 1\n[expect]\n"), &[]);
-        check(super::fault(Path::new("a.toml"), "x = 1\n# [expect]\n"), &["no [expect]"]);
+        check(rooms(&all), &[]);
+        check(rooms(&format!("{all}mod attic;")), &["`attic` has no floor"]);
+        check(rooms(&all.replace("pub mod gate;", "")), &["`gate` has a floor"]);
+        check(rooms(&format!("pub mod cli; {}", all.replace("pub mod cli;", ""))), &["`cli` stands before `error`"]);
+        check(fault(Path::new("a.toml"), "x = 1\n[expect]\n"), &[]);
+        check(fault(Path::new("a.toml"), "x = 1\n# [expect]\n"), &["no [expect]"]);
         let codes = "pub const PASS: u8 = 0;\npub const INTERRUPTED: u8 = 130;\n";
-        check(super::exit_codes(codes, "# A\n\n## Exit codes\n| 0 | pass |\n| 130 | interrupted |\n"), &[]);
-        check(super::exit_codes(codes, "# A\n0 130\n## Exit codes\n| 0 | 1300 |\n## B\n130"), &["exit code 130"]);
-        check(super::exit_codes("", "## Exit codes"), &["no exit code"]);
-        let of = |text: String| super::machine(Path::new("a.md"), &text);
+        check(exit_codes(codes, "# A\n\n## Exit codes\n| 0 | pass |\n| 130 | interrupted |\n"), &[]);
+        check(exit_codes(codes, "# A\n0 130\n## Exit codes\n| 0 | 1300 |\n## B\n130"), &["exit code 130"]);
+        check(exit_codes("", "## Exit codes"), &["no exit code"]);
+        let of = |text: String| machine(Path::new("a.md"), &text);
         for (a, b) in MACHINE {
             check(of(format!("see\n`{a}{b}x`")), &["a.md:2"]);
             check(of(format!("https://example.com{a}{b}x")), &[]);

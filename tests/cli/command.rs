@@ -37,15 +37,30 @@ impl Done {
     }
 }
 
+/// The program with these arguments. Neither of its outputs holds a control character.
+pub(crate) fn run(folder: &Folder, arguments: &[&str]) -> Done {
+    let done = Done::new(cutover(folder).args(arguments).output().expect("the program runs"));
+    for text in [&done.stdout, &done.stderr] {
+        let control = text.chars().find(|it| it.is_control() && *it != '\n');
+        assert_eq!(control, None, "{text}");
+    }
+    done
+}
+
 /// `cutover diff source.db target.db` with more arguments, and what holds for each such run: both faces agree on the exit code, nothing is
 /// written, no control character gets out, and the same again gives the same bytes.
 pub(crate) fn diff(folder: &Folder, arguments: &[&str]) -> Done {
     let before = contents(folder);
     let run = |more: &[&str]| {
-        let mut command = cutover(folder);
-        command.args(["diff", "source.db", "target.db"]).args(arguments).args(more);
-        let done = Done::new(command.output().expect("the program runs"));
-        assert_clean(&done);
+        let done = run(folder, &[&["diff", "source.db", "target.db"], arguments, more].concat());
+        let failed = done.code == 2 && done.stdout.is_empty();
+        assert_eq!(
+            failed,
+            !done.stderr.is_empty(),
+            "an error is said on stderr alone: {} {}",
+            done.stdout,
+            done.stderr
+        );
         done
     };
     let (text, json, again) = (run(&[]), run(&["--format", "json"]), run(&["--format", "json"]));
@@ -74,19 +89,19 @@ pub(crate) fn without_time(json: &str) -> String {
     }
 }
 
-/// The bytes of every file of a folder.
-pub(crate) fn contents(folder: &Folder) -> BTreeMap<String, Vec<u8>> {
-    let files = folder.names().into_iter().filter(|it| folder.path(it).is_file());
-    files.map(|it| (it.clone(), fs::read(folder.path(&it)).expect("a file can be read"))).collect()
+/// The names in the folder, in order.
+pub(crate) fn names(folder: &Folder) -> Vec<String> {
+    let entries = fs::read_dir(folder.path("")).expect("the folder can be listed");
+    let mut names: Vec<String> =
+        entries.map(|it| it.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
 }
 
-fn assert_clean(done: &Done) {
-    for text in [&done.stdout, &done.stderr] {
-        let control = text.chars().find(|it| it.is_control() && *it != '\n');
-        assert_eq!(control, None, "{text}");
-    }
-    let failed = done.code == 2 && done.stdout.is_empty();
-    assert_eq!(failed, !done.stderr.is_empty(), "an error is said on stderr alone: {} {}", done.stdout, done.stderr);
+/// The bytes of every file of a folder.
+pub(crate) fn contents(folder: &Folder) -> BTreeMap<String, Vec<u8>> {
+    let files = names(folder).into_iter().filter(|it| folder.path(it).is_file());
+    files.map(|it| (it.clone(), fs::read(folder.path(&it)).expect("a file can be read"))).collect()
 }
 
 /// Everything that readers of `cutover-report/1` may rely on.

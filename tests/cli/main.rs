@@ -1,12 +1,16 @@
 //! The program from outside: what is typed, what comes out, what is left behind.
 
+#![cfg(test)]
+
 mod command;
 mod counts;
 mod faces;
 mod files;
+mod inspect;
 mod names;
 mod resources;
-mod verbs;
+mod stores;
 
 #[path = "../support/mod.rs"]
 mod support;
+mod verbs;

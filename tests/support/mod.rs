@@ -31,13 +31,4 @@ impl Folder {
         connection.execute_batch(statements).unwrap_or_else(|it| panic!("{it}: {statements}"));
         connection
     }
-
-    /// The names in the folder, in order.
-    pub(crate) fn names(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(self.0.path()).expect("the folder can be listed");
-        let mut names: Vec<String> =
-            entries.map(|it| it.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
-        names.sort();
-        names
-    }
 }
