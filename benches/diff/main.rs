@@ -120,7 +120,9 @@ fn table(wanted: &Wanted<'_>, out: &mut dyn Write) -> Result<()> {
     for &rows in &wanted.rows {
         let data = Data::new(rows)?;
         for case in &wanted.cases {
-            let peers = Peer::of(case.format).iter().filter(|it| !absent.iter().any(|(absent, _)| absent == *it));
+            let peers = Peer::of(case.format, case.source != Variant::ShuffledSource)
+                .iter()
+                .filter(|it| !absent.iter().any(|(absent, _)| absent == *it));
             let line = case.measure(&data, wanted, &peers.copied().collect::<Vec<_>>())?;
             writeln!(out, "{line}")?;
             out.flush()?;

@@ -25,9 +25,10 @@ impl Peer {
     /// Everybody.
     pub(crate) const ALL: [Peer; 3] = [Peer::Sqldiff, Peer::Attach, Peer::Duckdb];
 
-    /// Those that can read the format.
-    pub(crate) fn of(format: Format) -> &'static [Peer] {
+    /// Those that can read the format. `sqldiff` pairs rows by their place in the file where no key is declared.
+    pub(crate) fn of(format: Format, keyed: bool) -> &'static [Peer] {
         match format {
+            Format::Sqlite if !keyed => &[Peer::Attach],
             Format::Sqlite => &[Peer::Sqldiff, Peer::Attach],
             Format::Csv | Format::Ndjson => &[Peer::Duckdb],
         }

@@ -55,13 +55,18 @@ impl Cast {
     /// Appends the cell of `value`. False: it does not fit the type and was appended as it is.
     #[inline]
     pub fn write(&self, value: Value<'_>, ordered: bool, out: &mut Vec<u8>) -> bool {
-        match (self.ty, value) {
-            (_, Value::Null) => out.push(tag::NULL),
-            (_, Value::Text("")) if self.empty_is_null => out.push(tag::NULL),
-            (Type::Int, Value::Int(_)) | (Type::Text, Value::Text(_)) => cell::encode(value, ordered, out),
-            _ => return self.write_other(value, ordered, out),
+        // Stores hand out these three and NULL. Each goes through a copy of the cast that knows what it has, in registers; told
+        // apart only further down, a value has to go through memory, which takes as long as the rest of it.
+        match value {
+            Value::Null => {
+                out.push(tag::NULL);
+                true
+            }
+            Value::Int(it) => self.write_int(it, ordered, out),
+            Value::Real(it) => self.write_real(it, ordered, out),
+            Value::Text(it) => self.write_text(it, ordered, out),
+            _ => self.write_other(value, ordered, out),
         }
-        true
     }
 
     /// Whether a cell that begins with `tag` is of this type.
@@ -84,12 +89,41 @@ impl Cast {
         }
     }
 
+    fn write_int(&self, value: i64, ordered: bool, out: &mut Vec<u8>) -> bool {
+        self.write_known(Value::Int(value), ordered, out)
+    }
+
+    fn write_real(&self, value: f64, ordered: bool, out: &mut Vec<u8>) -> bool {
+        self.write_known(Value::Real(value), ordered, out)
+    }
+
+    fn write_text(&self, value: &str, ordered: bool, out: &mut Vec<u8>) -> bool {
+        if self.empty_is_null && value.is_empty() {
+            out.push(tag::NULL);
+            return true;
+        }
+        self.write_known(Value::Text(value), ordered, out)
+    }
+
     fn write_other(&self, value: Value<'_>, ordered: bool, out: &mut Vec<u8>) -> bool {
+        match value {
+            Value::Json(it) if self.ty != Type::Json => {
+                let start = out.len();
+                let fits = self.meaning_of_json(it, ordered, out);
+                if !fits {
+                    out.truncate(start);
+                    keep(value, ordered, out);
+                }
+                fits
+            }
+            _ => self.write_known(value, ordered, out),
+        }
+    }
+
+    #[inline(always)]
+    fn write_known(&self, value: Value<'_>, ordered: bool, out: &mut Vec<u8>) -> bool {
         let start = out.len();
-        let fits = match value {
-            Value::Json(it) if self.ty != Type::Json => self.meaning_of_json(it, ordered, out),
-            _ => self.fit(value, ordered, out),
-        };
+        let fits = self.fit_known(value, ordered, out);
         if !fits {
             out.truncate(start);
             keep(value, ordered, out);
@@ -97,8 +131,13 @@ impl Cast {
         fits
     }
 
-    /// Appends the cell if the value fits; what it leaves behind otherwise is for the caller to cut off.
     fn fit(&self, value: Value<'_>, ordered: bool, out: &mut Vec<u8>) -> bool {
+        self.fit_known(value, ordered, out)
+    }
+
+    /// Appends the cell if the value fits; what it leaves behind otherwise is for the caller to cut off.
+    #[inline(always)]
+    fn fit_known(&self, value: Value<'_>, ordered: bool, out: &mut Vec<u8>) -> bool {
         match self.ty {
             Type::Any => {
                 keep(value, ordered, out);
@@ -155,6 +194,7 @@ impl Cast {
         }
     }
 
+    #[inline(always)]
     fn integer(&self, value: Value<'_>, ordered: bool, out: &mut Vec<u8>) -> bool {
         match value {
             Value::Int(it) => cell::encode(Value::Int(it), ordered, out),
@@ -178,6 +218,7 @@ impl Cast {
         true
     }
 
+    #[inline(always)]
     fn decimal(&self, value: Value<'_>, ordered: bool, out: &mut Vec<u8>) -> bool {
         if ordered || self.coarsen.is_some() {
             let mut text = Vec::new();
@@ -221,6 +262,7 @@ impl Cast {
         }
     }
 
+    #[inline(always)]
     fn instant(&self, value: Value<'_>) -> Option<Moment> {
         match value {
             Value::Timestamp(it) => Some(it),
@@ -270,6 +312,7 @@ fn is_canonical(json: &str) -> bool {
     }
 }
 
+#[inline(always)]
 fn put(value: Option<Value<'_>>, ordered: bool, out: &mut Vec<u8>) -> bool {
     let Some(value) = value else { return false };
     cell::encode(value, ordered, out);
@@ -277,6 +320,7 @@ fn put(value: Option<Value<'_>>, ordered: bool, out: &mut Vec<u8>) -> bool {
 }
 
 /// Appends a value as it is, in the canonical form of its own class.
+#[inline(never)]
 fn keep(value: Value<'_>, ordered: bool, out: &mut Vec<u8>) {
     let mut canonical = Vec::new();
     let text = match value {
@@ -293,6 +337,7 @@ fn keep(value: Value<'_>, ordered: bool, out: &mut Vec<u8>) {
     }
 }
 
+#[inline(always)]
 fn as_bool(value: Value<'_>) -> Option<bool> {
     match value {
         Value::Bool(it) => Some(it),
@@ -307,6 +352,7 @@ fn as_bool(value: Value<'_>) -> Option<bool> {
     }
 }
 
+#[inline(always)]
 fn as_real(value: Value<'_>) -> Option<f64> {
     match value {
         Value::Real(it) => Some(it),
@@ -319,6 +365,7 @@ fn as_real(value: Value<'_>) -> Option<f64> {
     }
 }
 
+#[inline(always)]
 fn write_decimal(value: Value<'_>, out: &mut Vec<u8>) -> bool {
     match value {
         Value::Int(it) => decimal::from_i64(it, out),
@@ -329,6 +376,7 @@ fn write_decimal(value: Value<'_>, out: &mut Vec<u8>) -> bool {
     true
 }
 
+#[inline(always)]
 fn as_text(value: Value<'_>, mut then: impl FnMut(&str)) -> bool {
     let mut out = Vec::new();
     match value {
@@ -352,6 +400,7 @@ fn as_text(value: Value<'_>, mut then: impl FnMut(&str)) -> bool {
     std::str::from_utf8(&out).map(then).is_ok()
 }
 
+#[inline(always)]
 fn as_date(value: Value<'_>) -> Option<i64> {
     match value {
         Value::Date(it) => Some(it),
@@ -360,6 +409,7 @@ fn as_date(value: Value<'_>) -> Option<i64> {
     }
 }
 
+#[inline(always)]
 fn as_time(value: Value<'_>) -> Option<u64> {
     match value {
         Value::Time(it) => Some(it),
@@ -368,6 +418,7 @@ fn as_time(value: Value<'_>) -> Option<u64> {
     }
 }
 
+#[inline(always)]
 fn as_civil(value: Value<'_>) -> Option<Moment> {
     match value {
         Value::DateTime(it) => Some(it),
@@ -379,6 +430,7 @@ fn as_civil(value: Value<'_>) -> Option<Moment> {
     }
 }
 
+#[inline(always)]
 fn as_uuid(value: Value<'_>) -> Option<[u8; 16]> {
     match value {
         Value::Uuid(it) => Some(it),
@@ -389,6 +441,7 @@ fn as_uuid(value: Value<'_>) -> Option<[u8; 16]> {
 }
 
 /// Appends the cell of a JSON document: a text is parsed, a number or a truth value is the document of that name.
+#[inline(always)]
 fn document(value: Value<'_>, ordered: bool, out: &mut Vec<u8>) -> bool {
     let number;
     let text = match value {

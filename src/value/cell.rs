@@ -48,7 +48,9 @@ pub mod tag {
 const SIGN: u64 = 1 << 63;
 
 /// Appends the cell of `value`, whose `Decimal` or `Json` text must be canonical.
-#[inline]
+///
+/// Inlined by force: nearly every caller knows the kind of its value, and then little of this remains.
+#[inline(always)]
 pub fn encode(value: Value<'_>, ordered: bool, out: &mut Vec<u8>) {
     match value {
         Value::Null => out.push(tag::NULL),

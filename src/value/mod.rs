@@ -124,26 +124,26 @@ impl Type {
 
 /// Reads a UUID: 32 hexadecimal digits in either case, with the four usual hyphens or none.
 pub fn parse_uuid(text: &str) -> Option<[u8; 16]> {
+    const HYPHENATED: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+    const BARE: [usize; 16] = [0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30];
     let bytes = text.as_bytes();
-    let hyphens = match bytes.len() {
-        36 if [8, 13, 18, 23].iter().all(|&it| bytes[it] == b'-') => true,
-        32 => false,
-        _ => return None,
-    };
-    let mut uuid = [0; 16];
-    let mut at = 0;
-    for byte in &mut uuid {
-        if hyphens && matches!(at, 8 | 13 | 18 | 23) {
-            at += 1;
-        }
-        let (high, low) = (HEX[usize::from(bytes[at])], HEX[usize::from(bytes[at + 1])]);
-        if (high | low) & 0xf0 != 0 {
-            return None;
-        }
-        *byte = high << 4 | low;
-        at += 2;
+    if let Ok(bytes) = <&[u8; 36]>::try_from(bytes) {
+        let hyphens = [8, 13, 18, 23].iter().all(|&it| bytes[it] == b'-');
+        return hyphens.then(|| hexadecimal(bytes, &HYPHENATED))?;
     }
-    Some(uuid)
+    hexadecimal(<&[u8; 32]>::try_from(bytes).ok()?, &BARE)
+}
+
+/// The bytes whose two digits begin at `places`. Whether all are digits is asked once, at the end.
+#[inline(always)]
+fn hexadecimal<const N: usize>(bytes: &[u8; N], places: &[usize; 16]) -> Option<[u8; 16]> {
+    let (mut uuid, mut all) = ([0; 16], 0);
+    for (byte, &at) in uuid.iter_mut().zip(places) {
+        let (high, low) = (HEX[usize::from(bytes[at])], HEX[usize::from(bytes[at + 1])]);
+        all |= high | low;
+        *byte = high << 4 | low;
+    }
+    (all & 0xf0 == 0).then_some(uuid)
 }
 
 /// Appends a UUID as 36 lower-case characters.

@@ -333,17 +333,20 @@ fn read_time(bytes: &[u8]) -> Option<(u32, u32, &[u8])> {
 
 #[inline]
 fn read_fraction(bytes: &[u8]) -> Option<(u32, &[u8])> {
-    let length = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let (digits, rest) = bytes.split_at(length);
-    let (mut nanos, mut weight) = (0, 100_000_000);
-    for digit in digits {
-        if weight == 0 && *digit != b'0' {
-            return None;
+    const PLACES: u32 = 9;
+    let (mut nanos, mut length) = (0, 0);
+    for byte in bytes {
+        let digit = byte.wrapping_sub(b'0');
+        match digit {
+            10.. => break,
+            _ if length < PLACES => nanos = nanos * 10 + u32::from(digit),
+            0 => {}
+            _ => return None,
         }
-        nanos += u32::from(digit - b'0') * weight;
-        weight /= 10;
+        length += 1;
     }
-    (length > 0).then_some((nanos, rest))
+    let nanos = nanos * 10_u32.pow(PLACES.saturating_sub(length));
+    (length > 0).then(|| (nanos, &bytes[length as usize..]))
 }
 
 #[inline]
