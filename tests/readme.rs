@@ -3,6 +3,8 @@
 //! Each block fenced as `console` is run in the repository root: lines that begin with `$ ` are commands, what follows is their
 //! output, and `# exit 1` is the exit code where it is not 0. A line `...` stands for any lines, and hashes of plans do not count.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
 use cutover::cli::exit;
 use serde_json::Value;
 use std::{
