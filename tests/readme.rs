@@ -8,7 +8,7 @@
 use cutover::cli::exit;
 use serde_json::Value;
 use std::{
-    env, fs,
+    fs,
     path::Path,
     process::{Command, Output},
 };
@@ -109,10 +109,10 @@ fn examples(block: &str) -> Vec<Example> {
 
 /// Runs a line in a shell, with the binary that was built for this test, and both streams in one.
 fn run(line: &str) -> Output {
-    let folder = Path::new(BINARY).parent().unwrap().display();
-    let path = format!("{folder}:{}", env::var("PATH").unwrap_or_default());
-    let line = format!("exec 2>&1\n{}", line.replace("cargo run --release --", "cutover"));
-    Command::new("sh").args(["-c", &line]).current_dir(ROOT).env("PATH", path).output().unwrap()
+    let folder = Path::new(BINARY).parent().unwrap();
+    let line = line.replace("cargo run --release --", "cutover");
+    let script = format!("exec 2>&1\nPATH=\"$FOLDER:$PATH\"\n{line}");
+    Command::new("sh").args(["-c", &script]).current_dir(ROOT).env("FOLDER", folder).output().unwrap()
 }
 
 /// Whether `lines` are the `shown` ones, where `...` stands for any number of lines.
