@@ -40,15 +40,17 @@ Examples:
   cutover diff users.csv users.ndjson --key id
   cutover diff old.sqlite d1-export.sql --map Orders=order_v2 --map Orders.Total=total_amount
 
-A store is a path: a SQLite database, a D1 export (.sql), a JSON, NDJSON or CSV file, a folder of them, a Vercel Edge Config
-export, or a snapshot. KIND:PATH says which where the path does not.")]
+A store is a path: a SQLite database, a D1 export (.sql), a JSON, NDJSON or CSV file, a folder of
+them, a Vercel Edge Config export, or a snapshot. KIND:PATH says which where the path does not.
+
+Options that name tables or columns may be given several times.")]
     Diff(Diff),
     /// Write a store's rows to a snapshot folder.
     #[command(after_help = "\
 Examples:
   cutover capture app.sqlite before
-  cutover capture target after --plan prod.toml     the target of a plan; its secret columns are masked
-  cutover diff before app.sqlite                    what has changed since")]
+  cutover diff before app.sqlite                  what has changed since
+  cutover capture target after --plan prod.toml   with the plan's secret columns masked")]
     Capture(Capture),
     /// Show a store, one of its tables, or one row.
     #[command(after_help = "\
@@ -69,7 +71,9 @@ Examples:
     /// Print the JSON Schema of the plan, for editors.
     #[command(after_help = "\
 Example:
-  cutover schema > cutover.schema.json   then put `#:schema ./cutover.schema.json` on the first line of the plan")]
+  cutover schema > cutover.schema.json
+
+Then put `#:schema ./cutover.schema.json` on the first line of the plan.")]
     Schema,
     /// Print completions for a shell.
     Completions {
@@ -95,8 +99,9 @@ pub(super) struct Capture {
     /// hash, so that snapshots still compare.
     #[arg(long, value_name = "TABLE.COLUMN")]
     pub(super) mask: Vec<String>,
-    #[command(flatten)]
-    pub(super) limits: Limits,
+    /// Memory for sorting; more goes to temporary files.
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size)]
+    pub(super) memory: usize,
     /// Say nothing but errors.
     #[arg(long, short)]
     pub(super) quiet: bool,
@@ -164,7 +169,7 @@ pub(super) struct Diff {
     /// A column that is not compared.
     #[arg(long, value_name = "[TABLE.]COLUMN")]
     pub(super) ignore: Vec<String>,
-    /// Compare this table only; may be given several times.
+    /// Compare this table only.
     #[arg(long, value_name = "TABLE")]
     pub(super) only: Vec<String>,
     /// Pair a table, or a column of a table, whose names differ: SOURCE=TARGET or SOURCE.COLUMN=COLUMN.
@@ -204,7 +209,7 @@ pub(super) struct Limits {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub(super) struct Output {
-    /// What to write to standard output.
+    /// How to write the report to standard output. As JSON it has the format `cutover-report/1`.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(super) format: Format,
     /// Also write report.json, report.txt and every finding into this folder.
@@ -223,7 +228,7 @@ pub(super) struct Output {
 pub(super) enum Format {
     /// For people.
     Text,
-    /// For programs: the format `cutover-report/1`.
+    /// For programs.
     Json,
 }
 

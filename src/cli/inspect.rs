@@ -1,7 +1,7 @@
 //! The verbs that compare nothing: capture, show, check, init, schema, completions.
 
 use super::{
-    args::{Capture, CheckPlan, Cli, Format, Init, Show},
+    args::{Capture, CheckPlan, Cli, Format, Init, Limits, Show},
     exit, options, output, problem,
     progress::{self, Progress},
     stores, usage,
@@ -61,7 +61,8 @@ pub(super) fn capture(args: &Capture, cli: &Cli) -> Result<u8> {
     let StoreName { kind, name } = opened.name;
     let meta = snapshot::Meta { store: snapshot::Store { kind, name }, captured, notes: Vec::new() };
     let how = snapshot::Options { replace: args.replace, ..snapshot::Options::default() };
-    let run = options::run(&args.limits, Arc::clone(&watch));
+    let limits = Limits { memory: args.memory, threads: None, limit: 0 };
+    let run = options::run(&limits, Arc::clone(&watch));
     let progress = Progress::start(&watch, args.quiet);
     let rows = capture::capture(&run, opened.store.as_mut(), &args.folder, meta, how, &masks);
     drop(progress);
