@@ -160,6 +160,8 @@ pub fn by_name(source: &[String], target: &[String], map: &BTreeMap<String, Stri
             for (place, name) in names.iter().enumerate().filter(|it| !taken[it.0]) {
                 folded.entry(fold(name)).or_default().push(place);
             }
+            // What is left of a name that is all punctuation is no name.
+            folded.remove("");
             folded
         };
         let (lefts, rights) = (free(source, &sources), free(target, &targets));

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     error::{Error, Kind, Result},
     pairing::{self, Choices, ColumnChoice},
-    plan::{self, Fault, Mapping, Plan, Policy, Rule},
+    plan::{self, Fault, Mapping, Names, Plan, Policy, Rule},
     report::StoreName,
     schema::{Column, Origin, Table},
     store::{self, Source},
@@ -49,8 +49,7 @@ impl Options {
     fn choices(&self, source: &Table, target: &Table) -> Choices {
         let is = |name: &Option<String>| name.as_ref().is_none_or(|it| *it == target.name || *it == source.name);
         let mut choices = Choices::default();
-        let has_all = |names: &[String]| names.iter().all(|it| target.column(it).is_some());
-        let key = self.keys.iter().rfind(|(table, names)| is(table) && (table.is_some() || has_all(names)));
+        let key = self.keys.iter().rfind(|(table, names)| is(table) && (table.is_some() || has_all(target, names)));
         choices.key = key.map(|it| it.1.clone());
         for (_, column) in self.ignore.iter().filter(|it| is(&it.0)) {
             // Either side's name will do.
@@ -86,6 +85,12 @@ impl Options {
                 return Err(unknown(name, tables.iter().map(|it| it.name.as_str())));
             }
         }
+        if let Some((_, names)) =
+            self.keys.iter().find(|it| it.0.is_none() && !target.iter().any(|to| has_all(to, &it.1)))
+        {
+            let message = format_args!("--key: no table of the target has the columns {}", names.join(", "));
+            return Err(Error::new(Kind::Usage, message));
+        }
         for (table, column) in &self.ignore {
             let in_table = |it: &&Table| table.as_ref().is_none_or(|name| it.name == *name);
             let mut tables = source.iter().chain(target).filter(in_table);
@@ -95,6 +100,26 @@ impl Options {
         }
         Ok(())
     }
+
+    /// What options say about the columns of a pair of tables, which a slip of the fingers would leave unsaid.
+    fn check_columns(&self, source: &Table, target: &Table) -> Result<()> {
+        let is = |name: &str| name == target.name || name == source.name;
+        let keys = self.keys.iter().filter(|it| it.0.as_deref().is_some_and(is)).flat_map(|it| &it.1);
+        let keys = keys.map(|column| ("--key", target, column));
+        let maps = self.columns.iter().filter(|it| is(&it.0));
+        let maps = maps.flat_map(|(_, from, to)| [("--map", source, from), ("--map", target, to)]);
+        for (option, table, column) in keys.chain(maps) {
+            if table.column(column).is_none() {
+                let message = format_args!("{option}: `{}` has no column `{column}`", table.name);
+                return Err(Error::new(Kind::Usage, message));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn has_all(table: &Table, columns: &[String]) -> bool {
+    columns.iter().all(|it| table.column(it).is_some())
 }
 
 #[cold]
@@ -111,9 +136,16 @@ fn unknown<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Error {
 pub fn diff(mut source: Opened, mut target: Opened, options: &Options, policy: Policy) -> Result<Task> {
     let (from, to) = (source.store.tables()?, target.store.tables()?);
     options.check(&from, &to)?;
+    if let Names::Some(names) = &policy.allow_empty {
+        let tables = || from.iter().chain(&to).map(|it| it.name.as_str());
+        if let Some(name) = names.iter().find(|name| !tables().any(|it| it == name.as_str())) {
+            return Err(unknown(name, tables()));
+        }
+    }
     let paired = pairing::tables(&from, &to, &options.tables);
     let mut tables = Vec::new();
     for &(left, right) in &paired.pairs {
+        options.check_columns(&from[left], &to[right])?;
         let choices = options.choices(&from[left], &to[right]);
         let comparison = Arc::new(pairing::pair(from[left].clone(), to[right].clone(), &choices));
         tables.push(Pairing {

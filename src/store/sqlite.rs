@@ -78,7 +78,7 @@ impl Sqlite {
     /// Without locks nobody keeps a writer out, so the file is looked at again.
     fn unchanged(&self) -> Result<()> {
         match self.unlocked {
-            Some(before) if before != state(&self.path)? || log(&self.path).exists() => Err(Error::new(
+            Some(before) if before != state(&self.path)? || has_log(&self.path) => Err(Error::new(
                 Kind::Store,
                 format_args!("{} was written to while it was being read; run again", self.path.display()),
             )),
@@ -359,7 +359,12 @@ fn needs_no_log(path: &Path) -> Result<bool> {
         return error("it is not a SQLite database");
     }
     let wal = head.get(18) == Some(&2) && head.get(19) == Some(&2);
-    Ok(wal && fs::metadata(log(path)).map_or(0, |it| it.len()) == 0)
+    Ok(wal && !has_log(path))
+}
+
+/// Whether a log with something in it stands beside the file. Programs that only read leave an empty one behind.
+fn has_log(path: &Path) -> bool {
+    fs::metadata(log(path)).is_ok_and(|it| it.len() > 0)
 }
 
 fn log(path: &Path) -> PathBuf {

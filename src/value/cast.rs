@@ -293,6 +293,10 @@ impl Cast {
 /// The largest integer up to which every integer is a double.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
+/// Significant digits up to which different numbers are different doubles, and how many the longest double has.
+const SHORT: usize = 15;
+const LONG: usize = 767;
+
 /// Whether text is an integer written the one canonical way: no plus, no leading zeros, no `-0`.
 pub fn is_integer(text: &str) -> bool {
     let digits = text.strip_prefix('-').unwrap_or(text);
@@ -357,12 +361,34 @@ fn as_real(value: Value<'_>) -> Option<f64> {
     match value {
         Value::Real(it) => Some(it),
         Value::Int(it) => Some(it as f64).filter(|real| *real as i128 == i128::from(it)),
-        Value::Decimal(it) | Value::Text(it) => {
-            // `parse` also takes words such as `inf`; the grammar of decimals decides what is a number.
-            decimal::canonical(it, &mut Vec::new()).then(|| it.parse().ok()).flatten()
-        }
+        Value::Decimal(it) | Value::Text(it) => double(it),
         _ => None,
     }
+}
+
+/// The double that the number in `text` stands for. Nothing, if writing that double with as many digits gives another
+/// number: then the text says more than a double can hold.
+fn double(text: &str) -> Option<f64> {
+    let mut exact = Vec::new();
+    // `parse` also takes words such as `inf`; the grammar of decimals decides what is a number.
+    if !decimal::canonical(text, &mut exact) {
+        return None;
+    }
+    let real: f64 = text.parse().ok()?;
+    let telling = |it: &u8| matches!(it, b'1'..=b'9');
+    let (Some(first), Some(last)) = (exact.iter().position(telling), exact.iter().rposition(telling)) else {
+        return Some(real);
+    };
+    let digits = exact[first..=last].iter().filter(|it| it.is_ascii_digit()).count();
+    if digits <= SHORT && real.is_normal() {
+        return Some(real);
+    }
+    if digits > LONG || real.is_infinite() {
+        return None;
+    }
+    let mut written = Vec::new();
+    decimal::canonical(&format!("{real:.*e}", digits - 1), &mut written);
+    (written == exact).then_some(real)
 }
 
 #[inline(always)]

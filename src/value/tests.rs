@@ -189,6 +189,16 @@ fn casts() {
     check(Value::Int(9_007_199_254_740_993), Type::Real, None);
     check(Value::Text("0.1"), Type::Real, Some("0.1"));
     check(Value::Text("inf"), Type::Real, Some("Infinity"));
+    // A double, as short as it goes or with every digit it has, but never one that only comes near.
+    check(Value::Text("1e300"), Type::Real, Some("1".to_owned() + &"0".repeat(300)).as_deref());
+    check(Value::Text("0.10000000000000001"), Type::Real, Some("0.1"));
+    check(Value::Text("0.1000000000000000055511151231257827"), Type::Real, Some("0.1"));
+    check(Value::Text("9007199254740992"), Type::Real, Some("9007199254740992"));
+    check(Value::Text("-0.0"), Type::Real, Some("0"));
+    for text in ["9007199254740993", "0.100000000000000000000001", "1e400", "-1e400", "1e-400", "1.2e-323"] {
+        check(Value::Text(text), Type::Real, None);
+        check(Value::Json(text), Type::Real, None);
+    }
     check(Value::Text("2024-01-01T10:00:00Z"), Type::Timestamp, Some("2024-01-01T10:00:00Z"));
     check(Value::Text("2024-01-01 10:00:00"), Type::Timestamp, Some("2024-01-01T10:00:00Z"));
     check(Value::Text("2024-01-01 12:00:00.5+02:00"), Type::Timestamp, Some("2024-01-01T10:00:00.5Z"));
