@@ -175,27 +175,19 @@ impl Sqlite {
         Ok(())
     }
 
-    /// The query that reads what `shape` asks for, in the order of its key where an index gives that order away.
-    fn select(&self, table: &Table, shape: &Shape, places: &[usize]) -> String {
+    /// The query that reads these columns from where the table itself is stored. In a damaged file an index may say something
+    /// else than its table, so none is read, although it may hold all columns or give the order of the key away.
+    fn select(&self, table: &Table, places: &[usize]) -> String {
         let columns: Vec<String> = places.iter().map(|&it| sql::identifier(&table.columns[it].name)).collect();
-        let mut query = format!("SELECT {} FROM {}", columns.join(", "), sql::identifier(&table.name));
-        let indexed = !table.key.is_empty() && places[..shape.key] == table.key;
-        if indexed && !shape.keyless && self.is_bytewise(table) {
-            query.push_str(" ORDER BY ");
-            query.push_str(&columns[..shape.key].join(", "));
-        }
-        query
-    }
-
-    /// Whether the index of the key compares text byte by byte, from the first to the last.
-    fn is_bytewise(&self, table: &Table) -> bool {
-        let others: rusqlite::Result<i64> = self.connection.query_row(
-            r#"SELECT count(*) FROM pragma_index_list(?1) AS list, pragma_index_xinfo(list.name) AS info
-               WHERE list.origin = 'pk' AND info.key = 1 AND (info.coll <> 'BINARY' OR info."desc" = 1)"#,
+        // A table without rowid is stored in the index of its key.
+        let home: rusqlite::Result<String> = self.connection.query_row(
+            "SELECT list.name FROM pragma_table_list(?1) AS about, pragma_index_list(?1) AS list
+             WHERE about.schema = 'main' AND about.wr = 1 AND list.origin = 'pk'",
             [&table.name],
             |it| it.get(0),
         );
-        others.is_ok_and(|it| it == 0)
+        let home = home.map_or("NOT INDEXED".to_owned(), |it| format!("INDEXED BY {}", sql::identifier(&it)));
+        format!("SELECT {} FROM {} {home}", columns.join(", "), sql::identifier(&table.name))
     }
 }
 
@@ -227,7 +219,7 @@ impl Source for Sqlite {
 
     fn scan(&mut self, table: &Table, shape: &Arc<Shape>, feed: &mut dyn Feed) -> Result<()> {
         let places = places(table, shape)?;
-        let query = self.select(table, shape, &places);
+        let query = self.select(table, &places);
         let context =
             |it: &rusqlite::Error| self.failed(it).context(format_args!("cannot read table `{}`", table.name));
         let mut statement = self.connection.prepare(&query).map_err(|it| context(&it))?;

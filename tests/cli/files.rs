@@ -76,6 +76,32 @@ fn a_damaged_database_is_never_a_pass() {
 }
 
 #[test]
+fn an_index_does_not_speak_for_its_table() {
+    let schemas = [
+        "CREATE TABLE t (id TEXT PRIMARY KEY, v INT);",
+        "CREATE TABLE t (id TEXT, v INT); CREATE INDEX everything ON t (id, v);",
+        "CREATE TABLE t (v INT PRIMARY KEY, id TEXT) WITHOUT ROWID; CREATE INDEX everything ON t (id);",
+    ];
+    for schema in schemas {
+        let folder = Folder::new();
+        for name in ["source.db", "target.db"] {
+            folder.sqlite(name, &format!("{schema} INSERT INTO t (id, v) VALUES ('first', 1), ('second', 2)"));
+        }
+        let bytes = fs::read(folder.path("target.db")).expect("a file");
+        let places = (0..bytes.len()).filter(|&it| bytes[it..].starts_with(b"second"));
+        let codes = places.map(|at| {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1;
+            fs::write(folder.path("target.db"), damaged).expect("a file");
+            diff(&folder, &[]).code
+        });
+        let mut codes: Vec<i32> = codes.collect();
+        codes.sort_unstable();
+        assert_eq!(codes, [0, 1], "the damaged table is seen, the damaged index is not read: {schema}");
+    }
+}
+
+#[test]
 fn a_locked_database_is_said_to_be_locked() {
     let folder = Folder::pair(SCHEMA, SCHEMA);
     let writer = folder.sqlite("target.db", "BEGIN EXCLUSIVE; INSERT INTO t VALUES (3, 'c')");
