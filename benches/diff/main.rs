@@ -37,10 +37,12 @@ const CASES: [Case; 6] = [
     Case::new("changed", Format::Sqlite, Variant::Source, Variant::Changed, &[]),
     Case::new("spaced", Format::Sqlite, Variant::Source, Variant::Spaced, &[]),
     Case::new("unordered", Format::Sqlite, Variant::ShuffledSource, Variant::ShuffledChanged, &UNORDERED),
-    Case::new("csv", Format::Csv, Variant::Source, Variant::Changed, &["--key", "id"]),
-    Case::new("ndjson", Format::Ndjson, Variant::Source, Variant::Changed, &["--key", "id"]),
+    Case::new("csv", Format::Csv, Variant::Source, Variant::Changed, &FILES),
+    Case::new("ndjson", Format::Ndjson, Variant::Source, Variant::Changed, &FILES),
 ];
 
+/// The name of a file is that of its table.
+const FILES: [&str; 4] = ["--key", "id", "--map", "source=changed"];
 const UNORDERED: [&str; 4] = ["--key", "id", "--memory", "64MiB"];
 
 impl Case {

@@ -105,7 +105,8 @@ pub(crate) fn attach(source: &Path, target: &Path) -> Result<i64> {
     Ok(count(&here)? + count(there)?)
 }
 
-const DUCKDB: &str = "import sys, duckdb; print(duckdb.execute(sys.argv[1], sys.argv[2:4]).fetchone()[0])";
+const DUCKDB: &str = "import sys, duckdb; duckdb.execute('SET enable_progress_bar = false'); \
+    print(duckdb.execute(sys.argv[1], sys.argv[2:4]).fetchone()[0])";
 
 fn join(source: &str, target: &str, read: &str) -> String {
     let differ = differ("IS DISTINCT FROM");
