@@ -44,6 +44,8 @@ pub struct Facts {
     pub source_only: Vec<String>,
     /// Columns that only the target has.
     pub target_only: Vec<String>,
+    /// Whether its rows were compared at all.
+    pub compared: bool,
     /// Rows that the mapping selected nothing of, where there is a mapping that selects.
     pub selected_nothing: bool,
 }
@@ -75,7 +77,8 @@ pub fn judge(policy: &Policy, table: &str, tally: &Tally, facts: &Facts) -> Judg
     failures.extend(unpaired(policy, table, &facts.source_only, "source"));
     failures.extend(unpaired(policy, table, &facts.target_only, "target"));
     let mut unchecked: Vec<String> = facts.unchecked.iter().map(|it| format!("{table}: {it}")).collect();
-    if tally.source_rows == 0 && tally.target_rows == 0 && !policy.allow_empty.contains(table) {
+    let nothing = tally.source_rows == 0 && tally.target_rows == 0;
+    if facts.compared && nothing && !policy.allow_empty.contains(table) {
         let what = if facts.selected_nothing { "the source has nothing for it" } else { "no rows on either side" };
         unchecked.push(format!(
             "{table}: {what}; if that is right, say so with allow_empty = [\"{table}\"] under [gate], or --allow-empty {table}"
@@ -131,7 +134,7 @@ mod tests {
 
     #[test]
     fn limits_failures_and_unknowns() {
-        let (strict, facts) = (Policy::default(), Facts::default());
+        let (strict, facts) = (Policy::default(), Facts { compared: true, ..Facts::default() });
         let rows = Tally { source_rows: 9, target_rows: 9, same: 9, ..Tally::default() };
         check(&strict, rows, &facts, Verdict::Pass, &[]);
         check(&strict, Tally { missing: 1, ..rows }, &facts, Verdict::Fail, &["t: missing 1 > 0"]);
@@ -154,11 +157,14 @@ mod tests {
 
     #[test]
     fn nothing_is_never_a_pass() {
-        let judged = judge(&Policy::default(), "t", &Tally::default(), &Facts::default());
+        let judged = judge(&Policy::default(), "t", &Tally::default(), &Facts { compared: true, ..Facts::default() });
         assert_eq!(judged.verdict, Verdict::Unknown);
         assert!(judged.reasons[0].contains("allow_empty"), "{:?}", judged.reasons);
         let named = Policy { allow_empty: crate::plan::Names::All, ..Policy::default() };
-        assert_eq!(judge(&named, "t", &Tally::default(), &Facts::default()).verdict, Verdict::Pass);
+        assert_eq!(
+            judge(&named, "t", &Tally::default(), &Facts { compared: true, ..Facts::default() }).verdict,
+            Verdict::Pass
+        );
         assert_eq!(judge_run(&Policy::default(), &[], &[], &[], 0).verdict, Verdict::Unknown);
         assert_eq!(judge_run(&Policy::default(), &["gone".into()], &[], &[], 1).verdict, Verdict::Fail);
     }

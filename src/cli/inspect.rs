@@ -168,7 +168,7 @@ pub(super) fn check(args: &CheckPlan, cli: &Cli) -> Result<u8> {
     let source = stores::of_plan(&plan, &plan.source).map_err(|it| it.context("the source"))?;
     let target = stores::target_or_schema(&plan).map_err(|it| it.context("the target"))?;
     let task = prepare::plan(&plan, source, target, None).map_err(|it| problem(it, &plan, &text, colour))?;
-    let mut out = format!("{}: no problems, {} tables, {} checks\n", plan.path, task.tables.len(), plan.checks.len());
+    let mut out = format!("{}: no problems; tables: {}, checks: {}\n", plan.path, task.tables.len(), plan.checks.len());
     let columns = task.tables.iter().flat_map(|it| {
         let (comparison, name) = (&it.comparison, &it.comparison.target.name);
         let sided = |names: &[String], side: &str| {
@@ -205,7 +205,11 @@ pub(super) fn init(args: &Init) -> Result<u8> {
     let name = args.output.display();
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&args.output);
     let written = file.and_then(|mut it| it.write_all(text.as_bytes()).and_then(|()| it.sync_all()));
-    written.map_err(|it| Error::new(Kind::File, format_args!("cannot write {name}: {it}")))?;
+    written.map_err(|it| {
+        let there = it.kind() == std::io::ErrorKind::AlreadyExists;
+        let hint = if there { "; name another file with --output" } else { "" };
+        Error::new(Kind::File, format_args!("cannot write {name}: {it}{hint}"))
+    })?;
     output::say(&format!("wrote {name}; now: cutover check {name}"));
     Ok(exit::PASS)
 }

@@ -171,7 +171,7 @@ pub(super) const ROOT: &[Key] = &[
 const ENDPOINT: &[Key] = &[
     required("kind", Shape::Word(KINDS), "What kind of store this is."),
     key("path", Shape::Name, "File or folder, from the plan's folder if relative."),
-    key("schema", Shape::Name, "File with the DDL: run when the store is created, checked when it is there."),
+    key("schema", Shape::Name, "File with CREATE TABLE statements that the store has to agree with."),
     key("views", Shape::Bool, "Compare views like tables."),
     key("null", Shape::Text, "The CSV field that stands for NULL. Absent: no field does."),
     key("delimiter", Shape::Byte, "The character between CSV fields. A comma if absent."),

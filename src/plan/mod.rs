@@ -366,6 +366,19 @@ impl Limit {
     }
 }
 
+impl Policy {
+    /// The tables that limits and `allow_empty` name.
+    pub fn tables(&self) -> BTreeSet<&String> {
+        let limits = [&self.missing, &self.extra, &self.changed, &self.duplicates, &self.orphans, &self.clashes];
+        let limits = limits.into_iter().chain([&self.rejects, &self.invalid]);
+        let mut tables: BTreeSet<&String> = limits.flat_map(|it| it.tables.keys()).collect();
+        if let Names::Some(names) = &self.allow_empty {
+            tables.extend(names);
+        }
+        tables
+    }
+}
+
 impl Names {
     /// Whether `name` is one of them.
     pub fn contains(&self, name: &str) -> bool {

@@ -106,10 +106,13 @@ fn is_doubtful(source: &str, target: &str) -> bool {
     };
     let all_ascii = source.chars().chain(target.chars()).all(|it| it.is_ascii_graphic());
     let shapes = all_ascii && source.chars().chain(target.chars()).all(same_shape);
-    (source, target) != ("", "")
-        && short(source)
-        && short(target)
-        && (shapes || !all_ascii && !source.chars().chain(target.chars()).all(seen))
+    // What is gone or new as a whole is plain to see, unless nothing of it is.
+    let blank = |it: char| it.is_whitespace() || it.is_control() || it.width().unwrap_or(0) == 0;
+    if source.is_empty() || target.is_empty() {
+        let one = if source.is_empty() { target } else { source };
+        return !one.is_empty() && short(one) && one.chars().all(blank);
+    }
+    short(source) && short(target) && (shapes || !all_ascii && !source.chars().chain(target.chars()).all(seen))
 }
 
 fn points(text: &str) -> String {

@@ -7,7 +7,7 @@ use crate::error::{Error, Kind, Result};
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, BufWriter, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -38,7 +38,9 @@ impl Folder {
         if occupied {
             return Err(failed(&"something that is no report is there already; name another folder"));
         }
-        let draft = tempfile::Builder::new().prefix(".cutover-").tempdir_in(parent).map_err(|it| failed(&it))?;
+        let mut builder = tempfile::Builder::new();
+        let private = fs::Permissions::from_mode(0o700);
+        let draft = builder.prefix(".cutover-").permissions(private).tempdir_in(parent).map_err(|it| failed(&it))?;
         fs::DirBuilder::new().mode(0o700).create(draft.path().join("findings")).map_err(|it| failed(&it))?;
         Ok(Folder { path: path.to_owned(), draft })
     }
@@ -147,6 +149,7 @@ mod tests {
         drop(Folder::create(&path).unwrap());
         assert!(!path.exists());
         folder.finish(&Report::default()).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
         assert_eq!(fs::read(path.join("findings/t.ndjson")).unwrap(), b"{}\n");
         Folder::create(&path).unwrap().finish(&Report::default()).unwrap();
         assert!(!path.join("findings/t.ndjson").exists());

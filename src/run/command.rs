@@ -15,9 +15,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::{
     borrow::Cow,
-    fs::OpenOptions,
+    fs::{OpenOptions, Permissions},
     io::{self, BufRead, BufReader, BufWriter, Read, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
     sync::Arc,
@@ -53,8 +53,9 @@ impl External<'_> {
     /// # Errors
     /// If the source or the program fails, or the program writes something else.
     pub(super) fn run(&self, run: &Run, source: &mut dyn Source, from: &Table) -> Result<(tempfile::TempDir, PathBuf)> {
-        let folder =
-            tempfile::Builder::new().prefix("cutover-").tempdir_in(&run.scratch).map_err(|it| self.failed(&it))?;
+        let mut private = tempfile::Builder::new();
+        private.prefix("cutover-").permissions(Permissions::from_mode(0o700));
+        let folder = private.tempdir_in(&run.scratch).map_err(|it| self.failed(&it))?;
         let path = folder.path().join(format!("{}.ndjson", crate::report::folder::file_stem(self.into)));
         let mut child = self.start()?;
         let (input, output) = (child.stdin.take(), child.stdout.take());

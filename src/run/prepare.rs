@@ -43,12 +43,14 @@ pub struct Options {
     pub tables: BTreeMap<String, String>,
     /// Target table, source column → target column.
     pub columns: Vec<(String, String, String)>,
+    /// The zone of times without one. UTC if there is none.
+    pub zone: Option<TimeZone>,
 }
 
 impl Options {
     fn choices(&self, source: &Table, target: &Table) -> Choices {
         let is = |name: &Option<String>| name.as_ref().is_none_or(|it| *it == target.name || *it == source.name);
-        let mut choices = Choices::default();
+        let mut choices = Choices { zone: self.zone.clone(), ..Choices::default() };
         let key = self.keys.iter().rfind(|(table, names)| is(table) && (table.is_some() || has_all(target, names)));
         choices.key = key.map(|it| it.1.clone());
         for (_, column) in self.ignore.iter().filter(|it| is(&it.0)) {
@@ -170,6 +172,7 @@ pub fn diff(mut source: Opened, mut target: Opened, options: &Options, policy: P
         target_only: if everything { paired.target_only } else { Vec::new() },
         checks: Vec::new(),
         schema: None,
+        zone: None,
         policy,
         unchecked: Vec::new(),
         notes: paired.notes,
@@ -219,14 +222,16 @@ impl From<Error> for Problem {
 /// # Errors
 /// If a store cannot say what it holds, or the plan does not fit it; then every problem is there.
 pub fn plan(plan: &Plan, mut source: Opened, mut target: Opened, run: Option<&Run>) -> Result<Task, Problem> {
+    let zone = zone(plan)?;
     if plan.tables.is_empty() {
-        let mut task = diff(source, target, &Options::default(), plan.gate.clone())?;
+        let options = Options { zone, ..Options::default() };
+        let mut task = diff(source, target, &options, plan.gate.clone())?;
+        task.zone.clone_from(&plan.zone);
         task.checks = plan.checks.clone();
         task.schema = plan.target.schema.as_ref().map(|it| plan.resolve(it));
         return Ok(task);
     }
     let (from, to) = (source.store.tables()?, target.store.tables()?);
-    let zone = zone(plan)?;
     let context = Context {
         seed: plan.seed.clone(),
         instant: plan.instant.clone().unwrap_or_else(|| EPOCH.to_owned()),
@@ -242,6 +247,7 @@ pub fn plan(plan: &Plan, mut source: Opened, mut target: Opened, run: Option<&Ru
         target_only: Vec::new(),
         checks: plan.checks.clone(),
         schema: plan.target.schema.as_ref().map(|it| plan.resolve(it)),
+        zone: plan.zone.clone(),
         policy: plan.gate.clone(),
         unchecked: Vec::new(),
         notes: Vec::new(),

@@ -14,6 +14,7 @@ use crate::{
     report::{CheckReport, Report, Side, StoreName, TableReport, folder::Folder, sampler::Sampler},
     schema::Table,
     store::Source,
+    value::Type,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -45,6 +46,8 @@ pub struct Task {
     pub checks: Vec<Check>,
     /// The file that declares the target's schema.
     pub schema: Option<PathBuf>,
+    /// The zone in which times without one are read, as the plan calls it. UTC if there is none.
+    pub zone: Option<String>,
     /// What is still a pass.
     pub policy: Policy,
     /// What could not be paired, a sentence each.
@@ -173,8 +176,14 @@ impl Task {
         checks: Vec<CheckReport>,
         written: bool,
     ) -> Result<Report> {
-        let mut report = Report { source: self.source_name, target: self.target_name, ..Report::default() };
-        report.notes = [self.notes, self.source.notes(), self.target.notes()].concat();
+        let mut report = Report::default();
+        (report.source, report.target) = (self.source_name.clone(), self.target_name.clone());
+        report.notes = [self.notes.clone(), self.source.notes(), self.target.notes(), self.stale_allowances()].concat();
+        let timed = |it: &Pairing| it.comparison.columns.iter().any(|it| it.ty == Type::Timestamp);
+        if self.tables.iter().any(timed) {
+            let zone = self.zone.as_deref().unwrap_or("UTC");
+            report.notes.push(format!("times without a zone are read in {zone}"));
+        }
         let mut seen = BTreeSet::new();
         report.notes.retain(|it| seen.insert(it.clone()));
         let mut verdicts = Vec::new();
@@ -220,6 +229,24 @@ struct Share<'r> {
     run: &'r Run,
     next: AtomicUsize,
     done: Mutex<Vec<Result<(usize, Done)>>>,
+}
+
+impl Task {
+    /// What the gate lets through although it is nowhere: a slip, or left from a plan before this one.
+    fn stale_allowances(&self) -> Vec<String> {
+        let pairings = || self.tables.iter().filter(|it| it.referred.is_none());
+        let mut known: BTreeSet<String> = self.source_only.iter().chain(&self.target_only).cloned().collect();
+        for pairing in pairings() {
+            let name = &pairing.comparison.target.name;
+            let columns = pairing.comparison.source_only.iter().chain(&pairing.comparison.target_only);
+            known.extend(columns.map(|it| format!("{name}.{it}")));
+        }
+        let unpaired = self.policy.unpaired.iter().filter(|it| !known.contains(*it));
+        let unpaired = unpaired.map(|it| format!("[gate] unpaired: `{it}` does not stand on one side only"));
+        let tables: BTreeSet<&String> = pairings().map(|it| &it.comparison.target.name).collect();
+        let limited = self.policy.tables().into_iter().filter(|it| !tables.contains(it));
+        unpaired.chain(limited.map(|it| format!("[gate]: there is no table `{it}`"))).collect()
+    }
 }
 
 impl Share<'_> {
@@ -320,7 +347,7 @@ fn table_report(
     let mut report = TableReport { source_name: pairing.from.name.clone(), ..TableReport::default() };
     let mut comparison = Arc::clone(&pairing.comparison);
     report.name = comparison.target.name.clone();
-    let mut selected_nothing = false;
+    let (mut selected_nothing, mut compared) = (false, false);
     if let Some(outcome) = outcome {
         comparison = outcome.comparison;
         report.tally = outcome.tally;
@@ -339,6 +366,7 @@ fn table_report(
                 selected.rows_selected, selected.rows_read, selected.items
             ));
         }
+        compared = true;
     } else if let Some(why) = pairing.unreadable() {
         unchecked.push(format!("not compared: {why}"));
     }
@@ -352,6 +380,7 @@ fn table_report(
         unchecked,
         source_only: comparison.source_only.clone(),
         target_only: comparison.target_only.clone(),
+        compared,
         selected_nothing,
     };
     let judgement = gate::judge(policy, &report.name, &report.tally, &facts);

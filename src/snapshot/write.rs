@@ -438,7 +438,7 @@ fn is_there(path: &Path) -> Result<bool> {
 fn may_give_way(folder: &Path, replace: bool) -> Result<()> {
     let refuse = |what: &str| Err(Error::new(Kind::File, format_args!("{}: {what}", folder.display())));
     if !replace {
-        return refuse("already there; choose another name, or ask to replace it");
+        return refuse("already there; choose another name, or say --replace");
     }
     let cannot = |error: io::Error| unusable(folder, "cannot look", &error);
     if !fs::symlink_metadata(folder).map_err(cannot)?.is_dir() {

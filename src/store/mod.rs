@@ -91,7 +91,7 @@ pub fn open(kind: &str, path: &Path, options: &Options) -> Result<Box<dyn Source
         "sqlite" => Box::new(sqlite::Sqlite::open(path, options.views)?),
         "d1-export" => {
             let loaded = files::d1_export::load(path)?;
-            Box::new(sqlite::Sqlite::temporary(&loaded.database, loaded.folder, loaded.notes)?)
+            Box::new(sqlite::Sqlite::nameless(loaded.connection, path, options.views, loaded.notes)?)
         }
         "snapshot" => Box::new(snapshot::Snapshot::open(path)?),
         "json" | "ndjson" | "csv" | "edge-config-export" => files::open(kind, path, &options.files)?,

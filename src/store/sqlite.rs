@@ -29,8 +29,8 @@ pub struct Sqlite {
     /// Size and time of the file when it was opened without locks.
     unlocked: Option<(u64, SystemTime)>,
     notes: Vec<String>,
-    /// Holds the database where it was made for this run only.
-    _folder: Option<tempfile::TempDir>,
+    /// It was made for this run and has no name by which it could be opened again.
+    nameless: bool,
 }
 
 /// How long another program may hold its lock.
@@ -57,18 +57,16 @@ impl Sqlite {
         if encoding != "UTF-8" {
             notes.push(format!("{name} holds {encoding}: a lone surrogate in its text reads as U+FFFD"));
         }
-        Ok(Sqlite { connection, path: path.to_owned(), views, unlocked, notes, _folder: None })
+        Ok(Sqlite { connection, path: path.to_owned(), views, unlocked, notes, nameless: false })
     }
 
-    /// Opens a database that was made for this run, and keeps the folder that holds it until the end.
+    /// Reads a database without a name that was made of the file at `path`.
     ///
     /// # Errors
-    /// As [`Sqlite::open`].
-    pub fn temporary(path: &Path, folder: tempfile::TempDir, notes: Vec<String>) -> Result<Sqlite> {
-        let mut store = Sqlite::open(path, false)?;
-        store.notes.extend(notes);
-        store._folder = Some(folder);
-        Ok(store)
+    /// If it cannot be read.
+    pub fn nameless(connection: Connection, path: &Path, views: bool, notes: Vec<String>) -> Result<Sqlite> {
+        guard(&connection).map_err(|it| failed(path, &it))?;
+        Ok(Sqlite { connection, path: path.to_owned(), views, unlocked: None, notes, nameless: true })
     }
 
     fn failed(&self, error: &rusqlite::Error) -> Error {
@@ -260,7 +258,7 @@ impl Source for Sqlite {
     fn again(&self) -> Result<Option<Box<dyn Source>>> {
         let mode: rusqlite::Result<String> = self.connection.query_row("PRAGMA journal_mode", [], |it| it.get(0));
         // With a log, somebody may have written since. Without one the read lock of this transaction keeps everybody out.
-        if self.unlocked.is_none() && mode.map_err(|it| self.failed(&it))? == "wal" {
+        if self.nameless || self.unlocked.is_none() && mode.map_err(|it| self.failed(&it))? == "wal" {
             return Ok(None);
         }
         Ok(Some(Box::new(Sqlite::open(&self.path, self.views)?)))
@@ -309,13 +307,18 @@ fn connect(path: &Path, immutable: bool) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let connection = Connection::open_with_flags(uri(path, immutable), flags)?;
     connection.busy_timeout(PATIENCE)?;
+    guard(&connection)?;
+    Ok(connection)
+}
+
+/// Lets nothing be written, trusts nothing in the schema, and begins the one transaction in which everything is read.
+fn guard(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     connection
         .execute_batch("PRAGMA query_only = ON; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY; BEGIN")?;
     // The transaction begins with the first read, so that all tables are read as of one moment.
-    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
-    Ok(connection)
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
 }
 
 /// SQLite takes options only from a URI, in which most bytes have to be escaped.

@@ -232,7 +232,7 @@ pub(super) fn shown(value: Value<'_>) -> String {
 }
 
 /// What stands for a value that the plan calls secret.
-pub(super) const MASK: &str = "***";
+pub(super) const MASK: &str = "********";
 
 fn separate(first: bool, out: &mut Vec<u8>) {
     if !first {

@@ -96,7 +96,7 @@ fn a_new_plan_passes_check_and_compares_as_diff_does() {
     check(&folder, &["init", "old.db", "new.db"], 0, "", "wrote cutover.toml");
     check(&folder, &["init", "old.db", "new.db"], 2, "", "cannot write cutover.toml");
     check(&folder, &["init", "old.db", "new.db", "--output", "-"], 0, "into = \"users\"", "");
-    check(&folder, &["check"], 0, "cutover.toml: no problems, 2 tables, 0 checks", "");
+    check(&folder, &["check"], 0, "cutover.toml: no problems; tables: 2, checks: 0", "");
     check(&folder, &["verify"], 1, "users: changed 1 > 0", "");
     let totals = |arguments: &[&str]| {
         let (_, out, _) = run(&folder, arguments);

@@ -17,21 +17,18 @@ use rusqlite::{
 };
 use std::{
     fmt,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
-use tempfile::TempDir;
 
 /// A dump that has become a SQLite database.
 #[derive(Debug)]
 pub struct Loaded {
-    /// The database.
-    pub database: PathBuf,
-    /// The private folder that holds it, removed when this is dropped.
-    pub folder: TempDir,
+    /// The database, in a file without a name: it is gone with the connection, however the process ends.
+    pub connection: Connection,
     /// What a reader of the report has to know about the dump.
     pub notes: Vec<String>,
 }
@@ -72,11 +69,9 @@ pub fn load(path: &Path) -> Result<Loaded> {
         Error::new(Kind::File, format_args!("cannot make a private database for {}: {it}", path.display()))
     };
     let mut input = Input::open(path, LIMIT)?;
-    let folder = private().map_err(|it| failed(&it))?;
-    let database = folder.path().join("dump.db");
     let inserting = Arc::new(AtomicBool::new(false));
     let size = std::fs::metadata(path).map_err(|it| failed(&it))?.len();
-    let connection = connect(&database, size, &inserting).map_err(|it| failed(&it))?;
+    let mut connection = connect(size, &inserting).map_err(|it| failed(&it))?;
     let mut seen = Seen::default();
     while let Some(statement) = statements::next(&mut input)? {
         let place = statement.place;
@@ -87,20 +82,12 @@ pub fn load(path: &Path) -> Result<Loaded> {
     if seen.tables == 0 {
         return Err(Error::new(Kind::Store, format_args!("{}: no CREATE TABLE in it, so no dump", path.display())));
     }
-    finish(connection).map_err(|it| failed(&it))?;
-    Ok(Loaded { database, folder, notes: notes(path, &input, &seen) })
+    finish(&mut connection).map_err(|it| failed(&it))?;
+    Ok(Loaded { connection, notes: notes(path, &input, &seen) })
 }
 
-fn private() -> std::io::Result<TempDir> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix("cutover-");
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
-    builder.tempdir()
-}
-
-fn connect(database: &Path, size: u64, inserting: &Arc<AtomicBool>) -> rusqlite::Result<Connection> {
-    let mut connection = Connection::open(database)?;
+fn connect(size: u64, inserting: &Arc<AtomicBool>) -> rusqlite::Result<Connection> {
+    let mut connection = Connection::open("")?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, i32::try_from(LIMIT).unwrap_or(i32::MAX))?;
     connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
@@ -115,10 +102,9 @@ fn connect(database: &Path, size: u64, inserting: &Arc<AtomicBool>) -> rusqlite:
     Ok(connection)
 }
 
-fn finish(mut connection: Connection) -> rusqlite::Result<()> {
+fn finish(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.authorizer(None::<fn(AuthContext<'_>) -> Authorization>)?;
-    connection.execute_batch("COMMIT")?;
-    connection.close().map_err(|it| it.1)
+    connection.execute_batch("COMMIT")
 }
 
 /// What SQLite may do while it prepares a statement; the second lock on the door, behind [`act`].
