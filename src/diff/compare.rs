@@ -61,6 +61,8 @@ impl Merge<'_, '_> {
             (None, None) => return Ok(false),
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
+            // Most rows are alike, and then so are their keys.
+            (Some(source), Some(target)) if source.compared() == target.compared() => Ordering::Equal,
             (Some(source), Some(target)) => source.key().cmp(target.key()),
         };
         match (order, self.source.row(), self.target.row()) {

@@ -50,7 +50,7 @@ pub fn cell(bytes: &[u8], ordered: bool, secret: bool) -> Cell {
         Value::DateTime(it) => written("datetime", |out| time::write_moment(it, false, out)),
         Value::Uuid(it) => written("uuid", |out| value::write_uuid(&it, out)),
         Value::Text(it) => quoted("text", it),
-        Value::Malformed(it) => quoted(MALFORMED, &malformed(it)),
+        Value::Raw(it) | Value::Malformed(it) => quoted(MALFORMED, &malformed(it)),
         Value::Bytes(it) => quoted("bytes", &BASE64.encode(it)),
         Value::Json(it) => Cell { class: "json", json: it.to_owned() },
     }

@@ -101,7 +101,7 @@ impl Class {
             Value::Text(_) => Type::Text,
             Value::Bytes(_) => Type::Bytes,
             Value::Json(_) => Type::Json,
-            Value::Malformed(_) => return Class::Malformed,
+            Value::Raw(_) | Value::Malformed(_) => return Class::Malformed,
         })
     }
 
@@ -157,7 +157,7 @@ fn write_bare(class: Class, value: Value<'_>, out: &mut Vec<u8>) {
         Value::Real(it) if it.is_nan() => out.extend_from_slice(b"\"NaN\""),
         Value::Real(it) => out.extend_from_slice(if it > 0.0 { b"\"Infinity\"" } else { b"\"-Infinity\"" }),
         Value::Text(it) | Value::Decimal(it) => json::write_string(it, out),
-        Value::Bytes(it) | Value::Malformed(it) => quoted(out, |out| {
+        Value::Bytes(it) | Value::Raw(it) | Value::Malformed(it) => quoted(out, |out| {
             out.extend_from_slice(STANDARD.encode(it).as_bytes());
         }),
         Value::Uuid(it) => quoted(out, |out| write_uuid(&it, out)),

@@ -136,7 +136,7 @@ impl From<Value<'_>> for Owned {
             Value::DateTime(it) => Owned::DateTime(it),
             Value::Uuid(it) => Owned::Uuid(it),
             Value::Text(it) => Owned::Text(it.to_owned()),
-            Value::Malformed(it) => Owned::Malformed(it.to_vec()),
+            Value::Raw(it) | Value::Malformed(it) => Owned::Malformed(it.to_vec()),
             Value::Bytes(it) => Owned::Bytes(it.to_vec()),
             Value::Json(it) => Owned::Json(it.to_owned()),
         }

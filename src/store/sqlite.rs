@@ -279,7 +279,7 @@ fn value<'r>(row: &'r Row<'_>, place: usize) -> rusqlite::Result<Value<'r>> {
         ValueRef::Null => Value::Null,
         ValueRef::Integer(it) => Value::Int(it),
         ValueRef::Real(it) => Value::Real(it),
-        ValueRef::Text(it) => std::str::from_utf8(it).map_or(Value::Malformed(it), Value::Text),
+        ValueRef::Text(it) => Value::Raw(it),
         ValueRef::Blob(it) => Value::Bytes(it),
     })
 }
@@ -297,7 +297,9 @@ fn as_json(value: Value<'_>) -> String {
             }
         }
         Value::Text(it) => json::write_string(it, &mut out),
-        Value::Bytes(it) | Value::Malformed(it) => json::write_string(&String::from_utf8_lossy(it), &mut out),
+        Value::Bytes(it) | Value::Raw(it) | Value::Malformed(it) => {
+            json::write_string(&String::from_utf8_lossy(it), &mut out)
+        }
         _ => {}
     }
     String::from_utf8_lossy(&out).into_owned()

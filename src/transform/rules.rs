@@ -167,7 +167,7 @@ fn text(value: Value<'_>) -> Option<Cow<'_, str>> {
             json::JsonKind::Array | json::JsonKind::Object | json::JsonKind::Null => None,
             _ => Some(Cow::Borrowed(it)),
         },
-        Value::Null | Value::Bytes(_) | Value::Malformed(_) => None,
+        Value::Null | Value::Bytes(_) | Value::Raw(_) | Value::Malformed(_) => None,
         other => {
             let mut out = Vec::new();
             val::plain(other, &mut out);

@@ -27,7 +27,7 @@ pub(super) fn of(value: Value<'_>) -> Result<Val, String> {
         Value::Real(it) => Val::Num(Num::Float(it)),
         Value::Decimal(it) => number(it),
         Value::Text(it) => Val::utf8_str(it.as_bytes().to_vec()),
-        Value::Malformed(it) => Val::utf8_str(it.to_vec()),
+        Value::Raw(it) | Value::Malformed(it) => Val::utf8_str(it.to_vec()),
         Value::Bytes(it) => Val::byte_str(it.to_vec()),
         Value::Json(it) => return document(it),
         Value::Date(_) | Value::Time(_) | Value::Timestamp(_) | Value::DateTime(_) | Value::Uuid(_) => {
@@ -175,7 +175,7 @@ pub(super) fn plain(value: Value<'_>, out: &mut Vec<u8>) {
         Value::Timestamp(it) => time::write_moment(it, true, out),
         Value::DateTime(it) => time::write_moment(it, false, out),
         Value::Uuid(it) => write_uuid(&it, out),
-        Value::Malformed(it) => out.extend_from_slice(it),
+        Value::Raw(it) | Value::Malformed(it) => out.extend_from_slice(it),
         Value::Bytes(it) => out.extend_from_slice(STANDARD.encode(it).as_bytes()),
     }
 }

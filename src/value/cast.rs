@@ -8,7 +8,7 @@ use super::{
     cell::{self, tag},
     decimal, json, parse_uuid,
     time::{self, EpochUnit, Moment, Unit, Zone},
-    write_uuid,
+    uuid_of, write_uuid,
 };
 
 /// How the values of one column become cells.
@@ -53,7 +53,7 @@ impl Cast {
     }
 
     /// Appends the cell of `value`. False: it does not fit the type and was appended as it is.
-    #[inline]
+    #[inline(always)]
     pub fn write(&self, value: Value<'_>, ordered: bool, out: &mut Vec<u8>) -> bool {
         // Stores hand out these three and NULL. Each goes through a copy of the cast that knows what it has, in registers; told
         // apart only further down, a value has to go through memory, which takes as long as the rest of it.
@@ -62,10 +62,44 @@ impl Cast {
                 out.push(tag::NULL);
                 true
             }
+            Value::Int(_) if self.ty == Type::Int => {
+                cell::encode(value, ordered, out);
+                true
+            }
             Value::Int(it) => self.write_int(it, ordered, out),
             Value::Real(it) => self.write_real(it, ordered, out),
+            Value::Raw(it) => self.write_raw(it, ordered, out),
             Value::Text(it) => self.write_text(it, ordered, out),
             _ => self.write_other(value, ordered, out),
+        }
+    }
+
+    /// What is most common in a column of each type is told from the bytes alone. All else is looked at as text.
+    fn write_raw(&self, value: &[u8], ordered: bool, out: &mut Vec<u8>) -> bool {
+        match self.ty {
+            Type::Text if value.is_ascii() && !(self.empty_is_null && value.is_empty()) => {
+                cell::encode_ascii(tag::TEXT, value, ordered, out);
+                return true;
+            }
+            Type::Json if !ordered && value.is_ascii() && json::is_canonical(value) => {
+                cell::encode_ascii(tag::JSON, value, false, out);
+                return true;
+            }
+            Type::Uuid => {
+                if let Some(it) = uuid_of(value) {
+                    return put(Some(Value::Uuid(it)), ordered, out);
+                }
+            }
+            Type::Timestamp => {
+                if let Some(it) = time::moment_of(value).and_then(|it| self.placed(it)) {
+                    return put(Some(Value::Timestamp(self.truncated(it))), ordered, out);
+                }
+            }
+            _ => {}
+        }
+        match std::str::from_utf8(value) {
+            Ok(it) => self.write_text(it, ordered, out),
+            Err(_) => self.write_other(Value::Malformed(value), ordered, out),
         }
     }
 
@@ -269,11 +303,17 @@ impl Cast {
             Value::DateTime(it) => self.zoned(it),
             Value::Int(it) => time::from_epoch(it, self.epoch?),
             Value::Text(it) => match time::parse_moment(it) {
-                Some((moment, Zone::Offset(_))) => Some(moment),
-                Some((moment, Zone::None)) => self.zoned(moment),
+                Some(it) => self.placed(it),
                 None => time::from_epoch(it.parse().ok().filter(|_| is_integer(it))?, self.epoch?),
             },
             _ => None,
+        }
+    }
+
+    fn placed(&self, (moment, zone): (Moment, Zone)) -> Option<Moment> {
+        match zone {
+            Zone::Offset(_) => Some(moment),
+            Zone::None => self.zoned(moment),
         }
     }
 

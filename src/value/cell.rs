@@ -67,11 +67,21 @@ pub fn encode(value: Value<'_>, ordered: bool, out: &mut Vec<u8>) {
         }
         Value::Decimal(it) => number(tag::DECIMAL, it, ordered, out),
         Value::Text(it) => bytes(tag::TEXT, it.as_bytes(), ordered, out),
+        Value::Raw(it) => match std::str::from_utf8(it) {
+            Ok(it) => bytes(tag::TEXT, it.as_bytes(), ordered, out),
+            Err(_) => bytes(tag::MALFORMED, it, ordered, out),
+        },
         Value::Malformed(it) => bytes(tag::MALFORMED, it, ordered, out),
         Value::Bytes(it) => bytes(tag::BYTES, it, ordered, out),
         Value::Json(it) if ordered => ordered_json(it, out),
         Value::Json(it) => bytes(tag::JSON, it.as_bytes(), false, out),
     }
+}
+
+/// Appends the cell of a text, or the plain cell of a canonical JSON document, that is known to be ASCII.
+#[inline]
+pub(super) fn encode_ascii(tag: u8, text: &[u8], ordered: bool, out: &mut Vec<u8>) {
+    bytes(tag, text, ordered, out);
 }
 
 /// Appends the cell of an integer given as canonical decimal text.

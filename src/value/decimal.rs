@@ -100,7 +100,7 @@ pub fn write_ordered(canonical: &str, out: &mut Vec<u8>) {
             out.extend(exponent.to_be_bytes().map(|byte| byte ^ mask));
         }
     }
-    let length = whole.len() + fraction.len() - leading - trailing;
+    let length = (whole.len() + fraction.len()).saturating_sub(leading + trailing);
     let mut digits = whole.iter().chain(fraction).skip(leading).take(length).map(|byte| byte.wrapping_sub(b'0') % 10);
     let pairs = length.div_ceil(2);
     for rank in 1..=pairs {

@@ -64,7 +64,7 @@ pub fn canonical(text: &str, out: &mut Vec<u8>) -> Result<(), Fault> {
     if u32::try_from(text.len()).is_err() {
         return Err(Fault { offset: 0, what: "JSON of 4 GiB or more" });
     }
-    if check::is_canonical(text.as_bytes()) {
+    if is_canonical(text.as_bytes()) {
         out.extend_from_slice(text.as_bytes());
         return Ok(());
     }
@@ -130,6 +130,11 @@ pub fn line_column(text: &[u8], offset: usize) -> (usize, usize) {
     let start = memchr::memrchr(b'\n', before).map_or(0, |newline| newline + 1);
     let column = 1 + before[start..].iter().filter(|&&byte| byte & 0xC0 != 0x80).count();
     (line, column)
+}
+
+/// True only if [`canonical`] would give these bytes back, provided that they are UTF-8. It may be false although they are.
+pub(super) fn is_canonical(bytes: &[u8]) -> bool {
+    u32::try_from(bytes.len()).is_ok() && check::is_canonical(bytes)
 }
 
 /// Where, from `at` on, the first byte stands that a JSON string cannot hold as it is; the length if there is none.

@@ -39,6 +39,9 @@ pub enum Value<'a> {
     Uuid([u8; 16]),
     /// Text.
     Text(&'a str),
+    /// What a store calls text before anybody looked whether it is UTF-8. A cast makes `Text` or `Malformed` of it, or
+    /// what it stands for; no cell holds it.
+    Raw(&'a [u8]),
     /// What a store calls text although it is not UTF-8.
     Malformed(&'a [u8]),
     /// Bytes.
@@ -124,9 +127,13 @@ impl Type {
 
 /// Reads a UUID: 32 hexadecimal digits in either case, with the four usual hyphens or none.
 pub fn parse_uuid(text: &str) -> Option<[u8; 16]> {
+    uuid_of(text.as_bytes())
+}
+
+/// The same for text that nobody has looked at yet.
+fn uuid_of(bytes: &[u8]) -> Option<[u8; 16]> {
     const HYPHENATED: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
     const BARE: [usize; 16] = [0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30];
-    let bytes = text.as_bytes();
     if let Ok(bytes) = <&[u8; 36]>::try_from(bytes) {
         let hyphens = [8, 13, 18, 23].iter().all(|&it| bytes[it] == b'-');
         return hyphens.then(|| hexadecimal(bytes, &HYPHENATED))?;

@@ -274,3 +274,31 @@ fn a_json_key_sorts_by_its_value() {
     assert!(encoded.is_sorted());
     assert_eq!(json::kind("1"), json::JsonKind::Number);
 }
+
+proptest! {
+    #[test]
+    fn raw_text_casts_as_text_does(
+        text in "(20[0-9]{2}-[01][0-9]-[0-3][0-9][ T][0-2][0-9]:[0-6][0-9]:[0-6][0-9](Z|\\.5|\\+01)?|[0-9a-fA-F]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\\{\"[a-cé]\":[0-9 ]{1,3}\\}|[a-z0é\u{0}-]{0,9})",
+        ty in prop::sample::select(&Type::ALL[..]),
+        ordered: bool,
+        empty_is_null: bool,
+        truncate: bool,
+    ) {
+        let coarsen = truncate.then_some(super::cast::Coarsening::Truncate(super::time::Unit::Day));
+        let cast = Cast { empty_is_null, coarsen, ..Cast::new(ty) };
+        let (mut raw, mut known) = (Vec::new(), Vec::new());
+        let fits = cast.write(Value::Raw(text.as_bytes()), ordered, &mut raw);
+        prop_assert_eq!(fits, cast.write(Value::Text(&text), ordered, &mut known));
+        prop_assert_eq!(raw, known);
+    }
+}
+
+#[test]
+fn raw_bytes_that_are_no_text_are_malformed() {
+    for ty in Type::ALL {
+        let (mut raw, mut known) = (Vec::new(), Vec::new());
+        assert!(!Cast::new(ty).write(Value::Raw(b"a\xff"), false, &mut raw));
+        Cast::new(ty).write(Value::Malformed(b"a\xff"), false, &mut known);
+        assert_eq!(raw, known, "{ty:?}");
+    }
+}

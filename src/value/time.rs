@@ -184,7 +184,14 @@ pub fn from_epoch(count: i64, unit: EpochUnit) -> Option<Moment> {
 /// With a zone the moment is of UTC, without one of the wall clock. Refused are days and times that do not exist and
 /// fractions finer than a nanosecond.
 pub fn parse_moment(text: &str) -> Option<(Moment, Zone)> {
-    let bytes = text.as_bytes();
+    moment_of(text.as_bytes())
+}
+
+/// The same for text that nobody has looked at yet.
+pub(super) fn moment_of(bytes: &[u8]) -> Option<(Moment, Zone)> {
+    if let Some(known) = fixed(bytes) {
+        return Some(known);
+    }
     let Some((date, rest)) = read_date(bytes) else { return infinite(bytes).map(|moment| (moment, Zone::None)) };
     let [b'T' | b't' | b' ', rest @ ..] = rest else { return None };
     let (second, nanos, rest) = read_time(rest)?;
@@ -280,6 +287,52 @@ impl Date {
         };
         (1..=length).contains(&self.day).then(|| days_from_civil(year, self.month, self.day))
     }
+}
+
+/// `YYYY-MM-DD HH:MM:SS`, with `T` or a blank between, perhaps a fraction, and nothing or `Z` behind: how nearly all are written.
+/// Whether all digits are digits is asked once, at the end.
+#[inline(always)]
+fn fixed(bytes: &[u8]) -> Option<(Moment, Zone)> {
+    let (text, rest) = bytes.split_first_chunk::<19>()?;
+    let (fraction, zone) = match rest {
+        [fraction @ .., b'Z'] => (fraction, Zone::Offset(0)),
+        fraction => (fraction, Zone::None),
+    };
+    let nanos = match fraction {
+        [] => 0,
+        [b'.', digits @ ..] => short_fraction(digits)?,
+        _ => return None,
+    };
+    let mut wrong = (text[4] ^ b'-') | (text[7] ^ b'-') | (text[13] ^ b':') | (text[16] ^ b':');
+    wrong |= u8::from(text[10] != b' ' && text[10] != b'T');
+    let mut two = |at: usize| {
+        let (tens, ones) = (text[at].wrapping_sub(b'0'), text[at + 1].wrapping_sub(b'0'));
+        wrong |= u8::from(tens > 9) | u8::from(ones > 9);
+        u32::from(tens) * 10 + u32::from(ones)
+    };
+    let (year, month, day) = (two(0) * 100 + two(2), two(5), two(8));
+    let (hour, minute, second) = (two(11), two(14), two(17));
+    // A day beyond the 28th is left to whoever knows the months.
+    let calm = (1..=12).contains(&month) && (1..=28).contains(&day) && hour < 24 && minute < 60 && second < 60;
+    (wrong == 0 && calm).then(|| {
+        let seconds =
+            days_from_civil(i64::from(year), month, day) * DAY + i64::from(hour * 3600 + minute * 60 + second);
+        (Moment { seconds, nanos }, zone)
+    })
+}
+
+/// Up to nine digits as nanoseconds.
+#[inline(always)]
+fn short_fraction(digits: &[u8]) -> Option<u32> {
+    const UNITS: [u32; 9] = [100_000_000, 10_000_000, 1_000_000, 100_000, 10_000, 1_000, 100, 10, 1];
+    let unit = UNITS.get(digits.len().checked_sub(1)?)?;
+    let (mut value, mut wrong) = (0, false);
+    for digit in digits {
+        let digit = digit.wrapping_sub(b'0');
+        wrong |= digit > 9;
+        value = u32::wrapping_add(u32::wrapping_mul(value, 10), u32::from(digit));
+    }
+    (!wrong).then(|| value * unit)
 }
 
 #[inline]
