@@ -112,7 +112,11 @@ impl Cast {
                 let fits = self.meaning_of_json(it, ordered, out);
                 if !fits {
                     out.truncate(start);
-                    keep(value, ordered, out);
+                    // What is no document of its own is the same value in a store that does not hold JSON.
+                    if !Cast::default().meaning_of_json(it, ordered, out) {
+                        out.truncate(start);
+                        keep(value, ordered, out);
+                    }
                 }
                 fits
             }
@@ -182,12 +186,11 @@ impl Cast {
                 cell::encode_integer(text, ordered, out);
                 true
             }
-            json::JsonKind::Number if !matches!(self.ty, Type::Any | Type::Text) => {
-                match text.parse().ok().filter(|_| is_integer(text)) {
-                    Some(it) => self.fit(Value::Int(it), ordered, out),
-                    None => self.fit(Value::Decimal(text), ordered, out),
-                }
-            }
+            json::JsonKind::Number if self.ty == Type::Any => put(Some(plain_number(text)), ordered, out),
+            json::JsonKind::Number if self.ty != Type::Text => match text.parse().ok().filter(|_| is_integer(text)) {
+                Some(it) => self.fit(Value::Int(it), ordered, out),
+                None => self.fit(Value::Decimal(text), ordered, out),
+            },
             _ if self.ty == Type::Text => put(Some(Value::Text(text)), ordered, out),
             json::JsonKind::Array | json::JsonKind::Object if self.ty != Type::Any => false,
             _ => put(Some(Value::Json(text)), ordered, out),
@@ -342,11 +345,19 @@ fn keep(value: Value<'_>, ordered: bool, out: &mut Vec<u8>) {
 }
 
 #[inline(always)]
+/// A number that is no integer, where no type is asked for: the double that is written just so. Every other spelling stays
+/// itself, as no two spellings of a number are one.
+fn plain_number(text: &str) -> Value<'_> {
+    let real = text.parse().ok().filter(|it| f64::is_finite(*it) && zmij::Buffer::new().format(*it) == text);
+    real.map_or(Value::Json(text), Value::Real)
+}
+
 fn as_bool(value: Value<'_>) -> Option<bool> {
     match value {
         Value::Bool(it) => Some(it),
         Value::Int(it) => [false, true].into_iter().find(|&truth| i64::from(truth) == it),
         Value::Real(it) => [false, true].into_iter().find(|&truth| f64::from(u8::from(truth)) == it),
+        Value::Decimal(_) => as_bool(Value::Real(as_real(value)?)),
         Value::Text(it) if it.len() <= 5 => match it.to_ascii_lowercase().as_str() {
             "t" | "true" | "1" => Some(true),
             "f" | "false" | "0" => Some(false),
