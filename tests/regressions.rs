@@ -51,16 +51,19 @@ fn an_option_that_names_no_column_or_table_is_refused() {
 }
 
 #[test]
-fn names_of_punctuation_do_not_pair() {
+fn names_that_differ_in_more_than_habit_do_not_pair() {
     let table =
         |name: &str| format!("CREATE TABLE t (id INTEGER PRIMARY KEY, \"{name}\" TEXT); INSERT INTO t VALUES (1, 'a')");
-    check(&Case {
-        name: "columns",
-        files: &[("a.db", &table("-")), ("b.db", &table("+"))],
-        arguments: &["diff", "a.db", "b.db"],
-        exit: 1,
-        says: "only in the",
-    });
+    let pairs = [("-", "_", 1), ("-", "+", 1), ("b", "b}", 1), ("c#", "c+", 1), ("\u{1f44d}", "\u{1f44e}", 1)];
+    for (one, other, exit) in pairs.into_iter().chain([("Total Price", "total_price", 0), ("a.b-c", "BC", 0)]) {
+        check(&Case {
+            name: &format!("{one} and {other}"),
+            files: &[("a.db", &table(one)), ("b.db", &table(other))],
+            arguments: &["diff", "a.db", "b.db"],
+            exit,
+            says: if exit == 0 { "by name" } else { "only in the" },
+        });
+    }
 }
 
 #[test]
