@@ -112,8 +112,8 @@ impl Cast {
                 let fits = self.meaning_of_json(it, ordered, out);
                 if !fits {
                     out.truncate(start);
-                    // What is no document of its own is the same value in a store that does not hold JSON.
-                    if !Cast::default().meaning_of_json(it, ordered, out) {
+                    // A value that does not fit is the same one in a store that does not hold JSON.
+                    if !self.plain(it, ordered, out) {
                         out.truncate(start);
                         keep(value, ordered, out);
                     }
@@ -186,11 +186,12 @@ impl Cast {
                 cell::encode_integer(text, ordered, out);
                 true
             }
-            json::JsonKind::Number if self.ty == Type::Any => put(Some(plain_number(text)), ordered, out),
-            json::JsonKind::Number if self.ty != Type::Text => match text.parse().ok().filter(|_| is_integer(text)) {
-                Some(it) => self.fit(Value::Int(it), ordered, out),
-                None => self.fit(Value::Decimal(text), ordered, out),
-            },
+            json::JsonKind::Number if !matches!(self.ty, Type::Any | Type::Text) => {
+                match text.parse().ok().filter(|_| is_integer(text)) {
+                    Some(it) => self.fit(Value::Int(it), ordered, out),
+                    None => self.fit(Value::Decimal(text), ordered, out),
+                }
+            }
             _ if self.ty == Type::Text => put(Some(Value::Text(text)), ordered, out),
             json::JsonKind::Array | json::JsonKind::Object if self.ty != Type::Any => false,
             _ => put(Some(Value::Json(text)), ordered, out),
@@ -198,6 +199,20 @@ impl Cast {
     }
 
     #[inline(always)]
+    /// Appends a JSON scalar as the value that a store without JSON hands out. False for what only JSON says: a document, and
+    /// a number spelt in another way than a 64-bit integer or a double is written, as no two spellings of a number are one.
+    fn plain(&self, text: &str, ordered: bool, out: &mut Vec<u8>) -> bool {
+        let value = match text.parse() {
+            Ok(it) if is_integer(text) => Value::Int(it),
+            _ => match text.parse().ok().filter(|it| zmij::Buffer::new().format(*it) == text) {
+                Some(it) => Value::Real(it),
+                None if matches!(text.as_bytes().first(), Some(b'-' | b'0'..=b'9')) => return false,
+                None => return Cast::default().meaning_of_json(text, ordered, out),
+            },
+        };
+        put(Some(value), ordered, out)
+    }
+
     fn integer(&self, value: Value<'_>, ordered: bool, out: &mut Vec<u8>) -> bool {
         match value {
             Value::Int(it) => cell::encode(Value::Int(it), ordered, out),
@@ -345,13 +360,6 @@ fn keep(value: Value<'_>, ordered: bool, out: &mut Vec<u8>) {
 }
 
 #[inline(always)]
-/// A number that is no integer, where no type is asked for: the double that is written just so. Every other spelling stays
-/// itself, as no two spellings of a number are one.
-fn plain_number(text: &str) -> Value<'_> {
-    let real = text.parse().ok().filter(|it| f64::is_finite(*it) && zmij::Buffer::new().format(*it) == text);
-    real.map_or(Value::Json(text), Value::Real)
-}
-
 fn as_bool(value: Value<'_>) -> Option<bool> {
     match value {
         Value::Bool(it) => Some(it),

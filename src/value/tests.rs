@@ -55,7 +55,8 @@ fn owned() -> impl Strategy<Value = Owned> {
         any::<[u8; 16]>().prop_map(Owned::Uuid),
         "[a\u{0}\u{1}é😀]{0,6}".prop_map(Owned::Text),
         prop::collection::vec(0u8..3, 0..6).prop_map(Owned::Bytes),
-        "(null|true|false|-?[1-9][0-9]{0,4}|\"[a-cé]{0,3}\"|\\[1,2\\]|\\{\"a\":1\\})".prop_map(Owned::Json),
+        "(null|true|false|-?[1-9][0-9]{0,4}|1[.]50?|-?[1-9][0-9]{19,24}|\"[a-cé]{0,3}\"|\\[1,2\\]|\\{\"a\":1\\})"
+            .prop_map(Owned::Json),
     ]
 }
 
@@ -184,7 +185,7 @@ fn json_beside_plain_values() {
         ("\"x\"", Value::Text("x")),
         ("\"5\"", Value::Text("5")),
     ] {
-        for ty in [Type::Any, Type::Bool, Type::Int, Type::Date, Type::Timestamp, Type::Uuid] {
+        for ty in [Type::Bool, Type::Int, Type::Date, Type::Timestamp, Type::Uuid] {
             assert_eq!(cell(Value::Json(json), ty), cell(plain, ty), "{json} as {ty:?}");
         }
     }
