@@ -51,16 +51,19 @@ fn an_option_that_names_no_column_or_table_is_refused() {
 }
 
 #[test]
-fn names_of_punctuation_do_not_pair() {
+fn names_that_differ_in_more_than_habit_do_not_pair() {
     let table =
         |name: &str| format!("CREATE TABLE t (id INTEGER PRIMARY KEY, \"{name}\" TEXT); INSERT INTO t VALUES (1, 'a')");
-    check(&Case {
-        name: "columns",
-        files: &[("a.db", &table("-")), ("b.db", &table("+"))],
-        arguments: &["diff", "a.db", "b.db"],
-        exit: 1,
-        says: "only in the",
-    });
+    let pairs = [("-", "_", 1), ("-", "+", 1), ("b", "b}", 1), ("c#", "c+", 1), ("\u{1f44d}", "\u{1f44e}", 1)];
+    for (one, other, exit) in pairs.into_iter().chain([("Total Price", "total_price", 0), ("a.b-c", "BC", 0)]) {
+        check(&Case {
+            name: &format!("{one} and {other}"),
+            files: &[("a.db", &table(one)), ("b.db", &table(other))],
+            arguments: &["diff", "a.db", "b.db"],
+            exit,
+            says: if exit == 0 { "by name" } else { "only in the" },
+        });
+    }
 }
 
 #[test]
@@ -96,4 +99,47 @@ fn a_text_that_no_double_holds_is_not_that_double() {
             says: "",
         });
     }
+}
+
+#[test]
+fn a_captured_source_does_not_show_what_the_plan_calls_secret() {
+    let plan = |rule: &str| {
+        format!(
+            "version = 1\nsource = {{ kind = \"json\", path = \"users.json\" }}\ntarget = {{ kind = \"sqlite\", path = \"b.db\" }}\n\
+             [[table]]\ninto = \"t\"\nfrom = \"users\"\n[table.columns]\nid = \".id\"\ntoken = {rule}\n"
+        )
+    };
+    let users = r#"[{"id": 1, "auth": "hunter2"}]"#;
+    let table = "CREATE TABLE t (id INTEGER PRIMARY KEY, token TEXT); INSERT INTO t VALUES (1, 'hunter2')";
+    let computed = ["capture", "source", "s", "--plan", "p.toml"];
+    let named = [&computed[..], &["--mask", "users.auth"]].concat();
+    for (rule, arguments, exit) in [
+        ("{ from = '.auth', secret = true }", &computed[..], 0),
+        ("{ from = '.auth + \"\"', secret = true }", &computed[..], 2),
+        ("{ from = '.auth + \"\"', secret = true }", &named[..], 0),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in [("users.json", users), ("b.db", table), ("p.toml", &plan(rule))] {
+            make(&folder.path().join(name), text);
+        }
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cutover"));
+        let done = command.args(arguments).current_dir(folder.path()).output().unwrap();
+        assert_eq!(done.status.code(), Some(exit), "{rule}: {}", String::from_utf8_lossy(&done.stderr));
+        for entry in fs::read_dir(folder.path().join("s")).into_iter().flatten() {
+            let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+            assert!(!text.contains("hunter2"), "{rule}: {text}");
+        }
+    }
+}
+
+#[test]
+fn a_header_of_a_million_columns_is_refused() {
+    let header: String = (0..1_000_000).map(|it| format!("c{it},")).collect();
+    check(&Case {
+        name: "a header",
+        files: &[("a.csv", &header)],
+        arguments: &["diff", "a.csv", "a.csv"],
+        exit: 2,
+        says: "more columns than the limit of 10000",
+    });
 }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     error::{Error, Kind, Result},
     plan,
-    plan::Policy,
+    plan::{Plan, Policy},
     report::{StoreName, escape, layout},
     run::{
         Watch,
@@ -46,7 +46,10 @@ pub(super) fn capture(args: &Capture, cli: &Cli) -> Result<u8> {
                 columns.map(|it| (table.into.clone(), it.0.clone()))
             });
             match args.store.as_str() {
-                "source" => stores::of_plan(&plan, &plan.source)?,
+                "source" => {
+                    masks.columns.extend(source_secrets(&plan, &masks)?);
+                    stores::of_plan(&plan, &plan.source)?
+                }
                 "target" => {
                     masks.columns.extend(secrets);
                     stores::of_plan(&plan, &plan.target)?
@@ -71,6 +74,35 @@ pub(super) fn capture(args: &Capture, cli: &Cli) -> Result<u8> {
         output::say(&format!("captured {} rows to {}", layout::count(rows), args.folder.display()));
     }
     Ok(exit::PASS)
+}
+
+/// The columns of the source that the plan's secret columns are taken from. What an expression computes may come from any
+/// column, so then somebody has to say which.
+fn source_secrets(plan: &Plan, masks: &Masks) -> Result<Vec<(String, String)>> {
+    let mut secrets = Vec::new();
+    for table in &plan.tables {
+        let from = table.from.as_ref().unwrap_or(&table.into);
+        for (name, rule) in table.columns.iter().flatten().filter(|it| it.1.secret && it.1.generated.is_none()) {
+            let path = rule.from.as_ref().map_or(Some(name.as_str()), |it| it.text.trim().strip_prefix('.'));
+            let path = path.map(|it| it.trim_matches('"')).filter(|it| is_plain(it) && table.each.is_none());
+            match path {
+                Some(column) => secrets.push((from.clone(), column.to_owned())),
+                None if masks.columns.iter().any(|it| it.0 == *from) => {}
+                None => {
+                    let message = format!(
+                        "`{}.{name}` is secret and computed: say which columns of the source to mask, with --mask {from}.COLUMN",
+                        table.into
+                    );
+                    return Err(usage(message));
+                }
+            }
+        }
+    }
+    Ok(secrets)
+}
+
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|it| it.is_alphanumeric() || it == '_')
 }
 
 fn masks(columns: &[String]) -> Result<Masks> {

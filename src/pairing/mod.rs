@@ -178,7 +178,8 @@ pub fn by_name(source: &[String], target: &[String], map: &BTreeMap<String, Stri
 /// A name without what naming habits add: letter case, blanks, underscores, hyphens, and a schema in front.
 fn fold(name: &str) -> String {
     let name = name.rsplit('.').next().unwrap_or(name);
-    name.chars().filter(|it| it.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    let telling = name.chars().filter(|it| !it.is_whitespace() && !matches!(it, '_' | '-'));
+    telling.flat_map(char::to_lowercase).collect()
 }
 
 fn singular(name: &str) -> String {

@@ -235,7 +235,7 @@ const COLUMN: &[Key] = &[
         "The column's type, where the target's schema says nothing or something else.",
     ),
     key("map", Shape::Map, "Source value to target value. Strict: any other value is a reject."),
-    key("required", Shape::Bool, "A missing or null value is a reject."),
+    key("required", Shape::Bool, "A missing, null or empty value is a reject."),
     key("matches", Shape::Regex, "A regular expression that the text must match."),
     key("min", Shape::Decimal, "Least value allowed."),
     key("max", Shape::Decimal, "Greatest value allowed."),

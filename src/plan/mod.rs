@@ -170,7 +170,7 @@ pub struct Rule {
     pub ty: Option<ColumnType>,
     /// Text of a source value → what it becomes, in the plan's order. Strict: any other value is a reject.
     pub map: Option<Vec<(String, Json)>>,
-    /// A missing or null value is a reject.
+    /// A missing, null or empty value is a reject.
     pub required: bool,
     /// A regular expression, known to compile, that text must match somewhere.
     pub matches: Option<String>,

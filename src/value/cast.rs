@@ -146,7 +146,11 @@ impl Cast {
                 let fits = self.meaning_of_json(it, ordered, out);
                 if !fits {
                     out.truncate(start);
-                    keep(value, ordered, out);
+                    // A value that does not fit is the same one in a store that does not hold JSON.
+                    if !self.plain(it, ordered, out) {
+                        out.truncate(start);
+                        keep(value, ordered, out);
+                    }
                 }
                 fits
             }
@@ -229,6 +233,20 @@ impl Cast {
     }
 
     #[inline(always)]
+    /// Appends a JSON scalar as the value that a store without JSON hands out. False for what only JSON says: a document, and
+    /// a number spelt in another way than a 64-bit integer or a double is written, as no two spellings of a number are one.
+    fn plain(&self, text: &str, ordered: bool, out: &mut Vec<u8>) -> bool {
+        let value = match text.parse() {
+            Ok(it) if is_integer(text) => Value::Int(it),
+            _ => match text.parse().ok().filter(|it| zmij::Buffer::new().format(*it) == text) {
+                Some(it) => Value::Real(it),
+                None if matches!(text.as_bytes().first(), Some(b'-' | b'0'..=b'9')) => return false,
+                None => return Cast::default().meaning_of_json(text, ordered, out),
+            },
+        };
+        put(Some(value), ordered, out)
+    }
+
     fn integer(&self, value: Value<'_>, ordered: bool, out: &mut Vec<u8>) -> bool {
         match value {
             Value::Int(it) => cell::encode(Value::Int(it), ordered, out),
@@ -387,6 +405,7 @@ fn as_bool(value: Value<'_>) -> Option<bool> {
         Value::Bool(it) => Some(it),
         Value::Int(it) => [false, true].into_iter().find(|&truth| i64::from(truth) == it),
         Value::Real(it) => [false, true].into_iter().find(|&truth| f64::from(u8::from(truth)) == it),
+        Value::Decimal(_) => as_bool(Value::Real(as_real(value)?)),
         Value::Text(it) if it.len() <= 5 => match it.to_ascii_lowercase().as_str() {
             "t" | "true" | "1" => Some(true),
             "f" | "false" | "0" => Some(false),

@@ -55,7 +55,8 @@ fn owned() -> impl Strategy<Value = Owned> {
         any::<[u8; 16]>().prop_map(Owned::Uuid),
         "[a\u{0}\u{1}é😀]{0,6}".prop_map(Owned::Text),
         prop::collection::vec(0u8..3, 0..6).prop_map(Owned::Bytes),
-        "(null|true|false|-?[1-9][0-9]{0,4}|\"[a-cé]{0,3}\"|\\[1,2\\]|\\{\"a\":1\\})".prop_map(Owned::Json),
+        "(null|true|false|-?[1-9][0-9]{0,4}|1[.]50?|-?[1-9][0-9]{19,24}|\"[a-cé]{0,3}\"|\\[1,2\\]|\\{\"a\":1\\})"
+            .prop_map(Owned::Json),
     ]
 }
 
@@ -167,6 +168,34 @@ fn check(value: Value<'_>, ty: Type, expect: Option<&str>) {
     assert_eq!(fits.then_some(shown.as_str()), expect, "{value:?} as {ty:?}");
 }
 
+/// What a store without types holds and what JSON says are one value, if they are, also where neither is what the type
+/// asks for. No two spellings of a number are one.
+#[test]
+fn json_beside_plain_values() {
+    let cell = |value, ty| {
+        let mut out = Vec::new();
+        Cast::new(ty).write(value, false, &mut out);
+        out
+    };
+    for (json, plain) in [
+        ("5", Value::Int(5)),
+        ("5.5", Value::Real(5.5)),
+        ("1.0", Value::Real(1.0)),
+        ("-0.0", Value::Real(-0.0)),
+        ("\"x\"", Value::Text("x")),
+        ("\"5\"", Value::Text("5")),
+    ] {
+        for ty in [Type::Bool, Type::Int, Type::Date, Type::Timestamp, Type::Uuid] {
+            assert_eq!(cell(Value::Json(json), ty), cell(plain, ty), "{json} as {ty:?}");
+        }
+    }
+    for (one, other) in [("1.5", "1.50"), ("1.0", "1"), ("5", "\"5\""), ("1e2", "100.0"), ("1e400", "1e401")] {
+        for ty in [Type::Any, Type::Date, Type::Uuid] {
+            assert_ne!(cell(Value::Json(one), ty), cell(Value::Json(other), ty), "{one} and {other} as {ty:?}");
+        }
+    }
+}
+
 #[test]
 fn casts() {
     check(Value::Int(1), Type::Bool, Some("true"));
@@ -174,6 +203,8 @@ fn casts() {
     check(Value::Text("TRUE"), Type::Bool, Some("true"));
     check(Value::Text("yes"), Type::Bool, None);
     check(Value::Int(2), Type::Bool, None);
+    check(Value::Json("1.0"), Type::Bool, Some("true"));
+    check(Value::Json("2.0"), Type::Bool, None);
     check(Value::Text("9007199254740993"), Type::Int, Some("9007199254740993"));
     check(Value::Text("123456789012345678901234567890"), Type::Int, Some("123456789012345678901234567890"));
     check(Value::Text("007"), Type::Int, None);

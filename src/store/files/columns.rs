@@ -5,8 +5,8 @@ use crate::value::json;
 use std::{collections::HashMap, ops::Range};
 
 /// How many differently named members the rows of one table may have, and how many bytes their names may have together.
-const COLUMNS: usize = 10_000;
-const COLUMN_NAMES: usize = 16 << 20;
+pub(super) const COLUMNS: usize = 10_000;
+pub(super) const COLUMN_NAMES: usize = 16 << 20;
 
 /// The columns of a table, and where the current row has its values.
 ///

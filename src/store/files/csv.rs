@@ -6,6 +6,7 @@
 
 use super::{
     FileOptions,
+    columns::{COLUMN_NAMES, COLUMNS},
     input::{Input, LIMIT, regular},
     pass_on,
 };
@@ -72,6 +73,11 @@ impl Sheet {
         let (mut records, mut record) = (Records::open(self)?, ByteRecord::new());
         if !records.next(&mut record)? {
             return Err(self.error(1, "the file is empty; a header row is wanted, or `columns` in the plan"));
+        }
+        if record.len() > COLUMNS || record.as_slice().len() > COLUMN_NAMES {
+            let what =
+                format_args!("the header names more columns than the limit of {COLUMNS}, or in more than 16 MiB");
+            return Err(self.error(1, what));
         }
         let text = |it: &[u8]| match std::str::from_utf8(it) {
             Ok(it) => Ok(it.to_owned()),
