@@ -69,6 +69,15 @@ pub struct Batch {
     pub rejects: Vec<Reject>,
 }
 
+/// Where a value of the row being written goes. A store that knows which kind of value it has puts it there at once, which
+/// is quicker than to hand it back and have it told apart again.
+pub struct Slot<'b> {
+    cast: &'b Cast,
+    ordered: bool,
+    bytes: &'b mut Vec<u8>,
+    fits: bool,
+}
+
 /// A source row that the mapping refused, and why. It is data: nothing stops because of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reject {
@@ -152,16 +161,28 @@ impl Batch {
     /// Whatever `value` reports, and if the rows of this batch would fill more than 4 GiB. The row is then not there.
     #[inline]
     pub fn push_with<'v>(&mut self, mut value: impl FnMut(usize) -> Result<Value<'v>>) -> Result<()> {
+        self.fill_with(|place, slot| {
+            slot.put(value(place)?);
+            Ok(())
+        })
+    }
+
+    /// Appends one row; `fill` puts a value into the slot of each field in turn.
+    ///
+    /// # Errors
+    /// As [`Batch::push_with`].
+    #[inline]
+    pub fn fill_with(&mut self, mut fill: impl FnMut(usize, &mut Slot<'_>) -> Result<()>) -> Result<()> {
         let (start, mut odd) = (self.bytes.len(), false);
         for (place, field) in self.shape.fields.iter().enumerate() {
-            match value(place) {
-                Ok(it) => odd |= !field.cast.write(it, place < self.shape.key, &mut self.bytes),
-                Err(error) => {
-                    self.bytes.truncate(start);
-                    self.ends.truncate(self.odd.len() * self.shape.fields.len());
-                    return Err(error);
-                }
+            let ordered = place < self.shape.key;
+            let mut slot = Slot { cast: &field.cast, ordered, bytes: &mut self.bytes, fits: true };
+            if let Err(error) = fill(place, &mut slot) {
+                self.bytes.truncate(start);
+                self.ends.truncate(self.odd.len() * self.shape.fields.len());
+                return Err(error);
             }
+            odd |= !slot.fits;
             self.ends.push(self.bytes.len() as u32);
         }
         self.odd.push(odd);
@@ -242,6 +263,14 @@ impl Batch {
     /// Every row in turn.
     pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
         (0..self.len()).map(|index| self.row(index))
+    }
+}
+
+impl Slot<'_> {
+    /// Puts the one value that belongs here.
+    #[inline(always)]
+    pub fn put(&mut self, value: Value<'_>) {
+        self.fits = self.cast.write(value, self.ordered, self.bytes);
     }
 }
 

@@ -1,7 +1,10 @@
 //! Unique constraints and references of a pair of tables: what either side declares holds for both.
 
 use super::{Choices, Comparison, Pair};
-use crate::schema::{Origin, Table};
+use crate::{
+    schema::{Origin, Table},
+    value::Type,
+};
 
 /// Columns that no two rows may share.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,11 +60,18 @@ fn uniques(this: &Comparison, choices: &Choices) -> Vec<Unique> {
             None => out.push(Unique { columns, source_enforced: source, target_enforced: target }),
         }
     };
+    // What a store keeps apart may be one value in the type of the comparison, as `0` and `'f'` are.
+    let exact = |columns: &[usize], side: fn(&Pair) -> usize| {
+        let ty = |column: &usize| this.columns.iter().find(|it| side(it) == *column).map(|it| it.ty);
+        columns.iter().all(|it| matches!(ty(it), Some(Type::Any | Type::Int | Type::Text | Type::Bytes)))
+    };
     for unique in &this.source.uniques {
-        add(compared(this, &unique.columns, |it| it.source), unique.enforced, false);
+        let enforced = unique.enforced && exact(&unique.columns, |it| it.source);
+        add(compared(this, &unique.columns, |it| it.source), enforced, false);
     }
     for unique in &this.target.uniques {
-        add(compared(this, &unique.columns, |it| it.target), false, unique.enforced);
+        let enforced = unique.enforced && exact(&unique.columns, |it| it.target);
+        add(compared(this, &unique.columns, |it| it.target), false, enforced);
     }
     // A key that the other side's key took the place of is still unique.
     if this.source.key_origin != Origin::Guessed {

@@ -224,7 +224,16 @@ impl Source for Sqlite {
         let mut rows = statement.query([]).map_err(|it| context(&it))?;
         let mut batch = Batch::new(Arc::clone(shape));
         while let Some(row) = rows.next().map_err(|it| context(&it))? {
-            batch.push_with(|place| value(row, place).map_err(|it| context(&it)))?;
+            batch.fill_with(|place, slot| {
+                match row.get_ref(place).map_err(|it| context(&it))? {
+                    ValueRef::Null => slot.put(Value::Null),
+                    ValueRef::Integer(it) => slot.put(Value::Int(it)),
+                    ValueRef::Real(it) => slot.put(Value::Real(it)),
+                    ValueRef::Text(it) => slot.put(Value::Raw(it)),
+                    ValueRef::Blob(it) => slot.put(Value::Bytes(it)),
+                }
+                Ok(())
+            })?;
             if batch.is_full() && feed.take(&mut batch)? == Flow::Stop {
                 return Ok(());
             }

@@ -232,7 +232,6 @@ impl Cast {
         }
     }
 
-    #[inline(always)]
     /// Appends a JSON scalar as the value that a store without JSON hands out. False for what only JSON says: a document, and
     /// a number spelt in another way than a 64-bit integer or a double is written, as no two spellings of a number are one.
     fn plain(&self, text: &str, ordered: bool, out: &mut Vec<u8>) -> bool {

@@ -52,17 +52,21 @@ pub fn canonical(text: &str, out: &mut Vec<u8>) -> bool {
 
 /// Appends the shortest decimal that reads back as the same double; negative zero is `0`.
 pub fn from_f64(value: f64, out: &mut Vec<u8>) {
-    const TENS: [f64; 5] = [1.0, 10.0, 100.0, 1_000.0, 10_000.0];
-    for (places, ten) in TENS.into_iter().enumerate() {
+    // Most numbers are amounts of money, so two places are tried first.
+    for (mut places, ten) in [(2, 100.0), (4, 10_000.0)] {
         let scaled = value * ten;
         // Below 10^15 any two different decimals of at most 15 digits are different doubles. Division rounds
-        // correctly, so if n / 10^places is the value then n without its trailing zeros, which the lowest such
-        // `places` leaves out, is the one shortest decimal. A NaN equals nothing and leaves the loop at its end.
+        // correctly, so if n / 10^places is the value then n without its trailing zeros is the one shortest decimal.
+        // A NaN equals nothing and leaves the loop at its end.
         if scaled.abs() >= 1e15 {
             break;
         }
-        let whole = (scaled + 0.5_f64.copysign(scaled)) as i64;
+        let mut whole = (scaled + 0.5_f64.copysign(scaled)) as i64;
         if whole as f64 / ten == value {
+            while places > 0 && whole % 10 == 0 {
+                whole /= 10;
+                places -= 1;
+            }
             return write_scaled(whole, places, out);
         }
     }
