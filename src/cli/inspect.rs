@@ -14,7 +14,7 @@ use crate::{
     run::{
         Watch,
         capture::{self, Masks},
-        init,
+        checks, init,
         prepare::{self, Options},
         show,
     },
@@ -199,7 +199,11 @@ pub(super) fn check(args: &CheckPlan, cli: &Cli) -> Result<u8> {
     let (plan, text) = stores::read_plan(&args.plan, colour)?;
     let source = stores::of_plan(&plan, &plan.source).map_err(|it| it.context("the source"))?;
     let target = stores::target_or_schema(&plan).map_err(|it| it.context("the target"))?;
-    let task = prepare::plan(&plan, source, target, None).map_err(|it| problem(it, &plan, &text, colour))?;
+    let mut task = prepare::plan(&plan, source, target, None).map_err(|it| problem(it, &plan, &text, colour))?;
+    let faults = checks::faults(&plan, task.source.as_mut(), task.target.as_mut());
+    if !faults.is_empty() {
+        return Err(stores::refused(&faults, &plan.path, &text, colour));
+    }
     let mut out = format!("{}: no problems; tables: {}, checks: {}\n", plan.path, task.tables.len(), plan.checks.len());
     let columns = task.tables.iter().flat_map(|it| {
         let (comparison, name) = (&it.comparison, &it.comparison.target.name);

@@ -10,7 +10,7 @@ use crate::{
     error::{Error, Kind, Result},
     gate::Verdict,
     pairing::{self, Choices, Comparison},
-    plan::{Check, Expression},
+    plan::{Check, Expression, Fault, Plan},
     report::{CheckReport, sampler::Sampler},
     schema::Table,
     store::{self, Source},
@@ -81,28 +81,67 @@ fn agree(a: &str, b: &str) -> bool {
     }
 }
 
-fn ask(store: &mut dyn Source, question: &Expression, check: &Check, run: &Run) -> Result<String> {
+/// What is wrong with the witnesses of a plan, as far as that can be told without answering: expressions and queries that do
+/// not compile, files and programs that are not there.
+pub fn faults(plan: &Plan, source: &mut dyn Source, target: &mut dyn Source) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for mapping in &plan.tables {
+        let absent = |path: &&String| !plan.resolve(path).exists();
+        let program = mapping.command.iter().flat_map(|it| it.first()).filter(|it| it.contains('/'));
+        for path in mapping.expect.iter().chain(program).filter(absent) {
+            faults.push(mapping.place.fault(format_args!("`{path}` is not there")));
+        }
+    }
+    for check in &plan.checks {
+        faults.extend(faults_of(source, &check.source, check));
+        faults.extend(faults_of(target, &check.target, check));
+    }
+    faults
+}
+
+fn faults_of(store: &mut dyn Source, question: &Option<Expression>, check: &Check) -> Vec<Fault> {
+    let Some(question) = question else { return Vec::new() };
+    if is_sql(store, question) {
+        let explained = store.query(&format!("EXPLAIN {}", question.text));
+        return explained.err().map(|it| question.fault(it)).into_iter().collect();
+    }
+    match asked(store, check) {
+        Ok(table) => transform::Witness::compile(question, &table, 0, Limits::default()).err().unwrap_or_default(),
+        Err(error) => vec![question.fault(error)],
+    }
+}
+
+/// A question to a store that speaks SQL is SQL if it begins like a query.
+fn is_sql(store: &dyn Source, question: &Expression) -> bool {
     let first = question.text.split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
-    if store.speaks_sql() && ["select", "with", "values"].contains(&first.as_str()) {
+    store.speaks_sql() && ["select", "with", "values"].contains(&first.as_str())
+}
+
+/// The table whose rows a jq question is asked about.
+fn asked(store: &mut dyn Source, check: &Check) -> Result<Table> {
+    let mut tables = store.tables()?;
+    let place = match &check.from {
+        Some(name) => tables.iter().position(|it| it.name == *name),
+        None => (tables.len() == 1).then_some(0),
+    };
+    let names = || tables.iter().map(|it| it.name.as_str()).collect::<Vec<_>>().join(", ");
+    match place {
+        Some(place) => Ok(tables.swap_remove(place)),
+        None => Err(Error::new(Kind::Plan, format_args!("say `from`: there are the tables {}", names()))),
+    }
+}
+
+fn ask(store: &mut dyn Source, question: &Expression, check: &Check, run: &Run) -> Result<String> {
+    if is_sql(store, question) {
         let rows = store.query(&question.text)?;
         return Ok(match rows.as_slice() {
             [one] => one.clone(),
             rows => format!("[{}]", rows.join(",")),
         });
     }
-    let tables = store.tables()?;
-    let table = match &check.from {
-        Some(name) => tables.iter().find(|it| it.name == *name),
-        None if tables.len() == 1 => tables.first(),
-        None => None,
-    };
-    let Some(table) = table else {
-        let names = tables.iter().map(|it| it.name.as_str()).collect::<Vec<_>>().join(", ");
-        return Err(Error::new(Kind::Plan, format_args!("say `from`: there are the tables {names}")));
-    };
-    let faults = |it: Vec<crate::plan::Fault>| {
-        Error::new(Kind::Plan, it.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
-    };
+    let table = &asked(store, check)?;
+    let faults =
+        |it: Vec<Fault>| Error::new(Kind::Plan, it.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
     let mut witness = transform::Witness::compile(question, table, run.memory, Limits::default()).map_err(faults)?;
     let input = witness.input();
     store.scan(table, &input, &mut witness)?;

@@ -1,7 +1,7 @@
 //! The verbs: each is some wiring over the same merge.
 
 pub mod capture;
-mod checks;
+pub mod checks;
 mod command;
 mod constraints;
 mod declared;

@@ -129,6 +129,14 @@ fn a_wrong_plan_shows_every_problem_at_once() {
     for part in ["cutover.toml:7:", "cutover.toml:8:1", "2 problems"] {
         assert!(err.contains(part), "no {part:?} in {err}");
     }
+    plan(
+        "[[table]]\ninto = \"users\"\nexpect = \"gone.ndjson\"\n[[check]]\nname = \"n\"\nsource = \"SELECT count(*) FROM usrs\"\ntarget = \".[\"\n",
+    );
+    let (code, _, err) = run(&folder, &["check"]);
+    assert_eq!(code, 2);
+    for part in ["`gone.ndjson` is not there", "no such table: usrs", "cutover.toml:9:", "3 problems"] {
+        assert!(err.contains(part), "no {part:?} in {err}");
+    }
     check(&folder, &["verify", "nowhere.toml"], 2, "", "no such file; `cutover init SOURCE TARGET` writes a plan");
 }
 

@@ -27,6 +27,8 @@ pub(super) struct Columns {
     /// In which row each column was last seen.
     seen: Vec<u64>,
     values: Vec<Range<usize>>,
+    /// Whether each column has held an array or an object, and whether anything else but null.
+    held: Vec<[bool; 2]>,
     /// The member before, plus one.
     last: usize,
     fault: Option<(usize, String)>,
@@ -51,6 +53,11 @@ impl Columns {
     /// In order of first appearance.
     pub(super) fn names(&self) -> &[String] {
         &self.names
+    }
+
+    /// Whether a column has held arrays and objects, and nothing else but null: then it is one of documents.
+    pub(super) fn holds_documents(&self, column: usize) -> bool {
+        self.held.get(column) == Some(&[true, false])
     }
 
     /// Reads the row object at `at` and returns where it ends.
@@ -81,6 +88,11 @@ impl Columns {
             return self.refuse(member.name.start - 1, what);
         }
         self.seen[column] = self.row;
+        match bytes.get(member.value.start) {
+            Some(b'{' | b'[') => self.held[column][0] = true,
+            Some(b'n') | None => {}
+            Some(_) => self.held[column][1] = true,
+        }
         self.values[column] = member.value;
         self.last = column + 1;
     }
@@ -141,6 +153,7 @@ impl Columns {
         self.places.insert(name.to_owned(), column);
         self.seen.push(0);
         self.values.push(0..0);
+        self.held.push([false, false]);
         column
     }
 

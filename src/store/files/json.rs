@@ -261,10 +261,12 @@ pub(super) fn without_columns(table: &Table) -> Option<String> {
     empty.then(|| "its rows are objects without members".to_owned())
 }
 
-/// Columns that are known by name only.
+/// Columns that are known by their names, and by whether they hold documents: a database keeps those as text or JSON.
 pub(super) fn guessed(columns: &Columns) -> Vec<Column> {
-    let guess = |name: &String| Column { origin: Origin::Guessed, ..Column::new(name.as_str(), Type::Any) };
-    columns.names().iter().map(guess).collect()
+    let ty = |column: usize| if columns.holds_documents(column) { Type::Json } else { Type::Any };
+    let guess =
+        |(column, name): (usize, &String)| Column { origin: Origin::Guessed, ..Column::new(name.as_str(), ty(column)) };
+    columns.names().iter().enumerate().map(guess).collect()
 }
 
 /// A table whose first column is its key, by the form of the document.

@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 /// How deep a document may nest to be told here.
-const LEVELS: usize = 16;
+const LEVELS: usize = 5;
 
 /// An array or an object that is open.
 struct Level {
