@@ -77,6 +77,9 @@ pub fn judge(policy: &Policy, table: &str, tally: &Tally, facts: &Facts) -> Judg
     failures.extend(unpaired(policy, table, &facts.source_only, "source"));
     failures.extend(unpaired(policy, table, &facts.target_only, "target"));
     let mut unchecked: Vec<String> = facts.unchecked.iter().map(|it| format!("{table}: {it}")).collect();
+    if !facts.compared && unchecked.is_empty() {
+        unchecked.push(format!("{table}: not compared"));
+    }
     let nothing = tally.source_rows == 0 && tally.target_rows == 0;
     if facts.compared && nothing && !policy.allow_empty.contains(table) {
         let what = if facts.selected_nothing { "the source has nothing for it" } else { "no rows on either side" };
@@ -142,6 +145,7 @@ mod tests {
         check(&lenient, Tally { changed: 2, ..rows }, &facts, Verdict::Pass, &[]);
         check(&lenient, Tally { changed: 3, ..rows }, &facts, Verdict::Fail, &["t: changed 3 > 2"]);
         let unchecked = Facts { unchecked: vec!["a virtual table".into()], ..Facts::default() };
+        check(&strict, Tally::default(), &Facts::default(), Verdict::Unknown, &["t: not compared"]);
         check(&strict, rows, &unchecked, Verdict::Unknown, &["t: a virtual table"]);
         check(
             &strict,
@@ -150,7 +154,7 @@ mod tests {
             Verdict::Fail,
             &["t: extra 1 > 0", "t: a virtual table"],
         );
-        let columns = Facts { source_only: vec!["c".into()], ..Facts::default() };
+        let columns = Facts { source_only: vec!["c".into()], compared: true, ..Facts::default() };
         check(&strict, rows, &columns, Verdict::Fail, &["t.c: only in the source"]);
         check(&Policy { unpaired: vec!["t.c".into()], ..Policy::default() }, rows, &columns, Verdict::Pass, &[]);
     }

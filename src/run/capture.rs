@@ -39,7 +39,7 @@ pub fn capture(
     meta.notes.extend(masks.columns.iter().map(|(table, column)| format!("`{table}.{column}` is masked")));
     let mut writer = Writer::create(folder, meta, options)?;
     let mut rows = 0;
-    for mut table in tables {
+    for table in tables {
         if let Some(why) = &table.unreadable {
             let message = format!("table `{}` cannot be captured: it is {why}", table.name);
             return Err(Error::new(Kind::Store, message));
@@ -50,7 +50,6 @@ pub fn capture(
             Err(it) if it.kind() == Kind::Order => sorted(run, store, &mut writer, &table, masks)?,
             result => result?,
         };
-        table.columns.clear();
     }
     writer.finish()?;
     Ok(rows)
