@@ -29,6 +29,8 @@ pub struct Table {
     pub rows_about: Option<u64>,
     /// The store cannot say NULL, as a CSV file cannot: an empty text where something else is wanted is one.
     pub nullless: bool,
+    /// Why what can be read may not be all there is, such as row-level security: a pass would say too much.
+    pub partial: Option<String>,
     /// Why this table cannot be compared, such as a virtual table.
     pub unreadable: Option<String>,
 }

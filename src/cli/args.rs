@@ -200,6 +200,9 @@ pub(super) struct Limits {
     /// Threads that may read; each table that is compared takes two. As many as there are cores, if not said.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(super) threads: Option<u16>,
+    /// Requests that each store reached by HTTP gets in a second, at most.
+    #[arg(long, value_name = "N", value_parser = rate)]
+    pub(super) rate: Option<f64>,
     /// Examples of findings to keep for each table. Counts are always exact.
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(super) limit: usize,
@@ -256,6 +259,12 @@ fn size(text: &str) -> Result<usize, String> {
     };
     let bytes = number.parse::<usize>().ok().and_then(|it| it.checked_mul(scale));
     bytes.filter(|it| *it >= 8 << 20).ok_or_else(|| "write a size of at least 8MiB".to_owned())
+}
+
+/// A number of requests a second: `20`, `0.5`.
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse::<f64>().ok().filter(|it| (0.001..=1e6).contains(it));
+    rate.ok_or_else(|| "write a number of requests a second, such as 20 or 0.5".to_owned())
 }
 
 fn styles() -> styling::Styles {

@@ -48,11 +48,11 @@ pub(super) fn capture(args: &Capture, cli: &Cli) -> Result<u8> {
             match args.store.as_str() {
                 "source" => {
                     masks.columns.extend(source_secrets(&plan, &masks)?);
-                    stores::of_plan(&plan, &plan.source)?
+                    stores::of_plan(&plan, &plan.source, &store::Options::default())?
                 }
                 "target" => {
                     masks.columns.extend(secrets);
-                    stores::of_plan(&plan, &plan.target)?
+                    stores::of_plan(&plan, &plan.target, &store::Options::default())?
                 }
                 _ => return Err(usage("with --plan, say `source` or `target` for the store")),
             }
@@ -64,7 +64,7 @@ pub(super) fn capture(args: &Capture, cli: &Cli) -> Result<u8> {
     let StoreName { kind, name } = opened.name;
     let meta = snapshot::Meta { store: snapshot::Store { kind, name }, captured, notes: Vec::new() };
     let how = snapshot::Options { replace: args.replace, ..snapshot::Options::default() };
-    let limits = Limits { memory: args.memory, threads: None, limit: 0 };
+    let limits = Limits { memory: args.memory, threads: None, rate: None, limit: 0 };
     let run = options::run(&limits, Arc::clone(&watch));
     let progress = Progress::start(&watch, args.quiet);
     let rows = capture::capture(&run, opened.store.as_mut(), &args.folder, meta, how, &masks);
@@ -197,7 +197,8 @@ fn tables(store: &mut dyn store::Source, format: Format) -> Result<u8> {
 pub(super) fn check(args: &CheckPlan, cli: &Cli) -> Result<u8> {
     let colour = output::colours(cli.color, std::io::stderr().is_terminal());
     let (plan, text) = stores::read_plan(&args.plan, colour)?;
-    let source = stores::of_plan(&plan, &plan.source).map_err(|it| it.context("the source"))?;
+    let source =
+        stores::of_plan(&plan, &plan.source, &store::Options::default()).map_err(|it| it.context("the source"))?;
     let target = stores::target_or_schema(&plan).map_err(|it| it.context("the target"))?;
     let mut task = prepare::plan(&plan, source, target, None).map_err(|it| problem(it, &plan, &text, colour))?;
     let faults = checks::faults(&plan, task.source.as_mut(), task.target.as_mut());

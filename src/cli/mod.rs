@@ -21,6 +21,8 @@ use std::{io::IsTerminal, path::PathBuf, process::ExitCode, sync::Arc};
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
+    // Only the first call counts, and there is no other.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let cli = match Cli::try_parse() {
         Ok(it) => it,
         Err(it) => {
@@ -51,8 +53,9 @@ pub fn main() -> ExitCode {
 fn verify(args: &Verify, cli: &Cli) -> Result<u8> {
     let colour = output::colours(cli.color, std::io::stderr().is_terminal());
     let (plan, text) = stores::read_plan(&args.plan, colour)?;
-    let source = stores::of_plan(&plan, &plan.source).map_err(|it| it.context("the source"))?;
-    let target = stores::of_plan(&plan, &plan.target).map_err(|it| it.context("the target"))?;
+    let options = options::store(&args.limits);
+    let source = stores::of_plan(&plan, &plan.source, &options).map_err(|it| it.context("the source"))?;
+    let target = stores::of_plan(&plan, &plan.target, &options).map_err(|it| it.context("the target"))?;
     let watch = Arc::new(Watch::default());
     progress::stop_on_signal(&watch)?;
     let run = options::run(&args.limits, watch);
@@ -63,7 +66,7 @@ fn verify(args: &Verify, cli: &Cli) -> Result<u8> {
 }
 
 fn diff(args: &Diff, cli: &Cli) -> Result<u8> {
-    let mut options = store::Options { views: args.views, ..store::Options::default() };
+    let mut options = store::Options { views: args.views, ..options::store(&args.limits) };
     options.files.null.clone_from(&args.null);
     let source = stores::open(&args.source, &options).map_err(|it| it.context("the source"))?;
     let target = stores::open(&args.target, &options).map_err(|it| it.context("the target"))?;

@@ -5,6 +5,7 @@ use crate::{
     error::{Error, Kind, Result},
     plan::{Names, Policy},
     run::prepare::Options,
+    store,
 };
 
 /// The options of `diff`.
@@ -49,6 +50,12 @@ pub(super) fn policy(allow_empty: &[String]) -> Policy {
     let all = allow_empty.iter().any(|it| it == "all");
     let names = Names::Some(allow_empty.iter().cloned().collect());
     Policy { allow_empty: if all { Names::All } else { names }, ..Policy::default() }
+}
+
+/// How hard a live store may be asked.
+pub(super) fn store(limits: &Limits) -> store::Options {
+    let threads = limits.threads.map_or(0, usize::from);
+    store::Options { threads, rate: limits.rate, ..store::Options::default() }
 }
 
 /// What a run may use.

@@ -2,59 +2,136 @@
 
 use crate::{
     error::{Error, Kind, Result},
-    plan::{self, Endpoint, Plan},
+    plan::{self, Endpoint, Plan, Setting},
     report::StoreName,
     run::prepare::Opened,
-    store::{self, files::FileOptions},
+    store::{
+        self,
+        files::FileOptions,
+        settings::{Lookup, Settings},
+    },
 };
 use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-/// The kinds of store that a path can name.
-const KINDS: [&str; 7] = ["sqlite", "d1-export", "json", "ndjson", "csv", "edge-config-export", "snapshot"];
+/// The kinds of store that `KIND:` can name, each with the setting that what follows stands for. Nothing: it is a path.
+const KINDS: [(&str, Option<&str>); 14] = [
+    ("sqlite", None),
+    ("d1-export", None),
+    ("json", None),
+    ("ndjson", None),
+    ("csv", None),
+    ("edge-config-export", None),
+    ("snapshot", None),
+    ("local-storage", None),
+    ("d1-local", None),
+    ("kv-local", None),
+    ("d1", Some("database")),
+    ("kv", Some("namespace")),
+    ("edge-config", Some("id")),
+    ("postgres", Some("url")),
+];
+
+/// The schemes of addresses that name a store, and its kind.
+const SCHEMES: [(&str, &str); 4] =
+    [("postgres", "postgres"), ("postgresql", "postgres"), ("http", "http"), ("https", "http")];
 
 /// How large a plan or an .env file may be.
 const TEXT_MAX: u64 = 4 << 20;
 
-/// Opens what the command line calls PATH or KIND:PATH.
+/// What the command line calls a store, understood.
+struct Named {
+    kind: String,
+    path: PathBuf,
+    given: BTreeMap<String, Setting>,
+    name: String,
+}
+
+/// Opens what the command line calls PATH, KIND:PATH, an address, or env:NAME for a variable that holds one of them.
 ///
 /// # Errors
 /// If it is not there, or nothing that is known.
 pub(super) fn open(text: &str, options: &store::Options) -> Result<Opened> {
-    if let Some((scheme, _)) = text.split_once("://") {
-        return Err(Error::new(
-            Kind::Usage,
-            format_args!("{scheme}: live stores cannot be read yet; export it to a file first"),
-        ));
-    }
-    let named = text.split_once(':').filter(|it| KINDS.contains(&it.0));
-    let (kind, path) = match named {
-        Some((kind, path)) => (kind, Path::new(path)),
-        None => (store::sniff(Path::new(text))?, Path::new(text)),
+    let lookup = lookup(Path::new(""))?;
+    let named = match text.strip_prefix("env:") {
+        Some(variable) => {
+            let missing = || Error::new(Kind::Usage, format_args!("the variable `{variable}` is not set"));
+            Named::new(&lookup(variable).ok_or_else(missing)?)?
+        }
+        None => {
+            if holds_password(text) {
+                let what = "a password on the command line can be read by every user of this machine";
+                let instead = "put the address into a variable and write env:NAME";
+                return Err(Error::new(Kind::Usage, format_args!("{what}; {instead}")));
+            }
+            Named::new(text)?
+        }
     };
-    let store = store::open(kind, path, options)?;
-    Ok(Opened { store, name: StoreName { kind: kind.to_owned(), name: path.display().to_string() } })
+    let options = store::Options { settings: Settings::new(named.given, lookup), ..options.clone() };
+    let store = store::open(&named.kind, &named.path, &options)?;
+    let name = if named.name.is_empty() { store.name().unwrap_or_else(|| named.kind.clone()) } else { named.name };
+    Ok(Opened { store, name: StoreName { kind: named.kind, name } })
+}
+
+impl Named {
+    fn new(text: &str) -> Result<Named> {
+        let path = |kind: &str, path: &str| Named {
+            kind: kind.to_owned(),
+            path: path.into(),
+            given: BTreeMap::new(),
+            name: path.to_owned(),
+        };
+        let live = |kind: &str, setting: &str, text: &str| {
+            let given = (!text.is_empty()).then(|| (setting.to_owned(), Setting::Text(text.to_owned())));
+            let name = plan::address(text).unwrap_or_else(|| text.to_owned());
+            Named { kind: kind.to_owned(), path: PathBuf::new(), given: given.into_iter().collect(), name }
+        };
+        if let Some((scheme, _)) = text.split_once("://").filter(|it| !it.0.contains(['/', ':'])) {
+            let known = SCHEMES.iter().find(|it| it.0 == scheme);
+            let unknown = || Error::new(Kind::Usage, format_args!("{scheme}: no store has addresses of this kind"));
+            return known.map(|it| live(it.1, "url", text)).ok_or_else(unknown);
+        }
+        let kind = text.split_once(':').and_then(|(kind, rest)| Some((KINDS.iter().find(|it| it.0 == kind)?, rest)));
+        Ok(match kind {
+            Some((&(kind, Some(setting)), rest)) => live(kind, setting, rest),
+            Some((&(kind, None), rest)) => path(kind, rest),
+            None => path(store::sniff(Path::new(text))?, text),
+        })
+    }
+}
+
+/// Whether what was typed is an address with a password in it.
+fn holds_password(text: &str) -> bool {
+    let authority = text.split_once("://").map(|(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or_default());
+    let user = authority.and_then(|it| it.rsplit_once('@')).map(|(user, _)| user);
+    user.is_some_and(|it| it.contains(':')) || text.contains("password=") || text.contains("token=")
 }
 
 /// Opens a store of a plan.
 ///
 /// # Errors
 /// If it is not there, or of a kind that cannot be read.
-pub(super) fn of_plan(plan: &Plan, endpoint: &Endpoint) -> Result<Opened> {
-    let Some(path) = &endpoint.path else {
-        return Err(unreadable(endpoint));
-    };
+pub(super) fn of_plan(plan: &Plan, endpoint: &Endpoint, options: &store::Options) -> Result<Opened> {
     let files = FileOptions {
         null: endpoint.null.clone(),
         delimiter: endpoint.delimiter,
         types: endpoint.types.clone(),
         ..FileOptions::default()
     };
-    let store = store::open(&endpoint.kind, &plan.resolve(path), &store::Options { files, views: endpoint.views })?;
-    Ok(Opened { store, name: name(endpoint) })
+    let lookup = lookup(&folder(Path::new(&plan.path)))?;
+    let settings = Settings::new(endpoint.settings.clone(), lookup);
+    let options = store::Options { files, views: endpoint.views, settings, ..options.clone() };
+    let path = endpoint.path.as_ref().map(|it| plan.resolve(it)).unwrap_or_default();
+    let store = store::open(&endpoint.kind, &path, &options)?;
+    let mut name = name(endpoint);
+    if name.name == name.kind {
+        name.name = store.name().unwrap_or(name.name);
+    }
+    Ok(Opened { store, name })
 }
 
 /// The target of a plan, or, where it is not there yet, an empty one made of its schema: enough to check columns and types.
@@ -62,7 +139,7 @@ pub(super) fn of_plan(plan: &Plan, endpoint: &Endpoint) -> Result<Opened> {
 /// # Errors
 /// If neither can be read.
 pub(super) fn target_or_schema(plan: &Plan) -> Result<Opened> {
-    match (of_plan(plan, &plan.target), &plan.target.schema) {
+    match (of_plan(plan, &plan.target, &store::Options::default()), &plan.target.schema) {
         (Err(_), Some(schema)) => {
             let store = store::open("d1-export", &plan.resolve(schema), &store::Options::default())?;
             Ok(Opened { store, name: name(&plan.target) })
@@ -75,10 +152,6 @@ fn name(endpoint: &Endpoint) -> StoreName {
     StoreName { kind: endpoint.kind.clone(), name: endpoint.name.clone() }
 }
 
-fn unreadable(endpoint: &Endpoint) -> Error {
-    Error::new(Kind::Plan, format_args!("stores of the kind `{}` cannot be read yet", endpoint.kind))
-}
-
 /// Reads a plan. Its problems are shown on standard error, each beside its line.
 ///
 /// # Errors
@@ -88,11 +161,9 @@ pub(super) fn read_plan(path: &Path, colour: bool) -> Result<(Plan, String)> {
         let name = path.display();
         Error::new(Kind::Plan, format_args!("{name}: no such file; `cutover init SOURCE TARGET` writes a plan"))
     })?;
-    let files = variables(path)?;
-    #[expect(clippy::disallowed_methods, reason = "cli reads the environment")]
-    let lookup = |name: &str| std::env::var(name).ok().or_else(|| files.get(name).cloned());
+    let lookup = lookup(&folder(path))?;
     let shown = path.display().to_string();
-    match plan::parse(&text, &shown, &lookup) {
+    match plan::parse(&text, &shown, lookup.as_ref()) {
         Ok(plan) => Ok((plan, text)),
         Err(faults) => Err(refused(&faults, &shown, &text, colour)),
     }
@@ -105,9 +176,21 @@ pub(super) fn refused(faults: &[plan::Fault], path: &str, text: &str, colour: bo
     Error::new(Kind::Plan, format_args!("{path} has {} {problems}", faults.len()))
 }
 
-/// What `.env` and `.env.local` beside the plan say; the latter wins.
-fn variables(plan: &Path) -> Result<BTreeMap<String, String>> {
-    let folder = plan.parent().map_or_else(PathBuf::new, Path::to_owned);
+/// The folder of a plan.
+fn folder(plan: &Path) -> PathBuf {
+    plan.parent().map_or_else(PathBuf::new, Path::to_owned)
+}
+
+/// Looks variables up in the environment, then in the files of that folder.
+fn lookup(folder: &Path) -> Result<Lookup> {
+    let files = variables(folder)?;
+    #[expect(clippy::disallowed_methods, reason = "cli reads the environment")]
+    let lookup = move |name: &str| std::env::var(name).ok().or_else(|| files.get(name).cloned());
+    Ok(Arc::new(lookup))
+}
+
+/// What `.env` and `.env.local` in a folder say; the latter wins.
+fn variables(folder: &Path) -> Result<BTreeMap<String, String>> {
     let mut variables = BTreeMap::new();
     for name in [".env", ".env.local"] {
         let path = folder.join(name);

@@ -79,7 +79,9 @@ pub(super) const KINDS: &[&str] = &[
     "sqlite",
     "d1-export",
     "d1",
+    "d1-local",
     "kv",
+    "kv-local",
     "postgres",
     "edge-config",
     "edge-config-export",
@@ -93,13 +95,30 @@ pub(super) const KINDS: &[&str] = &[
 
 /// Which keys a kind of store cannot do without.
 pub(super) const NEEDS: &[(&str, &[&str])] = &[
-    ("path", &["sqlite", "d1-export", "edge-config-export", "local-storage", "json", "ndjson", "csv", "snapshot"]),
-    ("url", &["postgres", "http"]),
+    (
+        "path",
+        &[
+            "sqlite",
+            "d1-export",
+            "d1-local",
+            "kv-local",
+            "edge-config-export",
+            "local-storage",
+            "json",
+            "ndjson",
+            "csv",
+            "snapshot",
+        ],
+    ),
+    ("url", &["http"]),
 ];
+
+/// How a connection may be protected, from the best on.
+const TLS: &[&str] = &["verify-full", "verify-ca", "require", "disable"];
 
 /// Which keys mean something to some kinds of store only.
 pub(super) const ONLY: &[(&str, &[&str])] =
-    &[("null", &["csv"]), ("delimiter", &["csv"]), ("views", &["sqlite", "d1-export", "d1", "postgres"])];
+    &[("null", &["csv"]), ("delimiter", &["csv"]), ("views", &["sqlite", "d1-export", "d1", "d1-local", "postgres"])];
 
 /// The column types of a store.
 pub(super) const TYPES: &[&str] = &[
@@ -138,22 +157,8 @@ pub(super) const RULE_TYPES: &[&str] = &[
     "epoch-us",
 ];
 
-/// Settings of live stores that a plan passes on as they are.
-pub(super) const SETTINGS: &[&str] = &[
-    "id",
-    "url",
-    "token",
-    "password",
-    "secret",
-    "api_key",
-    "user",
-    "account",
-    "database",
-    "namespace",
-    "team",
-    "origin",
-    "prefix",
-];
+/// Keys of a store that mean something to the plan itself. All others are passed on to the store as its settings.
+pub(super) const OWN: &[&str] = &["kind", "path", "schema", "views", "null", "delimiter", "types"];
 
 /// A whole plan.
 pub(super) const ROOT: &[Key] = &[
@@ -168,7 +173,7 @@ pub(super) const ROOT: &[Key] = &[
     key("gate", Shape::Table(GATE), "What still counts as a pass. Without it, no difference does."),
 ];
 
-const ENDPOINT: &[Key] = &[
+pub(super) const ENDPOINT: &[Key] = &[
     required("kind", Shape::Word(KINDS), "What kind of store this is."),
     key("path", Shape::Name, "File or folder, from the plan's folder if relative."),
     key("schema", Shape::Name, "File with CREATE TABLE statements that the store has to agree with."),
@@ -187,12 +192,24 @@ const ENDPOINT: &[Key] = &[
     key("secret", Shape::Secret, "Shared secret: a variable."),
     key("api_key", Shape::Secret, "API key: a variable."),
     key("user", Shape::Name, "User to sign in as."),
+    key("host", Shape::Name, "Host to connect to, or the folder of its socket."),
+    key("port", Shape::Count, "Port to connect to."),
     key("account", Shape::Name, "Account that the store belongs to."),
     key("database", Shape::Name, "Database, by name or id."),
-    key("namespace", Shape::Name, "Namespace, by id."),
+    key("namespace", Shape::Name, "Namespace, by id, or by title where the store is local."),
     key("team", Shape::Name, "Team that the store belongs to."),
+    key("api", Shape::Url, "Address of the vendor's interface, where it is not the usual one."),
+    key("schemas", Shape::SomeTexts, "Database schemas to read. Those of the search path if absent."),
+    key(
+        "tls",
+        Shape::Word(TLS),
+        "How a connection is protected. \"verify-full\" if absent, also \"disable\" on one machine.",
+    ),
+    key("ca", Shape::Name, "File with the certificates of who may vouch for the server."),
     key("origin", Shape::Name, "Web origin whose data are read, such as \"https://example.com\"."),
     key("prefix", Shape::Text, "Only keys that begin with this."),
+    key("include", Shape::SomeTexts, "Only keys that begin with one of these."),
+    key("exclude", Shape::SomeTexts, "No keys that begin with one of these."),
 ];
 
 const TABLE: &[Key] = &[

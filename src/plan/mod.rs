@@ -46,6 +46,7 @@ pub use fault::{Fault, render};
 pub(crate) use fault::{nearest, quoted};
 pub use interpolate::parse_dotenv;
 pub use parse::parse;
+pub(crate) use read::address;
 pub use read::time_zone;
 pub use schema::json_schema;
 
@@ -98,10 +99,21 @@ pub struct Endpoint {
     /// Declared column types, by table and column, for stores that know none.
     pub types: BTreeMap<String, BTreeMap<String, Type>>,
     /// The other settings of a live store, such as `id`, `token` and `url`, after interpolation. May hold secrets.
-    pub settings: BTreeMap<String, String>,
+    pub settings: BTreeMap<String, Setting>,
     /// What a report calls this store: its path, its id, or its address without user, password and query. Never a
     /// secret.
     pub name: String,
+}
+
+/// One setting of a live store, after interpolation. It may be a secret, so it is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Setting {
+    /// One text; numbers and truth values are written out.
+    Text(String),
+    /// Several.
+    Texts(Vec<String>),
+    /// Several with names, in the plan's order.
+    Named(Vec<(String, String)>),
 }
 
 /// How one target table comes to be.
@@ -392,6 +404,16 @@ impl Names {
 impl Default for Names {
     fn default() -> Names {
         Names::Some(BTreeSet::new())
+    }
+}
+
+impl Setting {
+    /// The text, where it is one.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Setting::Text(text) => Some(text),
+            _ => None,
+        }
     }
 }
 

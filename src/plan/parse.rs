@@ -72,10 +72,10 @@ fn plan(reader: &mut Reader<'_>, root: &DeTable<'_>, path: &str) -> Plan {
 fn endpoint(reader: &Reader<'_>, table: &DeTable<'_>) -> Endpoint {
     let kind = text(reader, table, "kind").unwrap_or_default();
     let path = text(reader, table, "path");
-    let settings = settings(table).map(|(name, raw)| (name.to_owned(), reader.filled(raw)));
-    let settings = settings.collect::<std::collections::BTreeMap<_, _>>();
-    let url = settings.get("url").and_then(|it| address(it));
-    let called = ["id", "database", "namespace", "origin"].iter().find_map(|it| settings.get(*it).cloned());
+    let settings = settings(reader, table);
+    let setting = |name: &str| settings.get(name).and_then(super::Setting::text);
+    let url = setting("url").and_then(address);
+    let called = ["id", "database", "namespace", "origin"].iter().find_map(|it| setting(it)).map(str::to_owned);
     let columns = |it: &DeTable<'_>| {
         let typed = entries(it)
             .into_iter()

@@ -1,5 +1,5 @@
 //! The TOML tree of a plan against the table of known keys: every problem that one value alone can have.
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range};
 
 use jiff::{Timestamp, fmt::temporal::DateTimeParser, tz::TimeZoneDatabase};
 use regex::Regex;
@@ -10,10 +10,10 @@ use toml::{
 };
 
 use super::{
-    Json,
+    Json, Setting,
     fault::{Fault, nearest, quoted},
     interpolate::{Part, interpolate, is_only_variables, parts},
-    keys::{Key, SETTINGS, Shape},
+    keys::{ENDPOINT, Key, OWN, Shape},
 };
 
 /// One value of the tree, with its place.
@@ -448,7 +448,7 @@ fn holds_secret(raw: &str) -> bool {
 }
 
 /// What reports call a store: never its user, password or parameters.
-pub(super) fn address(url: &str) -> Option<String> {
+pub(crate) fn address(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
     let (authority, path) = rest.find('/').map_or((rest, ""), |it| rest.split_at(it));
@@ -456,7 +456,24 @@ pub(super) fn address(url: &str) -> Option<String> {
     Some(format!("{scheme}://{host}{path}"))
 }
 
-/// The settings of a store that are passed on as they are.
-pub(super) fn settings<'t, 'i>(table: &'t DeTable<'i>) -> impl Iterator<Item = (&'static str, &'t str)> + use<'t, 'i> {
-    SETTINGS.iter().filter_map(|&name| table.get(name)?.get_ref().as_str().map(|text| (name, text)))
+/// The settings of a store that are passed on to it.
+pub(super) fn settings(reader: &Reader<'_>, table: &DeTable<'_>) -> BTreeMap<String, Setting> {
+    let passed = entries(table).into_iter().filter(|it| !OWN.contains(&it.name));
+    let known = passed.filter(|it| ENDPOINT.iter().any(|key| key.name == it.name));
+    known.filter_map(|it| Some((it.name.to_owned(), setting(reader, it.value)?))).collect()
+}
+
+fn setting(reader: &Reader<'_>, node: &Node<'_>) -> Option<Setting> {
+    let text = |it: &Node<'_>| it.get_ref().as_str().map(|it| reader.filled(it));
+    Some(match node.get_ref() {
+        DeValue::String(it) => Setting::Text(reader.filled(it)),
+        DeValue::Integer(it) => Setting::Text(count(it)?.to_string()),
+        DeValue::Boolean(it) => Setting::Text(it.to_string()),
+        DeValue::Array(all) => Setting::Texts(all.iter().filter_map(text).collect()),
+        DeValue::Table(all) => {
+            let named = |it: Entry<'_, '_>| Some((it.name.to_owned(), text(it.value)?));
+            Setting::Named(entries(all).into_iter().filter_map(named).collect())
+        }
+        _ => return None,
+    })
 }

@@ -68,6 +68,14 @@ namespace = "d"
 team = "e"
 origin = "f"
 prefix = "g"
+host = "h"
+port = 5432
+api = "https://api.example.com"
+schemas = ["i"]
+tls = "verify-ca"
+ca = "j"
+include = ["k"]
+exclude = ["l"]
 [source.types.users]
 id = "int"
 [target]
@@ -185,7 +193,8 @@ fn the_guide_is_read() {
     let plan = good(GUIDE);
     assert_eq!(plan.hash, blake3::hash(GUIDE.as_bytes()).to_hex().as_str());
     assert_eq!((plan.seed.as_str(), &plan.zone, &plan.instant), ("cutover", &None, &None));
-    let settings = [("id", "ecfg_1"), ("token", "t0ken")].map(|(name, value)| (name.into(), value.into()));
+    let settings =
+        [("id", "ecfg_1"), ("token", "t0ken")].map(|(name, value)| (name.into(), Setting::Text(value.into())));
     let source = Endpoint {
         kind: "edge-config".into(),
         name: "ecfg_1".into(),
@@ -237,7 +246,7 @@ fn every_rule_is_read() {
     assert_eq!(plan.instant.as_deref(), Some("2026-01-31T12:00:00Z"));
     assert_eq!((plan.source.delimiter, plan.source.null.as_deref()), (Some(b';'), Some("\\N")));
     assert_eq!(plan.source.types["users"]["id"], Type::Int);
-    assert_eq!(plan.source.settings["url"], "https://u:hunter2@example.com/x");
+    assert_eq!(plan.source.settings["url"].text(), Some("https://u:hunter2@example.com/x"));
     let columns = plan.tables[0].columns.as_ref().unwrap();
     let level = &columns[3].1;
     let map = [("a", "1"), ("b", "2.50")].map(|(from, to)| (from.to_owned(), to.to_owned()));
@@ -381,7 +390,7 @@ fn what_is_missing() {
         &[
             "2:15: `kind` cannot be `sqlit` (did you mean `sqlite`? It is one of sqlite, d1-export, d1, kv, \
              postgres, edge-config, edge-config-export, local-storage, json, ndjson, csv, http, snapshot)",
-            "3:15: `kind` cannot be `oracle` (one of sqlite, d1-export, d1, kv, postgres, edge-config, \
+            "3:15: `kind` cannot be `oracle` (one of sqlite, d1-export, d1, d1-local, kv, kv-local, postgres, edge-config, \
              edge-config-export, local-storage, json, ndjson, csv, http, snapshot)",
         ],
     );

@@ -61,7 +61,7 @@ struct Disorder {
 
 /// Compares a table.
 pub(super) fn compare(run: &Run, mut comparison: Arc<Comparison>, mut job: Job<'_>) -> Result<Outcome> {
-    let mut disorder = Disorder::default();
+    let mut disorder = job.expected(&comparison)?;
     loop {
         let outcome = match attempt(run, &comparison, &mut job, disorder) {
             Err(it) if it.kind() == Kind::Order && !disorder.source => {
@@ -81,7 +81,18 @@ pub(super) fn compare(run: &Run, mut comparison: Arc<Comparison>, mut job: Job<'
         let mut whole = Comparison::clone(&comparison).without_key(job.choices);
         whole.notes.push(format!("({names}) repeats, so it is no key: rows are compared whole"));
         comparison = Arc::new(whole);
-        disorder = Disorder::default();
+        disorder = job.expected(&comparison)?;
+    }
+}
+
+impl Job<'_> {
+    /// Which streams are known to come in another order. A mapped stream is asked for other columns than those it makes, so
+    /// its order is tried.
+    fn expected(&mut self, comparison: &Comparison) -> Result<Disorder> {
+        let [source_program, target_program] = [(self.programs[0])()?, (self.programs[1])()?];
+        let source = source_program.is_none() && !self.source.keeps_order(self.from, &comparison.source_shape)?;
+        let target = target_program.is_none() && !self.target.keeps_order(self.to, &comparison.target_shape)?;
+        Ok(Disorder { source, target })
     }
 }
 

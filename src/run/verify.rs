@@ -366,6 +366,9 @@ fn table_report(
                 selected.rows_selected, selected.rows_read, selected.items
             ));
         }
+        let tables = [("source", &pairing.from), ("target", &pairing.comparison.target)];
+        let partial = tables.into_iter().filter_map(|(side, it)| Some((side, it.partial.as_ref()?)));
+        unchecked.extend(partial.map(|(side, why)| format!("the {side} may hold more than was read: {why}")));
         compared = true;
     } else if let Some(why) = pairing.unreadable() {
         unchecked.push(format!("not compared: {why}"));

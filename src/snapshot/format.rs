@@ -50,6 +50,9 @@ pub(super) struct TableEntry {
     nullless: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     unreadable: Option<String>,
+    /// Written only where it says something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    partial: Option<String>,
     pub(super) rows: u64,
     pub(super) parts: Vec<Part>,
 }
@@ -233,6 +236,7 @@ impl TableEntry {
             foreign_keys: table.foreign_keys.iter().map(foreign_key).collect(),
             nullless: table.nullless,
             unreadable: table.unreadable.clone(),
+            partial: table.partial.clone(),
             rows: 0,
             parts: Vec::new(),
         })
@@ -272,6 +276,7 @@ impl TableEntry {
             rows_about: Some(self.rows),
             nullless: self.nullless,
             unreadable: self.unreadable.clone(),
+            partial: self.partial.clone(),
         })
     }
 }

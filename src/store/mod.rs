@@ -2,17 +2,22 @@
 
 use crate::{
     error::{Error, Kind, Result},
-    row::{Feed, Shape},
+    row::{Batch, Feed, Shape},
     schema::Table,
 };
+use about::Fact;
 use files::FileOptions;
+use settings::Settings;
 use std::{path::Path, sync::Arc};
 
+pub mod about;
 pub mod files;
 pub mod memory;
+pub mod settings;
 pub mod snapshot;
 pub mod sql;
 pub mod sqlite;
+pub mod web;
 
 /// A store that can be read.
 pub trait Source: Send {
@@ -30,6 +35,47 @@ pub trait Source: Send {
     /// # Errors
     /// If the store fails, a field names a column that is not there, or `feed` fails.
     fn scan(&mut self, table: &Table, shape: &Arc<Shape>, feed: &mut dyn Feed) -> Result<()>;
+
+    /// Whether [`Source::scan`] can be expected to come in the order of the shape's key. Where it cannot, the rows are
+    /// sorted from the start, which saves the attempt.
+    ///
+    /// # Errors
+    /// If the store cannot say.
+    fn keeps_order(&mut self, table: &Table, shape: &Shape) -> Result<bool> {
+        let _ = (table, shape);
+        Ok(true)
+    }
+
+    /// Reads the rows that have one of `keys`, whose rows hold the key cells of `shape` alone. It may hand out others too:
+    /// who wants just these looks.
+    ///
+    /// # Errors
+    /// As [`Source::scan`].
+    fn scan_keys(&mut self, table: &Table, shape: &Arc<Shape>, keys: &Batch, feed: &mut dyn Feed) -> Result<()> {
+        let _ = keys;
+        self.scan(table, shape, feed)
+    }
+
+    /// Lets go of the state that was read so far. From now on the store is read as it is now.
+    ///
+    /// # Errors
+    /// If it cannot be looked at again.
+    fn refresh(&mut self) -> Result<()> {
+        Err(Error::new(Kind::Store, "this store cannot be looked at again"))
+    }
+
+    /// What can be said about the store and about what this reader may do there, for people. Nothing secret.
+    ///
+    /// # Errors
+    /// If it cannot be reached.
+    fn about(&mut self) -> Result<Vec<Fact>> {
+        Ok(Vec::new())
+    }
+
+    /// What a report calls it, where neither a plan nor a command line says: never a secret.
+    fn name(&self) -> Option<String> {
+        None
+    }
 
     /// The first column of the rows that a query gives, each as canonical JSON text, for witnesses.
     ///
@@ -80,9 +126,16 @@ pub struct Options {
     pub files: FileOptions,
     /// Views are tables too.
     pub views: bool,
+    /// What is said about live stores, and where the rest is looked up.
+    pub settings: Settings,
+    /// Connections or requests that one store may have at once. 0: as many as the store's own reader finds good.
+    pub threads: usize,
+    /// Requests that one store may get in a second.
+    pub rate: Option<f64>,
 }
 
-/// Opens the store of that kind at `path`, for reading only. The one place that knows all kinds.
+/// Opens the store of that kind, for reading only. The one place that knows all kinds. `path` is where a store on a disk
+/// lies; a live store looks at the settings alone.
 ///
 /// # Errors
 /// If the kind is unknown, or the store is not there, locked, damaged or not of that kind.
