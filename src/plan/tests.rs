@@ -388,8 +388,9 @@ fn what_is_missing() {
     check(
         "version = 1\nsource.kind = 'sqlit'\ntarget.kind = 'oracle'\n",
         &[
-            "2:15: `kind` cannot be `sqlit` (did you mean `sqlite`? It is one of sqlite, d1-export, d1, kv, \
-             postgres, edge-config, edge-config-export, local-storage, json, ndjson, csv, http, snapshot)",
+            "2:15: `kind` cannot be `sqlit` (did you mean `sqlite`? It is one of sqlite, d1-export, d1, \
+             d1-local, kv, kv-local, postgres, edge-config, edge-config-export, local-storage, json, ndjson, csv, http, \
+             snapshot)",
             "3:15: `kind` cannot be `oracle` (one of sqlite, d1-export, d1, d1-local, kv, kv-local, postgres, edge-config, \
              edge-config-export, local-storage, json, ndjson, csv, http, snapshot)",
         ],

