@@ -4,6 +4,8 @@
 //! changes. Write-ahead logs are honoured. A file that is in WAL mode but has no log beside it is opened `immutable`, since
 //! SQLite would create the log otherwise; should somebody write to it meanwhile, the run says so and ends.
 
+mod spout;
+
 use super::{Source, places, sql};
 use crate::{
     error::{Error, Kind, Result},
@@ -173,9 +175,9 @@ impl Sqlite {
         Ok(())
     }
 
-    /// The query that reads these columns from where the table itself is stored. In a damaged file an index may say something
-    /// else than its table, so none is read, although it may hold all columns or give the order of the key away.
-    fn select(&self, table: &Table, places: &[usize]) -> String {
+    /// The columns as a query lists them, and the table as it names where the table itself is stored. In a damaged file an index
+    /// may say something else than its table, so none is read, although it may hold all columns or give the order of the key away.
+    fn select(&self, table: &Table, places: &[usize]) -> (String, String) {
         let columns: Vec<String> = places.iter().map(|&it| sql::identifier(&table.columns[it].name)).collect();
         // A table without rowid is stored in the index of its key.
         let home: rusqlite::Result<String> = self.connection.query_row(
@@ -185,7 +187,39 @@ impl Sqlite {
             |it| it.get(0),
         );
         let home = home.map_or("NOT INDEXED".to_owned(), |it| format!("INDEXED BY {}", sql::identifier(&it)));
-        format!("SELECT {} FROM {} {home}", columns.join(", "), sql::identifier(&table.name))
+        (columns.join(", "), format!("{} {home}", sql::identifier(&table.name)))
+    }
+
+    /// Whether this is a table and no view.
+    fn is_stored(&self, table: &Table) -> bool {
+        let query = "SELECT type = 'table' FROM pragma_table_list(?1) WHERE schema = 'main'";
+        self.connection.query_row(query, [&table.name], |it| it.get(0)).unwrap_or(false)
+    }
+
+    /// Reads a query row by row, as every query can be read.
+    fn rows(
+        &self,
+        query: &str,
+        shape: &Arc<Shape>,
+        feed: &mut dyn Feed,
+        context: impl Fn(&rusqlite::Error) -> Error,
+    ) -> Result<Flow> {
+        let mut statement = self.connection.prepare(query).map_err(|it| context(&it))?;
+        let mut rows = statement.query([]).map_err(|it| context(&it))?;
+        let mut batch = Batch::new(Arc::clone(shape));
+        while let Some(row) = rows.next().map_err(|it| context(&it))? {
+            batch.fill_with(|place, slot| {
+                spout::put(row.get_ref(place).map_err(|it| context(&it))?, slot);
+                Ok(())
+            })?;
+            if batch.is_full() && feed.take(&mut batch)? == Flow::Stop {
+                return Ok(Flow::Stop);
+            }
+        }
+        if !batch.is_empty() {
+            let _ = feed.take(&mut batch)?;
+        }
+        Ok(Flow::Continue)
     }
 }
 
@@ -217,31 +251,18 @@ impl Source for Sqlite {
 
     fn scan(&mut self, table: &Table, shape: &Arc<Shape>, feed: &mut dyn Feed) -> Result<()> {
         let places = places(table, shape)?;
-        let query = self.select(table, &places);
+        let (columns, from) = self.select(table, &places);
         let context =
             |it: &rusqlite::Error| self.failed(it).context(format_args!("cannot read table `{}`", table.name));
-        let mut statement = self.connection.prepare(&query).map_err(|it| context(&it))?;
-        let mut rows = statement.query([]).map_err(|it| context(&it))?;
-        let mut batch = Batch::new(Arc::clone(shape));
-        while let Some(row) = rows.next().map_err(|it| context(&it))? {
-            batch.fill_with(|place, slot| {
-                match row.get_ref(place).map_err(|it| context(&it))? {
-                    ValueRef::Null => slot.put(Value::Null),
-                    ValueRef::Integer(it) => slot.put(Value::Int(it)),
-                    ValueRef::Real(it) => slot.put(Value::Real(it)),
-                    ValueRef::Text(it) => slot.put(Value::Raw(it)),
-                    ValueRef::Blob(it) => slot.put(Value::Bytes(it)),
-                }
-                Ok(())
-            })?;
-            if batch.is_full() && feed.take(&mut batch)? == Flow::Stop {
-                return Ok(());
-            }
+        let flow = if spout::takes(&self.connection, places.len()) && self.is_stored(table) {
+            spout::scan(&self.connection, (&columns, &from), shape, feed, context)?
+        } else {
+            self.rows(&format!("SELECT {columns} FROM {from}"), shape, feed, context)?
+        };
+        match flow {
+            Flow::Continue => self.unchanged(),
+            Flow::Stop => Ok(()),
         }
-        if !batch.is_empty() {
-            let _ = feed.take(&mut batch)?;
-        }
-        self.unchanged()
     }
 
     fn query(&mut self, query: &str) -> Result<Vec<String>> {
@@ -401,3 +422,6 @@ fn failed(path: &Path, error: &rusqlite::Error) -> Error {
     };
     Error::new(Kind::Store, format_args!("{name}: {error}: {hint}"))
 }
+
+#[cfg(test)]
+mod tests;

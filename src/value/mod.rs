@@ -132,25 +132,32 @@ pub fn parse_uuid(text: &str) -> Option<[u8; 16]> {
 
 /// The same for text that nobody has looked at yet.
 fn uuid_of(bytes: &[u8]) -> Option<[u8; 16]> {
-    const HYPHENATED: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
-    const BARE: [usize; 16] = [0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30];
-    if let Ok(bytes) = <&[u8; 36]>::try_from(bytes) {
-        let hyphens = [8, 13, 18, 23].iter().all(|&it| bytes[it] == b'-');
-        return hyphens.then(|| hexadecimal(bytes, &HYPHENATED))?;
-    }
-    hexadecimal(<&[u8; 32]>::try_from(bytes).ok()?, &BARE)
+    let Ok(text) = <&[u8; 36]>::try_from(bytes) else { return hexadecimal(bytes.try_into().ok()?) };
+    let mut digits = [0; 32];
+    digits[..8].copy_from_slice(&text[..8]);
+    digits[8..12].copy_from_slice(&text[9..13]);
+    digits[12..16].copy_from_slice(&text[14..18]);
+    digits[16..20].copy_from_slice(&text[19..23]);
+    digits[20..].copy_from_slice(&text[24..]);
+    let hyphens = [8, 13, 18, 23].iter().fold(0, |wrong, &it| wrong | (text[it] ^ b'-'));
+    hexadecimal(&digits).filter(|_| hyphens == 0)
 }
 
-/// The bytes whose two digits begin at `places`. Whether all are digits is asked once, at the end.
+/// The bytes that these digits stand for. Each digit is worked out alike, whatever it is, so that many are worked out at once;
+/// whether all were digits is asked at the end.
 #[inline(always)]
-fn hexadecimal<const N: usize>(bytes: &[u8; N], places: &[usize; 16]) -> Option<[u8; 16]> {
-    let (mut uuid, mut all) = ([0; 16], 0);
-    for (byte, &at) in uuid.iter_mut().zip(places) {
-        let (high, low) = (HEX[usize::from(bytes[at])], HEX[usize::from(bytes[at + 1])]);
-        all |= high | low;
-        *byte = high << 4 | low;
+fn hexadecimal(text: &[u8; 32]) -> Option<[u8; 16]> {
+    let (mut digits, mut wrong) = ([0; 32], 0);
+    for (digit, &byte) in digits.iter_mut().zip(text) {
+        let (number, letter) = (byte.wrapping_sub(b'0'), (byte | 0x20).wrapping_sub(b'a'));
+        wrong |= u8::from(number > 9) & u8::from(letter > 5);
+        *digit = if number > 9 { letter.wrapping_add(10) } else { number };
     }
-    (all & 0xf0 == 0).then_some(uuid)
+    let mut uuid = [0; 16];
+    for (place, byte) in uuid.iter_mut().enumerate() {
+        *byte = digits[2 * place] << 4 | digits[2 * place + 1];
+    }
+    (wrong == 0).then_some(uuid)
 }
 
 /// Appends a UUID as 36 lower-case characters.
@@ -165,18 +172,6 @@ pub fn write_uuid(uuid: &[u8; 16], out: &mut Vec<u8>) {
 }
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
-
-/// The value of a hexadecimal digit, 0xff for every other byte.
-const HEX: [u8; 256] = {
-    let mut table = [0xff; 256];
-    let mut value = 0;
-    while value < 16 {
-        table[DIGITS[value] as usize] = value as u8;
-        table[DIGITS[value].to_ascii_uppercase() as usize] = value as u8;
-        value += 1;
-    }
-    table
-};
 
 #[cfg(test)]
 mod tests;

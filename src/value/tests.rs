@@ -333,3 +333,23 @@ fn raw_bytes_that_are_no_text_are_malformed() {
         assert_eq!(raw, known, "{ty:?}");
     }
 }
+
+#[test]
+fn a_uuid_holds_digits_and_hyphens_only() {
+    for text in ["00112233-4455-6677-8899-aAbBcCdDeEfF", "00112233445566778899aAbBcCdDeEfF"] {
+        let uuid = parse_uuid(text).unwrap();
+        for (at, byte) in (0..text.len()).flat_map(|at| (0..=127_u8).map(move |byte| (at, byte))) {
+            let mut other = text.to_owned().into_bytes();
+            other[at] = byte;
+            let other = String::from_utf8(other).unwrap();
+            let digits: String = other.chars().filter(|it| *it != '-').collect();
+            let hyphens = text.bytes().zip(other.bytes()).all(|(x, y)| (x == b'-') == (y == b'-'));
+            let fits = hyphens && digits.len() == 32 && digits.bytes().all(|it| it.is_ascii_hexdigit());
+            let expect = fits.then(|| u128::from_str_radix(&digits, 16).unwrap().to_be_bytes());
+            assert_eq!(parse_uuid(&other), expect, "{other}");
+        }
+        assert_eq!(uuid, 0x0011_2233_4455_6677_8899_aabb_ccdd_eeff_u128.to_be_bytes());
+        assert_eq!(super::uuid_of(text.replace('a', "\u{e1}").as_bytes()), None);
+        assert_eq!(super::uuid_of(&text.bytes().map(|it| it | 0x80).collect::<Vec<_>>()), None);
+    }
+}
