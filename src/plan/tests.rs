@@ -396,11 +396,12 @@ fn what_is_missing() {
         ],
     );
     check(
-        "version = 1\n[source]\nkind='postgres'\nnull=''\n[target]\nkind='kv'\nviews=true\n",
+        "version = 1\n[source]\nkind='http'\nnull=''\n[target]\nkind='kv'\nviews=true\n",
         &[
-            "2:1: `url` is missing (a store of the kind `postgres` needs it)",
+            "2:1: `url` is missing (a store of the kind `http` needs it)",
             "4:1: `null` means nothing to a store of this kind (it belongs to: csv)",
-            "7:1: `views` means nothing to a store of this kind (it belongs to: sqlite, d1-export, d1, postgres)",
+            "7:1: `views` means nothing to a store of this kind (it belongs to: sqlite, d1-export, d1, d1-local, \
+             postgres)",
         ],
     );
 }
