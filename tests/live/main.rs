@@ -2,6 +2,11 @@
 
 #![cfg(test)]
 
+#[path = "../support/postgres.rs"]
+mod postgres;
+
+mod postgres_connect;
+
 /// Where the vendors' engines and clients are.
 const NODE_MODULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node/node_modules");
 

@@ -1,0 +1,138 @@
+//! The binary form of `numeric`, as `numeric_send` in PostgreSQL's `numeric.c` writes it: counts of digits, weight, sign and
+//! scale, two bytes each, then digits to the base of 10,000.
+
+const POSITIVE: u16 = 0x0000;
+const NEGATIVE: u16 = 0x4000;
+const NAN: u16 = 0xC000;
+const INFINITE: u16 = 0xD000;
+const BELOW_ALL: u16 = 0xF000;
+
+/// Replaces `out` by the number as decimal text, which may begin or end with zeros. False for bytes that are no number.
+pub(super) fn write(bytes: &[u8], out: &mut Vec<u8>) -> bool {
+    out.clear();
+    decode(bytes, out).is_some()
+}
+
+fn decode(bytes: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    let (head, digits) = bytes.split_first_chunk::<8>()?;
+    let [count, weight, sign, _scale] = [0, 2, 4, 6].map(|it| u16::from_be_bytes([head[it], head[it + 1]]));
+    let weight = i32::from(weight as i16);
+    if digits.len() != 2 * usize::from(count) {
+        return None;
+    }
+    match sign {
+        POSITIVE => {}
+        NEGATIVE => out.push(b'-'),
+        NAN => out.extend_from_slice(b"NaN"),
+        INFINITE => out.extend_from_slice(b"Infinity"),
+        BELOW_ALL => out.extend_from_slice(b"-Infinity"),
+        _ => return None,
+    }
+    if !matches!(sign, POSITIVE | NEGATIVE) {
+        return Some(());
+    }
+    if weight < 0 || digits.is_empty() {
+        out.push(b'0');
+    }
+    let (mut place, point) = (weight, -1);
+    if !digits.is_empty() && weight < point {
+        out.push(b'.');
+        // Digits that are left out in front of the first one that is there.
+        (weight + 1..0).for_each(|_| out.extend_from_slice(b"0000"));
+    }
+    for digit in digits.chunks_exact(2) {
+        let digit = u16::from_be_bytes([digit[0], digit[1]]);
+        if digit > 9999 {
+            return None;
+        }
+        if place == point {
+            out.push(b'.');
+        }
+        out.extend_from_slice(&FOUR[usize::from(digit)]);
+        place -= 1;
+    }
+    // And behind the last one.
+    (0..=place).take(if digits.is_empty() { 0 } else { usize::MAX }).for_each(|_| out.extend_from_slice(b"0000"));
+    Some(())
+}
+
+/// Every digit to the base of 10,000 as four characters.
+static FOUR: [[u8; 4]; 10_000] = {
+    let mut all = [[b'0'; 4]; 10_000];
+    let mut it = 0;
+    while it < all.len() {
+        all[it] = [
+            b'0' + (it / 1000) as u8,
+            b'0' + (it / 100 % 10) as u8,
+            b'0' + (it / 10 % 10) as u8,
+            b'0' + (it % 10) as u8,
+        ];
+        it += 1;
+    }
+    all
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::decimal;
+    use proptest::prelude::*;
+
+    fn sent(head: [u16; 4], digits: &[u16]) -> Vec<u8> {
+        head.iter().chain(digits).flat_map(|it| it.to_be_bytes()).collect()
+    }
+
+    fn check(head: [u16; 4], digits: &[u16], expect: &str) {
+        let mut out = Vec::new();
+        let text = if write(&sent(head, digits), &mut out) { String::from_utf8_lossy(&out) } else { "damaged".into() };
+        assert_eq!(text, expect, "{head:?} {digits:?}");
+    }
+
+    #[test]
+    fn numbers() {
+        let low = |weight: i16| weight as u16;
+        check([0, 0, POSITIVE, 0], &[], "0");
+        check([0, 0, POSITIVE, 2], &[], "0");
+        check([1, 0, POSITIVE, 0], &[7], "0007");
+        check([2, 0, NEGATIVE, 2], &[12, 5000], "-0012.5000");
+        check([1, 2, POSITIVE, 0], &[3], "000300000000");
+        check([1, low(-1), POSITIVE, 4], &[1], "0.0001");
+        check([1, low(-3), POSITIVE, 12], &[42], "0.000000000042");
+        check([3, 1, POSITIVE, 4], &[1, 2, 3], "00010002.0003");
+        check([0, 0, NAN, 0], &[], "NaN");
+        check([0, 0, INFINITE, 0], &[], "Infinity");
+        check([0, 0, BELOW_ALL, 0], &[], "-Infinity");
+    }
+
+    #[test]
+    fn no_numbers() {
+        check([1, 0, 0x1000, 0], &[7], "damaged");
+        check([2, 0, POSITIVE, 0], &[7], "damaged");
+        check([0, 0, POSITIVE, 0], &[7], "damaged");
+        check([1, 0, POSITIVE, 0], &[10_000], "damaged");
+        assert!(!write(&[0, 1, 0], &mut Vec::new()));
+        assert!(write(&sent([1, 0x7fff, POSITIVE, 0], &[1]), &mut Vec::new()));
+    }
+
+    proptest! {
+        #[test]
+        fn what_the_digits_say(digits in prop::collection::vec(0u16..10_000, 0..8), weight in -9i16..9, negative: bool) {
+            let sign = if negative { NEGATIVE } else { POSITIVE };
+            let mut out = Vec::new();
+            prop_assert!(write(&sent([digits.len() as u16, weight as u16, sign, 0], &digits), &mut out));
+            // All digits as one integer, and where its point is.
+            let whole: String = digits.iter().map(|it| format!("{it:04}")).collect();
+            let power = 4 * (i32::from(weight) + 1 - digits.len() as i32);
+            let expect = format!("{}{}e{power}", if negative { "-" } else { "" }, if whole.is_empty() { "0" } else { &whole });
+            let (mut read, mut wanted) = (Vec::new(), Vec::new());
+            prop_assert!(decimal::canonical(std::str::from_utf8(&out).expect("ASCII"), &mut read));
+            prop_assert!(decimal::canonical(&expect, &mut wanted));
+            prop_assert_eq!(read, wanted);
+        }
+
+        #[test]
+        fn any_bytes(bytes: Vec<u8>) {
+            let _ = write(&bytes, &mut Vec::new());
+        }
+    }
+}
