@@ -8,7 +8,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     net::TcpListener,
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -128,6 +128,30 @@ impl Server {
         let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         self.execute("postgres", &format!("CREATE DATABASE {name}"));
         Database { server: self, name }
+    }
+
+    /// From now on it offers TLS, and shows this certificate.
+    pub(crate) fn certify(&self, certificate: &Path, key: &Path) {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let files = [certificate, key].map(|from| {
+            let path = self.folder.join(format!("{number}.{}", from.extension().unwrap_or_default().display()));
+            fs::copy(from, &path).expect("a copy");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("permissions");
+            if is_root() {
+                run(Command::new("chown").arg("postgres").arg(&path));
+            }
+            path.display().to_string()
+        });
+        for (setting, path) in ["ssl_cert_file", "ssl_key_file"].iter().zip(&files) {
+            self.execute("postgres", &format!("ALTER SYSTEM SET {setting} = '{path}'"));
+        }
+        self.execute("postgres", "ALTER SYSTEM SET ssl = on");
+        self.execute("postgres", "SELECT pg_reload_conf()");
+        // The server that made a session with the new setting has read the certificate before.
+        let read =
+            (0..1000).any(|_| self.execute("postgres", "SHOW ssl_cert_file; SHOW ssl") == format!("{}\non", files[0]));
+        assert!(read, "Postgres does not take the certificate");
     }
 
     /// Where its socket is, and what it may read: certificates, for one.

@@ -21,6 +21,11 @@ const POOLER: &str = "a pooler stands between that gives each transaction anothe
 /// How a TLS handshake fails where the server has none.
 const NO_TLS: &str = "server does not support TLS";
 
+const ALIEN: &str = "what answers there does not speak Postgres; are host and port right?";
+
+/// How it shows that bytes make no message.
+const ALIEN_KINDS: [io::ErrorKind; 3] = [io::ErrorKind::InvalidData, io::ErrorKind::InvalidInput, io::ErrorKind::Other];
+
 /// An error of signing in.
 #[cold]
 pub(super) fn of(error: &tokio_postgres::Error, address: &Address, reached: &Reached) -> Error {
@@ -39,23 +44,22 @@ pub(super) fn of(error: &tokio_postgres::Error, address: &Address, reached: &Rea
     let cause = cause.map(ToString::to_string).unwrap_or_default();
     name(&match error.to_string().as_str() {
         "error performing TLS handshake" => tls(&cause, io, address, reached),
-        "error connecting to server" => socket(&cause, io, reached),
+        "error connecting to server" => socket(&cause, io),
         "invalid configuration" if cause.contains("password") => {
             "it asks for a password and there is none; set PGPASSWORD, or `password` in the plan, or write a password file".to_owned()
         }
         "authentication error" => format!("signing in failed: {cause}"),
-        "error communicating with the server" if io.is_some_and(|it| it.kind() == io::ErrorKind::UnexpectedEof) => {
+        _ if error.is_closed() || io.is_some_and(|it| it.kind() == io::ErrorKind::UnexpectedEof) => {
             "it closed the connection without a word; is it Postgres that listens there?".to_owned()
         }
-        "unexpected message from server" | "error parsing response from server" => {
-            "what answers there does not speak Postgres; are host and port right?".to_owned()
-        }
+        "unexpected message from server" | "error parsing response from server" => ALIEN.to_owned(),
+        "error communicating with the server" if io.is_some_and(|it| ALIEN_KINDS.contains(&it.kind())) => ALIEN.to_owned(),
         what if cause.is_empty() => what.to_owned(),
         what => format!("{what}: {cause}"),
     })
 }
 
-fn socket(cause: &str, io: Option<&io::Error>, reached: &Reached) -> String {
+fn socket(cause: &str, io: Option<&io::Error>) -> String {
     match io.map(io::Error::kind) {
         Some(io::ErrorKind::ConnectionRefused) => {
             "nothing listens there; is the server running, and is the port right?".to_owned()
@@ -65,7 +69,6 @@ fn socket(cause: &str, io: Option<&io::Error>, reached: &Reached) -> String {
         }
         Some(io::ErrorKind::PermissionDenied) => format!("it cannot be entered: {cause}"),
         Some(io::ErrorKind::TimedOut) => {
-            let _ = reached;
             "it did not answer in time; is there a firewall between, or does the host let only some addresses in?"
                 .to_owned()
         }
@@ -88,7 +91,11 @@ fn tls(cause: &str, io: Option<&io::Error>, address: &Address, reached: &Reached
         Some(path) => format!("{}", path.display()),
         None => "this system".to_owned(),
     };
+    let is = |it: &str| cause.contains(it);
     let what = match error {
+        _ if is("CaUsedAsEndEntity") => {
+            "it says that it is an authority, which no server is; have one made with CA:FALSE"
+        }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             "it is for another host; connect by the name that it is for, or write tls = \"verify-ca\""
         }
