@@ -2,6 +2,9 @@
 
 #![cfg(test)]
 
+#[path = "../support/web.rs"]
+mod server;
+
 /// Where the vendors' engines and clients are.
 const NODE_MODULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node/node_modules");
 
