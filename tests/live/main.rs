@@ -2,8 +2,12 @@
 
 #![cfg(test)]
 
+#[path = "../support/proxy.rs"]
+mod proxy;
 #[path = "../support/web.rs"]
 mod server;
+
+mod web;
 
 /// Where the vendors' engines and clients are.
 const NODE_MODULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node/node_modules");

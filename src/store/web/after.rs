@@ -36,9 +36,9 @@ pub(super) fn spoken(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {
         0 => format!("{} ms", time.as_millis()),
-        ..=120 => format!("{seconds} s"),
-        ..=7200 => format!("{} minutes", seconds.div_ceil(60)),
-        ..=172_800 => format!("{} hours", seconds.div_ceil(3600)),
+        1..=120 => format!("{seconds} s"),
+        121..=7200 => format!("{} minutes", seconds.div_ceil(60)),
+        7201..=172_800 => format!("{} hours", seconds.div_ceil(3600)),
         _ => format!("{} days", seconds.div_ceil(86_400)),
     }
 }
