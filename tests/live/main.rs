@@ -6,6 +6,12 @@
 mod postgres;
 
 mod postgres_connect;
+#[path = "../support/proxy.rs"]
+mod proxy;
+#[path = "../support/web.rs"]
+mod server;
+
+mod web;
 
 /// Where the vendors' engines and clients are.
 const NODE_MODULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node/node_modules");

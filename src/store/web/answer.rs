@@ -1,0 +1,118 @@
+//! What came back, and what to make of it.
+
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use serde::Deserialize;
+
+/// What came back, whatever its status.
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, unpacked.
+    pub body: Vec<u8>,
+}
+
+/// What a store makes of an answer.
+pub enum Advice {
+    /// It is what was asked for.
+    Take,
+    /// Ask again later, for this reason.
+    Again(String),
+    /// It is of no use, for this reason, which says what to do.
+    Refuse(String),
+}
+
+/// How many characters of a body an error may quote.
+const QUOTED: usize = 200;
+
+impl Advice {
+    /// What to make of an answer by its status alone (RFC 9110, section 15): a success is taken, an overload or a failure of
+    /// the service passes, everything else stays.
+    pub fn usual(answer: &Answer) -> Advice {
+        match answer.status {
+            200..=299 => Advice::Take,
+            408 | 425 | 429 | 500..=599 => Advice::Again(answer.summary()),
+            401 | 403 => Advice::Refuse(answer.summary() + "; look at the token and at what it may do"),
+            _ => Advice::Refuse(answer.summary()),
+        }
+    }
+}
+
+impl Answer {
+    /// A header as text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The body as one JSON document.
+    ///
+    /// `T` is a structure that names what it wants: members that come twice are then refused, and a value that has to stay as
+    /// it was written is taken as `&serde_json::value::RawValue`, for [`crate::value::json`] to look into. A
+    /// `serde_json::Value` would let the last of two members win.
+    ///
+    /// # Errors
+    /// If the body is something else, in a sentence that says what.
+    pub fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, String> {
+        serde_json::from_slice(&self.body).map_err(|it| {
+            let status = self.status;
+            if self.is_web_page() {
+                format!("the service answered with a web page, status {status}; is the address right?")
+            } else if self.body.is_empty() {
+                format!("the service answered with nothing, status {status}")
+            } else {
+                format!("the service answered with something else than expected, status {status}: {it}")
+            }
+        })
+    }
+
+    /// Whether a browser would show this.
+    pub fn is_web_page(&self) -> bool {
+        let start = self.body.iter().position(|it| !it.is_ascii_whitespace()).unwrap_or_default();
+        let start = self.body.get(start..).unwrap_or_default();
+        let begins = |with: &str| start.get(..with.len()).is_some_and(|it| it.eq_ignore_ascii_case(with.as_bytes()));
+        begins("<!doctype html")
+            || begins("<html")
+            || self.header(CONTENT_TYPE.as_str()).is_some_and(|it| it.starts_with("text/html"))
+    }
+
+    /// The status, and the reason that the body gives if it gives one, for an error. It is short and of one line.
+    pub fn summary(&self) -> String {
+        let status = self.status;
+        if self.is_web_page() {
+            return format!("the service answered with a web page, status {status}");
+        }
+        match self.reason() {
+            Some(it) => format!("status {status}: {it}"),
+            None => format!("status {status}"),
+        }
+    }
+
+    /// What a body says about an error: `{"error": {"code", "message"}}`, `{"errors": [{"code", "message"}]}`,
+    /// `{"message"}`, `{"error": "…"}`, or a text.
+    fn reason(&self) -> Option<String> {
+        use serde_json::Value;
+        let text = std::str::from_utf8(&self.body).ok()?;
+        let said = |it: &Value| match it {
+            Value::String(it) => Some(it.clone()),
+            Value::Number(it) => Some(it.to_string()),
+            _ => None,
+        };
+        let found = serde_json::from_str::<Value>(text).ok().and_then(|body| {
+            let error = body.pointer("/errors/0").or_else(|| body.get("error")).unwrap_or(&body);
+            let message = error.get("message").or_else(|| error.get("detail")).or_else(|| error.get("title"));
+            let message = said(error).or_else(|| message.and_then(said))?;
+            Some(match error.get("code").and_then(said) {
+                Some(code) => format!("{message} ({code})"),
+                None => message,
+            })
+        });
+        let is_text = self.header(CONTENT_TYPE.as_str()).is_none_or(|it| it.starts_with("text/plain"));
+        let found = found.or_else(|| is_text.then(|| text.trim().to_owned())).filter(|it| !it.is_empty())?;
+        let mut short: String = found.chars().map(|it| if it.is_control() { ' ' } else { it }).take(QUOTED).collect();
+        if short.len() < found.len() {
+            short.push('…');
+        }
+        Some(short)
+    }
+}
