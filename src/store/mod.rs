@@ -12,6 +12,7 @@ use std::{path::Path, sync::Arc};
 
 pub mod about;
 pub mod files;
+pub mod local_storage;
 pub mod memory;
 pub mod postgres;
 pub mod settings;
@@ -148,6 +149,7 @@ pub fn open(kind: &str, path: &Path, options: &Options) -> Result<Box<dyn Source
             Box::new(sqlite::Sqlite::nameless(loaded.connection, path, options.views, loaded.notes)?)
         }
         "postgres" => Box::new(postgres::Postgres::open(options)?),
+        "local-storage" => Box::new(local_storage::LocalStorage::open(path, options)?),
         "snapshot" => Box::new(snapshot::Snapshot::open(path)?),
         "json" | "ndjson" | "csv" | "edge-config-export" => files::open(kind, path, &options.files)?,
         _ => return Err(Error::new(Kind::Plan, format_args!("stores of the kind `{kind}` cannot be read yet"))),

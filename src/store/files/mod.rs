@@ -135,7 +135,7 @@ fn pass_on(batch: &mut Batch, feed: &mut dyn Feed) -> Result<Flow> {
 
 impl FileOptions {
     /// Puts into `table` what the plan says about it, and guesses its key if nothing says which it is.
-    fn declare(&self, table: &mut Table) -> Result<()> {
+    pub(super) fn declare(&self, table: &mut Table) -> Result<()> {
         for (name, &ty) in self.types.get(&table.name).into_iter().flatten() {
             let place = named(table, name)?;
             let column = &mut table.columns[place];
