@@ -12,6 +12,7 @@ use std::{path::Path, sync::Arc};
 
 pub mod about;
 pub mod files;
+pub mod kv;
 pub mod memory;
 pub mod settings;
 pub mod snapshot;
@@ -149,6 +150,8 @@ pub fn open(kind: &str, path: &Path, options: &Options) -> Result<Box<dyn Source
         }
         "snapshot" => Box::new(snapshot::Snapshot::open(path)?),
         "json" | "ndjson" | "csv" | "edge-config-export" => files::open(kind, path, &options.files)?,
+        "kv" => Box::new(kv::Kv::open(options)?),
+        "kv-local" => Box::new(kv::local::KvLocal::open(path, options)?),
         _ => return Err(Error::new(Kind::Plan, format_args!("stores of the kind `{kind}` cannot be read yet"))),
     })
 }

@@ -2,6 +2,10 @@
 
 #![cfg(test)]
 
+mod kv;
+#[path = "../support/miniflare.rs"]
+mod miniflare;
+
 /// Where the vendors' engines and clients are.
 const NODE_MODULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node/node_modules");
 
