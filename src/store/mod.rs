@@ -13,6 +13,7 @@ use std::{path::Path, sync::Arc};
 pub mod about;
 pub mod files;
 pub mod local_storage;
+pub mod kv;
 pub mod memory;
 pub mod postgres;
 pub mod settings;
@@ -20,6 +21,7 @@ pub mod snapshot;
 pub mod sql;
 pub mod sqlite;
 pub mod web;
+pub mod wrangler;
 
 /// A store that can be read.
 pub trait Source: Send {
@@ -152,6 +154,8 @@ pub fn open(kind: &str, path: &Path, options: &Options) -> Result<Box<dyn Source
         "local-storage" => Box::new(local_storage::LocalStorage::open(path, options)?),
         "snapshot" => Box::new(snapshot::Snapshot::open(path)?),
         "json" | "ndjson" | "csv" | "edge-config-export" => files::open(kind, path, &options.files)?,
+        "kv" => Box::new(kv::Kv::open(options)?),
+        "kv-local" => Box::new(kv::local::KvLocal::open(path, options)?),
         _ => return Err(Error::new(Kind::Plan, format_args!("stores of the kind `{kind}` cannot be read yet"))),
     })
 }

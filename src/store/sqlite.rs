@@ -71,12 +71,17 @@ impl Sqlite {
         Ok(Sqlite { connection, path: path.to_owned(), views, unlocked: None, notes, nameless: true })
     }
 
-    fn failed(&self, error: &rusqlite::Error) -> Error {
+    /// To ask for what is no table, by who knows the file.
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    pub(super) fn failed(&self, error: &rusqlite::Error) -> Error {
         failed(&self.path, error)
     }
 
     /// Without locks nobody keeps a writer out, so the file is looked at again.
-    fn unchanged(&self) -> Result<()> {
+    pub(super) fn unchanged(&self) -> Result<()> {
         match self.unlocked {
             Some(before) if before != state(&self.path)? || has_log(&self.path) => Err(Error::new(
                 Kind::Store,

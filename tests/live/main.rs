@@ -12,6 +12,9 @@ mod proxy;
 mod server;
 
 mod web;
+mod kv;
+#[path = "../support/miniflare.rs"]
+mod miniflare;
 
 /// Where the vendors' engines and clients are.
 const NODE_MODULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node/node_modules");

@@ -64,14 +64,7 @@ pub fn open(kind: &str, path: &Path, options: &FileOptions) -> Result<Box<dyn So
         "json" if path.is_dir() => Box::new(folder::Folder::open(path, options)?),
         _ => open_file(kind, path, options)?,
     };
-    let tables = source.tables()?;
-    let named = options.columns.keys().chain(options.types.keys()).chain(options.keys.keys());
-    for name in named {
-        if !tables.iter().any(|it| it.name == *name) {
-            let what = format_args!("the plan describes a table `{name}` that {} does not hold", path.display());
-            return Err(Error::new(Kind::Plan, what));
-        }
-    }
+    options.check(&source.tables()?, path.display())?;
     Ok(source)
 }
 
@@ -134,6 +127,18 @@ fn pass_on(batch: &mut Batch, feed: &mut dyn Feed) -> Result<Flow> {
 }
 
 impl FileOptions {
+    /// Refuses to say anything about a table that the store, which is called `name`, does not have.
+    pub(super) fn check(&self, tables: &[Table], name: impl std::fmt::Display) -> Result<()> {
+        let mut described = self.columns.keys().chain(self.types.keys()).chain(self.keys.keys());
+        match described.find(|described| !tables.iter().any(|it| it.name == **described)) {
+            Some(it) => {
+                let what = format_args!("the plan describes a table `{it}` that {name} does not hold");
+                Err(Error::new(Kind::Plan, what))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Puts into `table` what the plan says about it, and guesses its key if nothing says which it is.
     pub(super) fn declare(&self, table: &mut Table) -> Result<()> {
         for (name, &ty) in self.types.get(&table.name).into_iter().flatten() {

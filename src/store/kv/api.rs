@@ -1,0 +1,428 @@
+//! What is asked of Cloudflare's interface of Workers KV, and what its answers say.
+//!
+//! Shapes and codes are those of the vendor's own client for TypeScript and of its documentation.
+
+use super::{Options, entry::Entry, pace::Pace};
+use crate::{
+    error::{Error, Kind, Result},
+    store::web::{Advice, Answer, Request, Web},
+};
+use jiff::fmt::rfc2822;
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::collections::HashMap;
+
+/// The namespaces of an account, and one of them.
+pub(super) struct Api {
+    web: Web,
+    account: String,
+    /// The path of the namespace.
+    path: String,
+    id: String,
+    /// Nothing, where somebody said how fast.
+    pace: Option<Pace>,
+    now: Option<i64>,
+    lists: u64,
+    reads: u64,
+}
+
+/// A key as a list shows it.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Listed {
+    pub(super) name: String,
+    #[serde(default, deserialize_with = "seconds")]
+    pub(super) expiration: Option<i64>,
+    #[serde(default)]
+    pub(super) metadata: Option<Box<RawValue>>,
+}
+
+/// A page of a list.
+pub(super) struct Page {
+    pub(super) keys: Vec<Listed>,
+    /// Where the next page begins. Empty: there is none.
+    pub(super) cursor: String,
+}
+
+/// A value that was read by itself.
+pub(super) struct Single {
+    pub(super) value: Vec<u8>,
+    pub(super) expiration: Option<i64>,
+}
+
+/// A value that was read as text with others.
+#[derive(Debug, Deserialize)]
+pub(super) struct Text {
+    pub(super) value: String,
+    #[serde(default)]
+    pub(super) metadata: Option<Box<RawValue>>,
+    #[serde(default, deserialize_with = "seconds")]
+    pub(super) expiration: Option<i64>,
+}
+
+/// What a bulk read found.
+pub(super) struct Bulk(HashMap<String, Option<Box<RawValue>>>);
+
+#[derive(Deserialize)]
+struct Envelope<T> {
+    result: Option<T>,
+    #[serde(default)]
+    result_info: Option<Info>,
+}
+
+#[derive(Default, Deserialize)]
+struct Info {
+    #[serde(default)]
+    cursor: Option<String>,
+    #[serde(default)]
+    total_count: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Values {
+    values: HashMap<String, Option<Box<RawValue>>>,
+}
+
+#[derive(Deserialize)]
+struct Namespace {
+    id: String,
+    title: String,
+}
+
+/// What an answer says went wrong.
+#[derive(Deserialize)]
+struct Refusal {
+    errors: Vec<Fault>,
+}
+
+#[derive(Deserialize)]
+struct Fault {
+    #[serde(default)]
+    code: u32,
+    #[serde(default)]
+    message: String,
+}
+
+/// There is no such key.
+const NO_KEY: u32 = 10009;
+/// There is no such namespace.
+const NO_NAMESPACE: u32 = 10013;
+/// An identifier in the path is none.
+const NO_ROUTE: u32 = 7003;
+/// What is used up for today, and comes back tomorrow.
+const USED_UP: u32 = 10048;
+/// Namespaces on one page of their list.
+const NAMESPACES: usize = 100;
+/// Pages of namespaces that are looked through for a title.
+const NAMESPACE_PAGES: u64 = 1000;
+
+impl Listed {
+    /// The entry, with that value.
+    pub(super) fn entry<'e>(&'e self, value: &'e [u8]) -> Entry<'e> {
+        let metadata = self.metadata.as_deref().map(RawValue::get);
+        Entry { key: &self.name, value, metadata, expiration: self.expiration }
+    }
+}
+
+impl Bulk {
+    /// The text of that key. Nothing: there is none, or it has to be read by itself.
+    ///
+    /// # Errors
+    /// If it is nothing that was asked for.
+    pub(super) fn take(&mut self, key: &str) -> Result<Option<Text>> {
+        let Some(found) = self.0.remove(key).flatten() else { return Ok(None) };
+        // An empty value has been seen without what should be around it.
+        if found.get().starts_with('"') {
+            return Ok(None);
+        }
+        #[derive(Deserialize)]
+        struct Nothing {
+            value: Option<serde::de::IgnoredAny>,
+        }
+        match serde_json::from_str(found.get()) {
+            Ok(it) => Ok(Some(it)),
+            Err(_) if serde_json::from_str(found.get()).is_ok_and(|it: Nothing| it.value.is_none()) => Ok(None),
+            Err(it) => Err(misshapen(&it)),
+        }
+    }
+}
+
+impl Api {
+    pub(super) fn new(base: &str, token: &SecretString, account: &str, options: &Options) -> Result<Api> {
+        let web = Web::new(base, Some(token), options)?;
+        let account = format!("/accounts/{}/storage/kv/namespaces", encoded(account));
+        let pace = options.rate.is_none().then(Pace::new);
+        Ok(Api { web, account, path: String::new(), id: String::new(), pace, now: None, lists: 0, reads: 0 })
+    }
+
+    /// Speaks of this namespace from now on.
+    pub(super) fn choose(&mut self, id: &str) {
+        self.id = id.to_owned();
+        self.path = format!("{}/{}", self.account, encoded(id));
+    }
+
+    /// The id of the namespace with that title.
+    ///
+    /// # Errors
+    /// If no namespace of the account has it.
+    pub(super) fn id_of(&mut self, title: &str) -> Result<String> {
+        let mut seen = 0;
+        for page in 1..=NAMESPACE_PAGES {
+            let path = format!("{}?page={page}&per_page={NAMESPACES}", self.account);
+            let answer = self.send(&Request::get(&path), judge)?;
+            let Envelope::<Vec<Namespace>> { result, result_info } = read(&answer)?;
+            let found = result.unwrap_or_default();
+            if let Some(it) = found.iter().find(|it| it.title == title) {
+                return Ok(it.id.clone());
+            }
+            seen += found.len() as u64;
+            let total = result_info.and_then(|it| it.total_count).unwrap_or(u64::MAX);
+            if found.is_empty() || seen >= total {
+                break;
+            }
+        }
+        let hint = "`wrangler kv namespace list` shows them; a namespace can also be named by its id";
+        Err(Error::new(Kind::Store, format_args!("no KV namespace of the account is called `{title}`; {hint}")))
+    }
+
+    /// The id and the title.
+    pub(super) fn describe(&mut self) -> Result<(String, String)> {
+        let path = self.path.clone();
+        let answer = self.send(&Request::get(&path), judge)?;
+        let Envelope::<Namespace> { result, .. } = read(&answer)?;
+        Ok(result.map(|it| (it.id, it.title)).unwrap_or_default())
+    }
+
+    /// The page of keys at `cursor`, the first one if that is empty.
+    pub(super) fn list(&mut self, prefix: &str, cursor: &str, limit: usize) -> Result<Page> {
+        let mut path = format!("{}/keys?limit={limit}", self.path);
+        for (name, value) in [("prefix", prefix), ("cursor", cursor)] {
+            if !value.is_empty() {
+                path.push_str(&format!("&{name}={}", encoded(value)));
+            }
+        }
+        self.lists += 1;
+        let answer = self.send(&Request::get(&path), judge)?;
+        let Envelope::<Vec<Listed>> { result, result_info } = read(&answer)?;
+        let nothing =
+            || Error::new(Kind::Store, "the list of keys came without keys; is `api` the address of Cloudflare's API?");
+        let keys = result.ok_or_else(nothing)?;
+        Ok(Page { keys, cursor: result_info.and_then(|it| it.cursor).unwrap_or_default() })
+    }
+
+    /// The values of these keys as text. Nothing: they are too much for one answer.
+    pub(super) fn bulk(&mut self, keys: &[&str]) -> Result<Option<Bulk>> {
+        let body = serde_json::json!({ "keys": keys, "type": "text", "withMetadata": true }).to_string();
+        let path = format!("{}/bulk/get", self.path);
+        self.reads += keys.len() as u64;
+        let several = keys.len() > 1;
+        let answer = self.send(&Request::ask(&path, body.as_bytes()), |it| match it.status {
+            413 => Advice::Take,
+            _ => judge(it),
+        })?;
+        if answer.status == 413 {
+            // A value that is too much even alone is read by itself.
+            return Ok((!several).then(|| Bulk(HashMap::new())));
+        }
+        let Envelope::<Values> { result, .. } = read(&answer)?;
+        Ok(Some(Bulk(result.map(|it| it.values).unwrap_or_default())))
+    }
+
+    /// The value of one key, as bytes. Nothing: there is no such key.
+    pub(super) fn single(&mut self, key: &str) -> Result<Option<Single>> {
+        let path = format!("{}/values/{}", self.path, encoded(key));
+        self.reads += 1;
+        let answer = self.send(&Request::get(&path), judge_key)?;
+        if answer.status == 404 {
+            return Ok(None);
+        }
+        let expiration = answer.header("expiration").and_then(|it| it.trim().parse().ok());
+        Ok(Some(Single { value: answer.body, expiration }))
+    }
+
+    /// The metadata of one key.
+    pub(super) fn metadata(&mut self, key: &str) -> Result<Option<Box<RawValue>>> {
+        Ok(self.bulk(&[key])?.and_then(|mut it| it.take(key).transpose()).transpose()?.and_then(|it| it.metadata))
+    }
+
+    /// What the service's clock said last, in seconds since 1970.
+    pub(super) fn now(&self) -> Option<i64> {
+        self.now
+    }
+
+    /// Lists and reads so far.
+    pub(super) fn spent(&self) -> (u64, u64) {
+        (self.lists, self.reads)
+    }
+
+    fn send(&mut self, request: &Request<'_>, judge: impl Fn(&Answer) -> Advice) -> Result<Answer> {
+        if let Some(pace) = &mut self.pace {
+            pace.wait();
+        }
+        let answer = self.web.send(request, &judge)?;
+        let date = answer.header("date").and_then(|it| rfc2822::parse(it).ok());
+        self.now = date.map(|it| it.timestamp().as_second()).or(self.now);
+        Ok(answer)
+    }
+}
+
+/// What to make of an answer. The status alone does not say it, nor does the code.
+fn judge(answer: &Answer) -> Advice {
+    let status = answer.status;
+    if (200..300).contains(&status) {
+        return Advice::Take;
+    }
+    let fault = serde_json::from_slice::<Refusal>(&answer.body).ok().and_then(|it| it.errors.into_iter().next());
+    let code = fault.as_ref().map_or(0, |it| it.code);
+    let said =
+        fault.map_or_else(|| format!("HTTP {status}"), |it| format!("{} ({status}, {})", brief(&it.message), it.code));
+    let advice = match (status, code) {
+        (_, NO_NAMESPACE) => "no such KV namespace in this account; `wrangler kv namespace list` shows them",
+        (_, NO_ROUTE) => "the account or the namespace is no id of Cloudflare's",
+        (_, USED_UP) => "the account has used up its reads or lists of today",
+        (401, _) => "the token is not accepted; was it revoked, or has it expired?",
+        (403, _) => "the token may not read this account's KV; it needs the permission `Workers KV Storage: Read`",
+        (429, _) if said.contains("for today") => "the account has used up its reads or lists of today",
+        (408 | 425 | 429 | 500.., _) => return Advice::Again(said),
+        (300..=399, _) => "it sends elsewhere, and the token goes nowhere else; is `api` right?",
+        (404, 0) => "nothing is there; is `api` the address of Cloudflare's API?",
+        _ => return Advice::Refuse(said),
+    };
+    Advice::Refuse(format!("{said}: {advice}"))
+}
+
+/// The same for a key, which need not be there.
+fn judge_key(answer: &Answer) -> Advice {
+    let refusal = serde_json::from_slice::<Refusal>(&answer.body);
+    let absent = || refusal.is_ok_and(|it| it.errors.iter().any(|it| it.code == NO_KEY));
+    if answer.status == 404 && absent() { Advice::Take } else { judge(answer) }
+}
+
+/// The beginning of what a service says.
+fn brief(text: &str) -> String {
+    const LONG: usize = 200;
+    text.chars().take(LONG).collect()
+}
+
+fn read<'a, T: Deserialize<'a>>(answer: &'a Answer) -> Result<T> {
+    serde_json::from_slice(&answer.body).map_err(|it| misshapen(&it))
+}
+
+#[cold]
+fn misshapen(error: &serde_json::Error) -> Error {
+    let what = "an answer of Workers KV is not what Cloudflare's API answers";
+    Error::new(Kind::Store, format_args!("{what}: {error}; is `api` the address of that API?"))
+}
+
+/// A whole number of seconds, which may be written as `1577836800.0`.
+fn seconds<'d, D: serde::Deserializer<'d>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else { return Ok(None) };
+    let text = number.to_string();
+    let whole = text.split_once('.').filter(|it| it.1.bytes().all(|it| it == b'0')).map_or(text.as_str(), |it| it.0);
+    whole.parse().map(Some).map_err(|_| serde::de::Error::custom("an expiration that is no whole number of seconds"))
+}
+
+/// A text as one part of a path or of a query (RFC 3986, section 2.3).
+fn encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reqwest::header::HeaderMap;
+
+    #[test]
+    fn keys_become_one_part_of_a_path() {
+        let check = |key: &str, expect: &str| assert_eq!(encoded(key), expect);
+        check("user:7", "user%3A7");
+        check("a/../b?c#d%2F", "a%2F..%2Fb%3Fc%23d%252F");
+        check("né \u{1f600}", "n%C3%A9%20%F0%9F%98%80");
+        check("a-b_c.d~e", "a-b_c.d~e");
+    }
+
+    #[test]
+    fn answers_are_judged_by_status_code_and_text() {
+        let check = |status: u16, body: &str, expect: &str| {
+            let answer = Answer { status, headers: HeaderMap::new(), body: body.as_bytes().to_vec() };
+            let (word, text) = match judge(&answer) {
+                Advice::Take => ("take", String::new()),
+                Advice::Again(why) => ("again", why),
+                Advice::Refuse(why) => ("refuse", why),
+            };
+            assert!(format!("{word} {text}").contains(expect), "{status} {body}: {word} {text}");
+        };
+        let fault = |code: u32, text: &str| {
+            format!(r#"{{"result":null,"success":false,"errors":[{{"code":{code},"message":"{text}"}}]}}"#)
+        };
+        check(200, "", "take");
+        check(
+            401,
+            &fault(10000, "Authentication error"),
+            "refuse Authentication error (401, 10000): the token is not accepted",
+        );
+        check(
+            403,
+            &fault(10000, "Authentication error"),
+            "refuse Authentication error (403, 10000): the token may not",
+        );
+        check(
+            404,
+            &fault(10013, "namespace not found"),
+            "refuse namespace not found (404, 10013): no such KV namespace",
+        );
+        check(404, &fault(7003, "Could not route"), "is no id of Cloudflare's");
+        check(400, &fault(7003, "Could not route"), "is no id of Cloudflare's");
+        check(400, &fault(10029, "limit"), "refuse limit (400, 10029)");
+        check(429, &fault(10429, "More than 1200 requests"), "again More than 1200 requests (429, 10429)");
+        check(
+            429,
+            &fault(10048, "your account has reached the free usage limit for this operation for today"),
+            "refuse",
+        );
+        check(429, &fault(1, "limit reached for today"), "refuse");
+        check(503, "<html>", "again HTTP 503");
+        check(500, &fault(10001, "internal"), "again internal");
+        check(302, "", "refuse HTTP 302: it sends elsewhere");
+        check(404, "<html>", "refuse HTTP 404: nothing is there");
+        let long = "x".repeat(10_000);
+        check(400, &fault(1, &long), &"x".repeat(200));
+    }
+
+    #[test]
+    fn expirations_are_whole_seconds() {
+        let check = |text: &str, expect: Option<Option<i64>>| {
+            let listed: Result<Listed, _> = serde_json::from_str(&format!(r#"{{"name":"k","expiration":{text}}}"#));
+            assert_eq!(listed.ok().map(|it| it.expiration), expect, "{text}");
+        };
+        check("1800000000", Some(Some(1_800_000_000)));
+        check("1577836800.0", Some(Some(1_577_836_800)));
+        check("null", Some(None));
+        check("1.5", None);
+        check("\"1\"", None);
+        check("99999999999999999999", None);
+    }
+
+    #[test]
+    fn metadata_keeps_its_numbers() {
+        let text = r#"{"name":"k","metadata":{"price":1.10,"big":90071992547409931}}"#;
+        let listed: Listed = serde_json::from_str(text).unwrap();
+        assert_eq!(listed.metadata.unwrap().get(), r#"{"price":1.10,"big":90071992547409931}"#);
+        let mut bulk = Bulk(serde_json::from_str(
+            r#"{"a":{"value":"x","metadata":{"n":1.10},"expiration":7},"b":null,"c":"","d":{"value":null,"metadata":null},"e":{"value":1}}"#,
+        ).unwrap());
+        let a = bulk.take("a").unwrap().unwrap();
+        assert_eq!((a.value.as_str(), a.metadata.unwrap().get(), a.expiration), ("x", r#"{"n":1.10}"#, Some(7)));
+        for key in ["a", "b", "c", "d", "nope"] {
+            assert!(bulk.take(key).unwrap().is_none(), "{key}");
+        }
+        assert!(bulk.take("e").is_err());
+    }
+}

