@@ -11,8 +11,10 @@ use settings::Settings;
 use std::{path::Path, sync::Arc};
 
 pub mod about;
+pub mod d1;
 pub mod files;
 pub mod memory;
+mod pragmas;
 pub mod settings;
 pub mod snapshot;
 pub mod sql;
@@ -86,6 +88,15 @@ pub trait Source: Send {
         Err(Error::new(Kind::Plan, "this store does not speak SQL; write the check as a jq expression"))
     }
 
+    /// Why what was read so far may be no state that the store ever was in, such as writes between two pages. Then nothing
+    /// that was read can pass.
+    ///
+    /// # Errors
+    /// If it cannot be asked.
+    fn torn(&mut self) -> Result<Option<String>> {
+        Ok(None)
+    }
+
     /// Another reader of the very same state, for tables to be read side by side. Nothing, where the store cannot promise that
     /// it is the same state.
     ///
@@ -146,6 +157,7 @@ pub fn open(kind: &str, path: &Path, options: &Options) -> Result<Box<dyn Source
             let loaded = files::d1_export::load(path)?;
             Box::new(sqlite::Sqlite::nameless(loaded.connection, path, options.views, loaded.notes)?)
         }
+        "d1" => Box::new(d1::D1::open(options)?),
         "snapshot" => Box::new(snapshot::Snapshot::open(path)?),
         "json" | "ndjson" | "csv" | "edge-config-export" => files::open(kind, path, &options.files)?,
         _ => return Err(Error::new(Kind::Plan, format_args!("stores of the kind `{kind}` cannot be read yet"))),
