@@ -20,6 +20,7 @@ pub mod snapshot;
 pub mod sql;
 pub mod sqlite;
 pub mod web;
+pub mod wrangler;
 
 /// A store that can be read.
 pub trait Source: Send {
