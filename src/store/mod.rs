@@ -159,6 +159,7 @@ pub fn open(kind: &str, path: &Path, options: &Options) -> Result<Box<dyn Source
             Box::new(sqlite::Sqlite::nameless(loaded.connection, path, options.views, loaded.notes)?)
         }
         "d1" => Box::new(d1::D1::open(options)?),
+        "d1-local" => Box::new(d1::local::open(path, options)?),
         "snapshot" => Box::new(snapshot::Snapshot::open(path)?),
         "json" | "ndjson" | "csv" | "edge-config-export" => files::open(kind, path, &options.files)?,
         _ => return Err(Error::new(Kind::Plan, format_args!("stores of the kind `{kind}` cannot be read yet"))),

@@ -9,6 +9,7 @@
 mod api;
 mod cells;
 mod guard;
+pub mod local;
 mod read;
 
 use super::{
