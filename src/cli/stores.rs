@@ -36,6 +36,9 @@ const KINDS: [(&str, Option<&str>); 14] = [
     ("postgres", Some("url")),
 ];
 
+/// What follows `#` behind the path of a store that holds several.
+const PARTS: [(&str, &str); 2] = [("d1-local", "database"), ("kv-local", "namespace")];
+
 /// The schemes of addresses that name a store, and its kind.
 const SCHEMES: [(&str, &str); 4] =
     [("postgres", "postgres"), ("postgresql", "postgres"), ("http", "http"), ("https", "http")];
@@ -98,7 +101,12 @@ impl Named {
         let kind = text.split_once(':').and_then(|(kind, rest)| Some((KINDS.iter().find(|it| it.0 == kind)?, rest)));
         Ok(match kind {
             Some((&(kind, Some(setting)), rest)) => live(kind, setting, rest),
-            Some((&(kind, None), rest)) => path(kind, rest),
+            Some((&(kind, None), rest)) => {
+                let part = PARTS.iter().find(|it| it.0 == kind).and_then(|it| Some((it.1, rest.rsplit_once('#')?)));
+                let Some((setting, (folder, part))) = part else { return Ok(path(kind, rest)) };
+                let given = BTreeMap::from([(setting.to_owned(), Setting::Text(part.to_owned()))]);
+                Named { path: folder.into(), given, ..path(kind, rest) }
+            }
             None => path(store::sniff(Path::new(text))?, text),
         })
     }

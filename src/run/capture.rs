@@ -51,6 +51,9 @@ pub fn capture(
             result => result?,
         };
     }
+    if let Some(why) = store.torn()? {
+        return Err(Error::new(Kind::Store, format_args!("this is no state of the store to keep: {why}")));
+    }
     writer.finish()?;
     Ok(rows)
 }

@@ -134,6 +134,9 @@ impl Task {
         constraints.check(&mut outcomes, &mut filled)?;
         drop(filled);
         let checks = checks::answer(&mut self, run)?;
+        for (side, store) in [("source", self.source.as_mut()), ("target", self.target.as_mut())] {
+            self.unchecked.extend(store.torn()?.map(|why| format!("the {side} may not have been so: {why}")));
+        }
         self.report(outcomes, &constraints, checks, folder.is_some())
     }
 

@@ -11,11 +11,13 @@ use settings::Settings;
 use std::{path::Path, sync::Arc};
 
 pub mod about;
+pub mod d1;
 pub mod files;
 pub mod local_storage;
 pub mod kv;
 pub mod memory;
 pub mod postgres;
+mod pragmas;
 pub mod settings;
 pub mod snapshot;
 pub mod sql;
@@ -90,6 +92,15 @@ pub trait Source: Send {
         Err(Error::new(Kind::Plan, "this store does not speak SQL; write the check as a jq expression"))
     }
 
+    /// Why what was read so far may be no state that the store ever was in, such as writes between two pages. Then nothing
+    /// that was read can pass.
+    ///
+    /// # Errors
+    /// If it cannot be asked.
+    fn torn(&mut self) -> Result<Option<String>> {
+        Ok(None)
+    }
+
     /// Another reader of the very same state, for tables to be read side by side. Nothing, where the store cannot promise that
     /// it is the same state.
     ///
@@ -152,6 +163,8 @@ pub fn open(kind: &str, path: &Path, options: &Options) -> Result<Box<dyn Source
         }
         "postgres" => Box::new(postgres::Postgres::open(options)?),
         "local-storage" => Box::new(local_storage::LocalStorage::open(path, options)?),
+        "d1" => Box::new(d1::D1::open(options)?),
+        "d1-local" => Box::new(d1::local::open(path, options)?),
         "snapshot" => Box::new(snapshot::Snapshot::open(path)?),
         "json" | "ndjson" | "csv" | "edge-config-export" => files::open(kind, path, &options.files)?,
         "kv" => Box::new(kv::Kv::open(options)?),

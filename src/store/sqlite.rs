@@ -6,11 +6,15 @@
 
 mod spout;
 
-use super::{Source, places, sql};
+use super::{
+    Source, places,
+    pragmas::{self, Listed},
+    sql,
+};
 use crate::{
     error::{Error, Kind, Result},
     row::{Batch, Feed, Flow, Shape},
-    schema::{Column, ForeignKey, Origin, Table, Unique},
+    schema::Table,
     value::{Type, Value, cast::Cast, cell, json},
 };
 use rusqlite::{Connection, OpenFlags, Row, config::DbConfig, types::ValueRef};
@@ -91,93 +95,34 @@ impl Sqlite {
         }
     }
 
-    fn table(&self, name: String, kind: &str, strict: bool) -> rusqlite::Result<Table> {
-        let mut table = Table::new(name);
-        if matches!(kind, "virtual" | "shadow") {
-            table.unreadable = Some(format!("a {kind} table"));
+    /// The table with about how many rows it has, which its largest rowid says.
+    fn counted(&self, Listed { mut table, stored, .. }: Listed) -> Table {
+        if stored {
+            let query = format!("SELECT max(rowid) FROM {}", sql::identifier(&table.name));
+            let largest = self.connection.query_row(&query, [], |it| it.get::<_, Option<i64>>(0));
+            table.rows_about = largest.ok().flatten().and_then(|it| u64::try_from(it).ok());
         }
-        let mut key = Vec::new();
-        let mut statement = self
-            .connection
-            .prepare_cached(r#"SELECT name, type, "notnull", pk, hidden FROM pragma_table_xinfo(?1) ORDER BY cid"#)?;
-        let mut rows = statement.query([&table.name])?;
-        while let Some(row) = rows.next()? {
-            // Hidden columns of kind 1 belong to virtual tables; 2 and 3 are generated and hold values like any other.
-            if row.get::<_, i64>(4)? == 1 {
-                continue;
-            }
-            let place = row.get::<_, i64>(3)?;
-            if place > 0 {
-                key.push((place, table.columns.len()));
-            }
-            let declared: String = row.get(1)?;
-            let mut column = Column::new(row.get::<_, String>(0)?, sql::declared(&declared));
-            column.nullable = !row.get(2)?;
-            if strict && column.ty != Type::Any {
-                column.origin = Origin::Enforced;
-            }
-            table.columns.push(column);
-        }
-        key.sort_unstable();
-        table.key = key.into_iter().map(|it| it.1).collect();
-        table.key_origin = Origin::Enforced;
-        self.constraints(&mut table)?;
-        let about = format!("SELECT max(rowid) FROM {}", sql::identifier(&table.name));
-        if kind == "table" {
-            let about = self.connection.query_row(&about, [], |it| it.get::<_, Option<i64>>(0));
-            table.rows_about = about.ok().flatten().and_then(|it| u64::try_from(it).ok());
-        }
-        Ok(table)
+        table
     }
 
-    fn constraints(&self, table: &mut Table) -> rusqlite::Result<()> {
-        let mut statement = self.connection.prepare_cached(
-            r#"SELECT list.name, info.name FROM pragma_index_list(?1) AS list, pragma_index_xinfo(list.name) AS info
-               WHERE list."unique" = 1 AND list.partial = 0 AND info.key = 1 ORDER BY list.name, info.seqno"#,
-        )?;
-        let mut indexes: Vec<(String, Option<Vec<usize>>)> = Vec::new();
-        let mut rows = statement.query([&table.name])?;
+    /// The rows of a query, every value as text.
+    fn texts(&self, query: &str) -> rusqlite::Result<Vec<pragmas::Row>> {
+        let mut statement = self.connection.prepare(query)?;
+        let width = statement.column_count();
+        let mut rows = statement.query([])?;
+        let mut out = Vec::new();
         while let Some(row) = rows.next()? {
-            let index: String = row.get(0)?;
-            if indexes.last().is_none_or(|it| it.0 != index) {
-                indexes.push((index, Some(Vec::new())));
-            }
-            // An index on an expression says nothing about columns.
-            let place = row.get::<_, Option<String>>(1)?.and_then(|it| table.column(&it));
-            if let Some((_, columns)) = indexes.last_mut() {
-                *columns = columns.take().zip(place).map(|(mut columns, place)| {
-                    columns.push(place);
-                    columns
-                });
-            }
+            let text = |place| {
+                Ok(match row.get_ref(place)? {
+                    ValueRef::Null | ValueRef::Blob(_) => None,
+                    ValueRef::Integer(it) => Some(it.to_string()),
+                    ValueRef::Real(it) => Some(it.to_string()),
+                    ValueRef::Text(it) => Some(String::from_utf8_lossy(it).into_owned()),
+                })
+            };
+            out.push((0..width).map(text).collect::<rusqlite::Result<_>>()?);
         }
-        let mut uniques: Vec<Vec<usize>> = indexes.into_iter().filter_map(|it| it.1).collect();
-        uniques.sort();
-        uniques.dedup();
-        if table.key.is_empty() {
-            let keys = uniques.iter().filter(|it| it.iter().all(|&place| !table.columns[place].nullable));
-            table.key = keys.min_by_key(|it| it.len()).cloned().unwrap_or_default();
-        }
-        uniques.retain(|it| *it != table.key);
-        table.uniques = uniques.into_iter().map(|columns| Unique { columns, enforced: true }).collect();
-        let mut statement = self
-            .connection
-            .prepare_cached(r#"SELECT id, "table", "from", "to" FROM pragma_foreign_key_list(?1) ORDER BY id, seq"#)?;
-        let mut rows = statement.query([&table.name])?;
-        let mut last = None;
-        while let Some(row) = rows.next()? {
-            let id: i64 = row.get(0)?;
-            if last != Some(id) {
-                table.foreign_keys.push(ForeignKey { columns: Vec::new(), table: row.get(1)?, to: Vec::new() });
-                last = Some(id);
-            }
-            let from = table.column(&row.get::<_, String>(2)?);
-            if let Some(reference) = table.foreign_keys.last_mut() {
-                reference.columns.extend(from);
-                reference.to.extend(row.get::<_, Option<String>>(3)?);
-            }
-        }
-        Ok(())
+        Ok(out)
     }
 
     /// The columns as a query lists them, and the table as it names where the table itself is stored. In a damaged file an index
@@ -230,28 +175,9 @@ impl Sqlite {
 
 impl Source for Sqlite {
     fn tables(&mut self) -> Result<Vec<Table>> {
-        let mut names = Vec::new();
-        let query = r#"SELECT name, type, strict FROM pragma_table_list WHERE schema = 'main' ORDER BY name"#;
-        let list = |names: &mut Vec<(String, String, bool)>| {
-            let mut statement = self.connection.prepare(query)?;
-            let mut rows = statement.query([])?;
-            while let Some(row) = rows.next()? {
-                names.push((row.get(0)?, row.get(1)?, row.get(2)?));
-            }
-            Ok(())
-        };
-        list(&mut names).map_err(|it| self.failed(&it))?;
-        let mut tables = Vec::new();
-        for (name, kind, strict) in names {
-            // Tables of SQLite itself and of Cloudflare's engine hold no data of the user's.
-            let internal = name.starts_with("sqlite_") || name.starts_with("_cf_") || kind == "shadow";
-            if internal || (kind == "view" && !self.views) {
-                continue;
-            }
-            let table = self.table(name.clone(), &kind, strict).map_err(|it| self.failed(&it))?;
-            tables.push(table);
-        }
-        Ok(tables)
+        let ask = |queries: &[&str]| queries.iter().map(|it| self.texts(it).map_err(|it| self.failed(&it))).collect();
+        let listed = pragmas::tables(self.views, ask)?;
+        Ok(listed.into_iter().map(|it| self.counted(it)).collect())
     }
 
     fn scan(&mut self, table: &Table, shape: &Arc<Shape>, feed: &mut dyn Feed) -> Result<()> {
@@ -322,7 +248,7 @@ fn value<'r>(row: &'r Row<'_>, place: usize) -> rusqlite::Result<Value<'r>> {
 }
 
 /// A value as canonical JSON text. Bytes and text that is not UTF-8 become text as far as they can.
-fn as_json(value: Value<'_>) -> String {
+pub(super) fn as_json(value: Value<'_>) -> String {
     let mut out = Vec::new();
     match value {
         Value::Null => out.extend_from_slice(b"null"),

@@ -15,6 +15,9 @@ mod web;
 mod kv;
 #[path = "../support/miniflare.rs"]
 mod miniflare;
+mod d1;
+#[path = "../support/workerd.rs"]
+mod workerd;
 
 /// Where the vendors' engines and clients are.
 const NODE_MODULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node/node_modules");

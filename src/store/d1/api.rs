@@ -1,0 +1,245 @@
+//! The REST interface of D1: questions, answers, and what to make of an answer that is none.
+//!
+//! Shapes and texts are those of Cloudflare's own clients and of databases that were asked. One code, 7500, stands for a
+//! mistake in SQL as well as for a server that is out of breath, so an answer is told by status, code and text.
+
+use crate::{
+    error::{Error, Kind, Result},
+    store::web::{Advice, Answer, Request, Web},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// One account at the service.
+pub(super) struct Api {
+    pub web: Web,
+    /// Where its databases are, below the address of the service.
+    pub databases: String,
+}
+
+/// One SQL statement and what is bound to it.
+#[derive(Serialize)]
+pub(super) struct Statement {
+    pub sql: String,
+    pub params: Vec<serde_json::Value>,
+}
+
+/// What one statement gave, as it stands in the answer.
+#[derive(Deserialize)]
+pub(super) struct Rows<'a> {
+    pub columns: Vec<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub rows: Vec<Vec<&'a RawValue>>,
+}
+
+/// The answer to some statements.
+pub(super) struct Answered(Vec<u8>);
+
+#[derive(Deserialize)]
+struct Envelope {
+    success: bool,
+    #[serde(default)]
+    errors: Vec<Fault>,
+}
+
+#[derive(Deserialize)]
+struct Fault {
+    #[serde(default)]
+    code: i64,
+    #[serde(default)]
+    message: String,
+}
+
+#[derive(Deserialize)]
+struct Document<T> {
+    result: T,
+}
+
+#[derive(Deserialize)]
+struct Outcome<'a> {
+    #[serde(borrow)]
+    results: Rows<'a>,
+    #[serde(default)]
+    meta: Meta,
+}
+
+#[derive(Default, Deserialize)]
+struct Meta {
+    /// Milliseconds.
+    #[serde(default)]
+    duration: f64,
+}
+
+/// How much of a text of the service is repeated.
+const SHOWN: usize = 200;
+
+impl Statement {
+    pub(super) fn new(sql: impl Into<String>) -> Statement {
+        Statement { sql: sql.into(), params: Vec::new() }
+    }
+}
+
+impl Api {
+    /// What stands at `path` below the databases of the account.
+    pub(super) fn get(&self, path: &str) -> Result<serde_json::Value> {
+        self.get_at(&format!("{}{path}", self.databases))
+    }
+
+    /// What stands at a path below the address of the service.
+    pub(super) fn get_at(&self, path: &str) -> Result<serde_json::Value> {
+        let answer = self.web.send(&Request::get(path), &advice)?;
+        document::<serde_json::Value>(&answer.body)
+    }
+
+    /// Runs statements in one transaction, which sees one state of the database. They may only read.
+    pub(super) fn ask(&self, database: &str, statements: &[Statement]) -> Result<Answered> {
+        #[derive(Serialize)]
+        struct Batch<'s> {
+            batch: &'s [Statement],
+        }
+        let json = serde_json::to_vec(&Batch { batch: statements }).map_err(|it| Error::new(Kind::Store, it))?;
+        let path = format!("{}/{database}/raw", self.databases);
+        Ok(Answered(self.web.send(&Request::ask(&path, &json), &advice)?.body))
+    }
+}
+
+impl Answered {
+    /// How long the answer is, in bytes.
+    pub(super) fn size(&self) -> usize {
+        self.0.len()
+    }
+
+    /// What each of `count` statements gave, and how many milliseconds all of them took.
+    ///
+    /// # Errors
+    /// If the answer has another shape.
+    pub(super) fn rows(&self, count: usize) -> Result<(Vec<Rows<'_>>, f64)> {
+        let outcomes: Vec<Outcome<'_>> = document(&self.0)?;
+        if outcomes.len() != count {
+            return Err(strange(format_args!("{} results for {count} statements", outcomes.len())));
+        }
+        let duration = outcomes.iter().map(|it| it.meta.duration).sum();
+        Ok((outcomes.into_iter().map(|it| it.results).collect(), duration))
+    }
+}
+
+fn document<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T> {
+    let document: Document<T> = serde_json::from_slice(body).map_err(strange)?;
+    Ok(document.result)
+}
+
+/// The service answered something that nobody expects.
+#[cold]
+pub(super) fn strange(what: impl std::fmt::Display) -> Error {
+    Error::new(Kind::Store, format_args!("the service answers in a shape that is not known: {what}"))
+}
+
+/// What to make of an answer.
+pub(super) fn advice(answer: &Answer) -> Advice {
+    classified(answer.status, &answer.body)
+}
+
+fn classified(status: u16, body: &[u8]) -> Advice {
+    let envelope = match serde_json::from_slice::<Envelope>(body) {
+        Ok(it) => it,
+        // A gateway answers in HTML, and a connection may end early.
+        Err(_) if status == 429 || status >= 500 || body.starts_with(b"{\"") => {
+            return Advice::Again(format!("HTTP {status} with an answer that is no JSON"));
+        }
+        Err(_) => {
+            let what = "is this the address of Cloudflare's API, such as https://api.cloudflare.com/client/v4?";
+            return Advice::Refuse(format!("HTTP {status} with an answer that is no JSON; {what}"));
+        }
+    };
+    if status == 200 && envelope.success {
+        return Advice::Take;
+    }
+    let (code, text) = envelope.errors.first().map_or((0, ""), |it| (it.code, it.message.as_str()));
+    let text = text.strip_prefix("D1_ERROR: ").unwrap_or(text);
+    let said: String = text.chars().take(SHOWN).collect();
+    let said = if said.is_empty() { format!("HTTP {status}") } else { format!("HTTP {status}, {code}: {said}") };
+    if BUSY.iter().any(|it| text.contains(it)) {
+        return Advice::Again(format!("{said}; an export or import holds the database, wait until it has finished"));
+    }
+    let breathless = BREATHLESS.iter().any(|it| text.contains(it));
+    if status == 429 || status == 408 || status >= 500 || breathless {
+        return Advice::Again(said);
+    }
+    let hint = HINTS.iter().find(|it| it.0 == code || (it.0 == 0 && it.1 == status)).map(|it| it.2);
+    Advice::Refuse(hint.map_or_else(|| said.clone(), |it| format!("{said}; {it}")))
+}
+
+/// Another job holds the database, which may take minutes.
+const BUSY: [&str; 1] = ["Currently processing a long-running"];
+
+/// What is over by itself, whatever the status.
+const BREATHLESS: [&str; 6] = [
+    "overloaded",
+    "Requests queued for too long",
+    "Network connection lost",
+    "internal error; reference",
+    "caused object to be reset",
+    "storage operation exceeded timeout",
+];
+
+/// What to do, by code, or by status where the code is 0.
+const HINTS: [(i64, u16, &str); 8] = [
+    (10000, 401, TOKEN),
+    (7403, 403, PERMISSION),
+    (7404, 404, "name the database by its id or name, as `wrangler d1 list` shows them"),
+    (7003, 404, "an account id has 32 hexadecimal digits, a database id is a UUID: one of them is something else"),
+    (7400, 400, "the service does not understand what it was asked"),
+    (0, 401, TOKEN),
+    (0, 403, PERMISSION),
+    (0, 404, "is the address of the service right?"),
+];
+
+const TOKEN: &str =
+    "the token is wrong or has expired: set CLOUDFLARE_API_TOKEN to one with the permission Account, D1, Read";
+const PERMISSION: &str =
+    "the token lacks the permission Account, D1, Read, or belongs to another account than CLOUDFLARE_ACCOUNT_ID says";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What comes of an answer: `take`, or `again` or `refuse` and part of the reason.
+    #[test]
+    fn answers_are_told_by_status_code_and_text() {
+        let fault = |code: i64, message: &str| {
+            serde_json::json!({"result": [], "success": false, "messages": [], "errors": [{"code": code, "message": message}]})
+                .to_string()
+        };
+        let check = |status: u16, body: &str, expect: &str, part: &str| {
+            let (found, why) = match classified(status, body.as_bytes()) {
+                Advice::Take => ("take", String::new()),
+                Advice::Again(it) => ("again", it),
+                Advice::Refuse(it) => ("refuse", it),
+            };
+            assert_eq!(found, expect, "{status} {body}: {why}");
+            assert!(why.contains(part), "{status} {body}: {why}");
+        };
+        check(200, r#"{"result":[],"success":true,"errors":[],"messages":[]}"#, "take", "");
+        check(200, r#"{"result":[{"results":{"columns":["a"],"rows":[["#, "again", "no JSON");
+        check(200, "<html>", "refuse", "the address of Cloudflare's API");
+        check(400, &fault(7400, "Invalid property: databaseId => Invalid uuid"), "refuse", "Invalid uuid");
+        check(400, &fault(7500, "no such table: nope: SQLITE_ERROR"), "refuse", "no such table");
+        check(400, &fault(7500, "D1_ERROR: near \"selec\": syntax error"), "refuse", "7500: near");
+        check(400, &fault(7500, "Currently processing a long-running export."), "again", "wait until");
+        check(401, &fault(10000, "Authentication error"), "refuse", "CLOUDFLARE_API_TOKEN");
+        check(403, &fault(7403, "The given account is not valid"), "refuse", "D1, Read");
+        check(403, r#"{"success":false,"result":null}"#, "refuse", "D1, Read");
+        check(404, &fault(7404, "The database x could not be found"), "refuse", "wrangler d1 list");
+        check(404, &fault(7003, "Could not route to /x"), "refuse", "32 hexadecimal digits");
+        check(429, &fault(0, "D1 DB is overloaded. Too many requests queued."), "again", "overloaded");
+        check(429, "<html>", "again", "429");
+        check(500, &fault(7500, "internal error; reference = e_1"), "again", "internal error");
+        check(500, &fault(7500, "Internal error in D1 storage caused object to be reset."), "again", "reset");
+        check(400, &fault(7500, "Network connection lost."), "again", "lost");
+        check(502, "<html>502</html>", "again", "502");
+        check(503, "", "again", "503");
+        check(200, &fault(7500, "no such table: nope"), "refuse", "no such table");
+        check(418, &fault(1, &"x".repeat(5000)), "refuse", "xxx");
+    }
+}
