@@ -111,6 +111,26 @@ pub fn judge_run(
     verdict_of(failures, unchecked)
 }
 
+/// Judges the rows of a source table that no table of the plan takes. `prefixed`: a `prefix` selects rows of it, so that each
+/// kind of record has to have a table. A `where` says by itself what takes part.
+pub fn judge_selection(
+    policy: &Policy,
+    table: &str,
+    prefixed: bool,
+    unselected: u64,
+    examples: &[String],
+) -> Judgement {
+    let usual = if prefixed { 0 } else { u64::MAX };
+    let limit = policy.unselected.as_ref().map_or(usual, |it| it.of(table));
+    let over = (unselected > limit).then(|| {
+        let more = if unselected > examples.len() as u64 { ", …" } else { "" };
+        let shown = if examples.is_empty() { String::new() } else { format!(" ({}{more})", examples.join(", ")) };
+        let hint = "give them a table, or name what their keys begin with under `leave` in [gate]";
+        format!("{table}: {unselected} rows are taken by no table{shown}; {hint}")
+    });
+    verdict_of(over.into_iter().collect(), Vec::new())
+}
+
 fn unpaired(policy: &Policy, table: &str, columns: &[String], side: &str) -> Vec<String> {
     let names = columns.iter().map(|it| format!("{table}.{it}"));
     names.filter(|it| !policy.unpaired.contains(it)).map(|it| format!("{it}: only in the {side}")).collect()

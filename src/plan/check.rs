@@ -107,6 +107,11 @@ fn mapping(reader: &mut Reader<'_>, table: &DeTable<'_>, mapped: &Mapping) {
         }
         declared(reader, reference, "columns", mapped);
     }
+    let index = table.get("index").and_then(|it| Some((it.span(), it.get_ref().as_table()?)));
+    if let Some((span, _)) = index.filter(|it| mapped.prefix.len() != 1 && !it.1.contains_key("record")) {
+        let hint = "say what the key of a record has in front of its id: record = \"client:\"".to_owned();
+        reader.fault(span, "`record` is missing, and no single `prefix` stands in for it".into(), hint);
+    }
     declared(reader, table, "key", mapped);
     for group in list(table, "unique") {
         for node in group.get_ref().as_array().into_iter().flat_map(|it| it.iter()) {
@@ -184,7 +189,8 @@ fn column(reader: &mut Reader<'_>, entry: &Entry<'_, '_>, rule: &Rule) {
 }
 
 fn limits(reader: &mut Reader<'_>, root: &DeTable<'_>, plan: &Plan, gate: &DeTable<'_>) {
-    for entry in entries(gate) {
+    // `unselected` names tables of the source, which the plan does not know.
+    for entry in entries(gate).into_iter().filter(|it| it.name != "unselected") {
         match entry.value.get_ref() {
             DeValue::Table(tables) => {
                 for limit in entries(tables).into_iter().filter(|it| it.name != "*") {

@@ -215,6 +215,11 @@ pub(super) const ENDPOINT: &[Key] = &[
 const TABLE: &[Key] = &[
     required("into", Shape::Name, "The target table."),
     key("from", Shape::Name, "The source table or collection. Absent: of the same name, or the only one."),
+    key(
+        "prefix",
+        Shape::Either(&Shape::Name, &Shape::SomeTexts),
+        "Only source rows whose key begins with this text, or with one of these. No character stands for others.",
+    ),
     key("where", Shape::Expression, "jq on one source row that says whether it takes part."),
     key("each", Shape::Expression, "jq from one source row to any number of items."),
     key(
@@ -234,6 +239,7 @@ const TABLE: &[Key] = &[
     ),
     key("unique", Shape::Groups, "Sets of columns that no two rows may share."),
     key("references", Shape::Tables(REFERENCE), "Columns that must find a row in another table."),
+    key("index", Shape::Table(INDEX), "The source row that lists the ids of the records: it and they must agree."),
     key("expect", Shape::Name, "File of rows written by hand that the target must hold: a witness."),
     key(
         "inverse",
@@ -267,6 +273,12 @@ const COLUMN: &[Key] = &[
     key("because", Shape::Name, "Why the rule is right; the report repeats it."),
 ];
 
+const INDEX: &[Key] = &[
+    required("key", Shape::Name, "The key of the row that lists the ids."),
+    key("ids", Shape::Expression, "jq from that row to the ids. \".value[]\" if absent."),
+    key("record", Shape::Name, "What the key of a record has in front of its id. The table's `prefix` if absent."),
+];
+
 const REFERENCE: &[Key] = &[
     required("columns", Shape::SomeTexts, "Columns of this table."),
     required("table", Shape::Name, "The target table referred to."),
@@ -297,6 +309,12 @@ const GATE: &[Key] = &[
         "allow_empty",
         Shape::Either(&Shape::True, &Shape::Texts),
         "Tables that may be empty on both sides; true for all.",
+    ),
+    key("leave", Shape::SomeTexts, "Rows of the source that no table takes, by what their key begins with."),
+    key(
+        "unselected",
+        LIMIT,
+        "Rows of a source table that no table takes. 0 if absent where a `prefix` selects, else any number.",
     ),
     key("unpaired", Shape::Texts, "Tables, or columns as table.column, that may stand on one side only."),
 ];

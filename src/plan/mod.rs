@@ -123,6 +123,8 @@ pub struct Mapping {
     pub into: String,
     /// The source table or collection. Absent: the one of the same name, or the only one there is.
     pub from: Option<String>,
+    /// Only source rows whose key begins with one of these take part, letter for letter. Empty: all do.
+    pub prefix: Vec<String>,
     /// `where`: jq on one source row that says whether it takes part.
     pub filter: Option<Expression>,
     /// jq from one source row to any number of items. Absent: the row is the item.
@@ -137,6 +139,8 @@ pub struct Mapping {
     pub uniques: Vec<Vec<String>>,
     /// Columns that must find a row in another table.
     pub references: Vec<Reference>,
+    /// The source row that lists the ids of the records.
+    pub index: Option<KeyIndex>,
     /// Path of rows written by hand that the target must hold: a witness. See [`Plan::resolve`].
     pub expect: Option<String>,
     /// How columns of the source are made back from a target row: a witness, where the mapping can be undone.
@@ -259,6 +263,19 @@ pub struct Reference {
     pub to: Vec<String>,
 }
 
+/// A source row that lists the ids of records, each a row of its own, as in `clients:all` → `client:{id}`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyIndex {
+    /// The key of that row. It is no record itself.
+    pub key: String,
+    /// jq from that row to the ids.
+    pub ids: Expression,
+    /// What the key of a record has in front of its id.
+    pub record: String,
+    /// Where the plan declares it.
+    pub place: Place,
+}
+
 /// A witness: at least two of `source`, `target` and `expect`, which must all be the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Check {
@@ -300,6 +317,10 @@ pub struct Policy {
     pub invalid: Limit,
     /// Tables that may be empty on both sides.
     pub allow_empty: Names,
+    /// Rows of the source that no table takes and that are left behind on purpose, by what their key begins with.
+    pub leave: Vec<String>,
+    /// By source table: rows that no table takes. `None`: none where a `prefix` selects, any number where only `where` does.
+    pub unselected: Option<Limit>,
     /// Tables, or columns as `table.column`, that may stand on one side only.
     pub unpaired: Vec<String>,
 }

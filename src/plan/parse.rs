@@ -4,8 +4,8 @@ use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    Check, ColumnType, Conflict, Endpoint, Expression, Generated, Json, Limit, Mapping, Names, Place, Plan, Policy,
-    Reference, Rule, check,
+    Check, ColumnType, Conflict, Endpoint, Expression, Generated, Json, KeyIndex, Limit, Mapping, Names, Place, Plan,
+    Policy, Reference, Rule, check,
     fault::{Fault, place},
     keys::ROOT,
     read::{Entry, Node, Reader, address, count, decimal, entries, settings},
@@ -108,6 +108,7 @@ fn mapping(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Mapping {
     Mapping {
         into: text(reader, table, "into").unwrap_or_default(),
         from: text(reader, table, "from"),
+        prefix: one_or_more(reader, table, "prefix"),
         filter: expression(reader, table, "where"),
         each: expression(reader, table, "each"),
         key: texts(reader, table, "key"),
@@ -129,9 +130,23 @@ fn mapping(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Mapping {
                 to: texts(reader, it, "to").unwrap_or_default(),
             })
             .collect(),
+        index: self::table(table, "index").map(|it| index(reader, it, table)),
         expect: text(reader, table, "expect"),
         command: texts(reader, table, "command"),
         place: place_of(reader, table, "into"),
+    }
+}
+
+fn index(reader: &Reader<'_>, index: &DeTable<'_>, table: &DeTable<'_>) -> KeyIndex {
+    let prefix = || one_or_more(reader, table, "prefix").into_iter().next();
+    let place = place_of(reader, index, "key");
+    let Place { line, column, span } = place.clone();
+    let usual = || Expression { text: ".value[]".to_owned(), line, column, span };
+    KeyIndex {
+        key: text(reader, index, "key").unwrap_or_default(),
+        ids: expression(reader, index, "ids").unwrap_or_else(usual),
+        record: text(reader, index, "record").or_else(prefix).unwrap_or_default(),
+        place,
     }
 }
 
@@ -180,16 +195,7 @@ fn witness(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Check {
 }
 
 fn policy(reader: &Reader<'_>, table: &DeTable<'_>) -> Policy {
-    let limit = |name: &str| match table.get(name).map(toml::Spanned::get_ref) {
-        Some(DeValue::Integer(number)) => Limit { all: count(number).unwrap_or_default(), ..Limit::default() },
-        Some(DeValue::Table(tables)) => {
-            let mut limit = Limit { all: whole(tables, "*").unwrap_or_default(), ..Limit::default() };
-            let named = entries(tables).into_iter().filter(|it| it.name != "*");
-            limit.tables = named.filter_map(|it| Some((it.name.to_owned(), whole(tables, it.name)?))).collect();
-            limit
-        }
-        _ => Limit::default(),
-    };
+    let limit = |name: &str| limit(table, name);
     Policy {
         missing: limit("missing"),
         extra: limit("extra"),
@@ -203,7 +209,22 @@ fn policy(reader: &Reader<'_>, table: &DeTable<'_>) -> Policy {
             true => Names::All,
             false => Names::Some(texts(reader, table, "allow_empty").unwrap_or_default().into_iter().collect()),
         },
+        leave: texts(reader, table, "leave").unwrap_or_default(),
+        unselected: table.contains_key("unselected").then(|| limit("unselected")),
         unpaired: texts(reader, table, "unpaired").unwrap_or_default(),
+    }
+}
+
+fn limit(table: &DeTable<'_>, name: &str) -> Limit {
+    match table.get(name).map(toml::Spanned::get_ref) {
+        Some(DeValue::Integer(number)) => Limit { all: count(number).unwrap_or_default(), ..Limit::default() },
+        Some(DeValue::Table(tables)) => {
+            let mut limit = Limit { all: whole(tables, "*").unwrap_or_default(), ..Limit::default() };
+            let named = entries(tables).into_iter().filter(|it| it.name != "*");
+            limit.tables = named.filter_map(|it| Some((it.name.to_owned(), whole(tables, it.name)?))).collect();
+            limit
+        }
+        _ => Limit::default(),
     }
 }
 
@@ -238,6 +259,11 @@ fn texts(reader: &Reader<'_>, table: &DeTable<'_>, name: &str) -> Option<Vec<Str
 fn strings(reader: &Reader<'_>, node: &Node<'_>) -> Vec<String> {
     let items = node.get_ref().as_array().into_iter().flat_map(|it| it.iter());
     items.filter_map(|it| string(reader, it)).collect()
+}
+
+/// A string, or the strings of a list.
+fn one_or_more(reader: &Reader<'_>, table: &DeTable<'_>, name: &str) -> Vec<String> {
+    text(reader, table, name).map(|it| vec![it]).or_else(|| texts(reader, table, name)).unwrap_or_default()
 }
 
 fn flag(table: &DeTable<'_>, name: &str) -> bool {

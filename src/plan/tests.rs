@@ -86,6 +86,7 @@ views = true
 [[table]]
 into = "users"
 from = "people"
+prefix = ["person:"]
 where = ".live"
 each = ".[]"
 key = ["id"]
@@ -94,6 +95,7 @@ unique = [["mail"]]
 expect = "expected.json"
 command = ["node", "map.mjs", "node"]
 inverse = { mail = ".email" }
+index = { key = "person:all", ids = ".ids[]", record = "person:" }
 [table.columns]
 id = ".id"
 [table.columns.bare]
@@ -145,6 +147,8 @@ rejects = 8
 invalid = 9
 allow_empty = ["users"]
 unpaired = ["users.note"]
+leave = ["tmp:"]
+unselected = 10
 "#;
 
 fn variable(name: &str) -> Option<String> {
@@ -417,8 +421,8 @@ fn what_is_unknown() {
         "[[table]]\nfrom = 't'\nflter = '.x'\n",
         &[
             "4:1: `into` is missing (The target table.)",
-            "6:1: unknown key `flter` (known keys: into, from, where, each, key, conflict, columns, unique, \
-             references, expect, inverse, command)",
+            "6:1: unknown key `flter` (known keys: into, from, prefix, where, each, key, conflict, columns, unique, \
+             references, index, expect, inverse, command)",
         ],
     );
     bad(

@@ -60,6 +60,14 @@ impl Sampler {
         self.keep(Shown { kind, side: Some(side), key, cells, detail: Some(detail) })
     }
 
+    /// A finding that no row of the comparison holds, such as one of an index row.
+    ///
+    /// # Errors
+    /// If the file of findings cannot be written.
+    pub fn add(&mut self, finding: Shown) -> Result<()> {
+        self.keep(finding)
+    }
+
     /// How many findings there were.
     pub fn seen(&self) -> u64 {
         self.seen

@@ -3,6 +3,8 @@
 use super::{
     MakeProgram, Run,
     command::External,
+    index,
+    selection::Selection,
     verify::{Inverse, Made, Pairing, Task, Witness},
 };
 use crate::{
@@ -168,6 +170,7 @@ pub fn diff(mut source: Opened, mut target: Opened, options: &Options, policy: P
         target: target.store,
         target_name: target.name,
         tables,
+        selections: Vec::new(),
         source_only: if everything { paired.source_only } else { Vec::new() },
         target_only: if everything { paired.target_only } else { Vec::new() },
         checks: Vec::new(),
@@ -243,6 +246,7 @@ pub fn plan(plan: &Plan, mut source: Opened, mut target: Opened, run: Option<&Ru
         target: target.store,
         target_name: target.name,
         tables: Vec::new(),
+        selections: Vec::new(),
         source_only: Vec::new(),
         target_only: Vec::new(),
         checks: plan.checks.clone(),
@@ -253,13 +257,15 @@ pub fn plan(plan: &Plan, mut source: Opened, mut target: Opened, run: Option<&Ru
         notes: Vec::new(),
     };
     let (mut faults, mut read) = (Vec::new(), BTreeMap::<String, BTreeSet<String>>::new());
+    let mut selected = Vec::new();
     for mapping in &plan.tables {
         let collection = collection(mapping, &from);
         let columns = collection.map(|it| read.entry(it.name.clone()).or_default());
         let into = to.iter().find(|it| it.name == mapping.into);
         match (collection, into) {
             (Some(from), Some(into)) => match mapped(plan, mapping, (from, into), zone.clone(), &context) {
-                Ok((mut pairing, used)) => {
+                Ok((mut pairing, used, hidden)) => {
+                    selected.push((task.tables.len(), mapping, from, hidden));
                     columns.into_iter().for_each(|it| it.extend(used.iter().cloned()));
                     if let Some(run) = run.filter(|_| faults.is_empty()) {
                         external(plan, mapping, run, task.source.as_mut(), &mut pairing)?;
@@ -271,6 +277,9 @@ pub fn plan(plan: &Plan, mut source: Opened, mut target: Opened, run: Option<&Ru
             (Some(_), None) => task.source_only.push(mapping.into.clone()),
             (None, _) => task.unchecked.push(absent(mapping, &from)),
         }
+    }
+    if faults.is_empty() {
+        task.selections = Selection::of(plan, &selected, &context);
     }
     referred(&mut task.tables, &from, &to);
     let declared = |name: &String| plan.table(name).is_some();
@@ -317,14 +326,15 @@ fn zone(plan: &Plan) -> Result<Option<TimeZone>> {
     zone.map(Some).ok_or_else(|| Error::new(Kind::Plan, format_args!("there is no time zone `{name}`")))
 }
 
-/// One table of a plan, both sides known, and the columns of the source that it looks at.
+/// One table of a plan, both sides known, the columns of the source that it looks at, and whether the keys of the source are
+/// secret.
 fn mapped(
     plan: &Plan,
     mapping: &Mapping,
     (from, into): (&Table, &Table),
     zone: Option<TimeZone>,
     context: &Context,
-) -> Result<(Pairing, Vec<String>), Vec<Fault>> {
+) -> Result<(Pairing, Vec<String>, bool), Vec<Fault>> {
     let mut choices = Choices {
         key: mapping.key.clone(),
         zone,
@@ -336,9 +346,16 @@ fn mapped(
         choices.columns.insert(name.clone(), choice(rule));
     }
     let maps = mapping.columns.is_some() || mapping.filter.is_some() || mapping.each.is_some();
+    let maps = maps || !mapping.prefix.is_empty() || mapping.index.is_some();
     let (mut made, mut used) = (from.clone(), from.names(&(0..from.columns.len()).collect::<Vec<_>>()));
+    let mut hidden = false;
     if maps {
-        let program = Program::compile(mapping, from, Some(into), context)?;
+        let wrong = index::faults(mapping, from, context);
+        let program = match Program::compile(mapping, from, Some(into), context) {
+            Ok(program) if wrong.is_empty() => program,
+            compiled => return Err([compiled.err().unwrap_or_default(), wrong].concat()),
+        };
+        hidden = program.hides_key();
         made = table_made(mapping, from, program.columns());
         used = program.input().fields.iter().map(|it| it.column.clone()).collect();
     }
@@ -359,7 +376,7 @@ fn mapped(
         witnesses,
         made: None,
     };
-    Ok((pairing, used))
+    Ok((pairing, used, hidden))
 }
 
 impl Pairing {
@@ -398,6 +415,8 @@ fn inverse(mapping: &Mapping, from: &Table, into: &Table, context: &Context) -> 
     };
     let forth = Mapping {
         into: from.name.clone(),
+        prefix: mapping.prefix.clone(),
+        index: mapping.index.clone(),
         filter: mapping.filter.clone(),
         place: mapping.place.clone(),
         ..Mapping::default()
@@ -406,7 +425,7 @@ fn inverse(mapping: &Mapping, from: &Table, into: &Table, context: &Context) -> 
     let made = table_made(&back, into, program.columns());
     let choices = Choices { key: Some(from.names(&from.key)), ..Choices::default() };
     let comparison = Arc::new(pairing::pair(from.clone(), made, &choices));
-    let filters = forth.filter.is_some();
+    let filters = forth.filter.is_some() || !forth.prefix.is_empty() || forth.index.is_some();
     let (forth, back) = (compiler(&forth, from, from, context, filters), compiler(&back, into, from, context, true));
     Ok(Inverse { comparison, choices, forth, back })
 }

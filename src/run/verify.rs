@@ -3,6 +3,7 @@
 use super::{
     Run, checks,
     constraints::{self, Constraints, Filled, Spec, fill},
+    selection::{Selection, Shares},
     table::{self, Job, MakeProgram, Outcome},
 };
 use crate::{
@@ -38,6 +39,8 @@ pub struct Task {
     pub target_name: StoreName,
     /// Pairs of tables, in the order in which they are compared.
     pub tables: Vec<Pairing>,
+    /// Source tables of which a plan selects rows.
+    pub selections: Vec<Selection>,
     /// Tables without a counterpart.
     pub source_only: Vec<String>,
     /// Tables without a counterpart.
@@ -120,7 +123,7 @@ impl Task {
         let borrowed: Vec<Comparison> = all.iter().map(|it| Comparison::clone(it)).collect();
         let found: Vec<_> =
             (0..all.len()).map(|it| pairing::constraints(&borrowed, it, &self.tables[it].choices)).collect();
-        let constraints = Constraints::new(&all, &found, &selected);
+        let mut constraints = Constraints::new(&all, &found, &selected);
         for comparison in all.iter().zip(&selected).filter(|it| *it.1).map(|it| it.0) {
             run.watch.expect(comparison.source.rows_about.unwrap_or(0) + comparison.target.rows_about.unwrap_or(0));
         }
@@ -133,11 +136,30 @@ impl Task {
         }
         constraints.check(&mut outcomes, &mut filled)?;
         drop(filled);
+        let shares = self.survey(run, &mut outcomes, &mut constraints)?;
         let checks = checks::answer(&mut self, run)?;
         for (side, store) in [("source", self.source.as_mut()), ("target", self.target.as_mut())] {
             self.unchecked.extend(store.torn()?.map(|why| format!("the {side} may not have been so: {why}")));
         }
-        self.report(outcomes, &constraints, checks, folder.is_some())
+        self.report(outcomes, &constraints, &shares, checks, folder.is_some())
+    }
+
+    /// Says for each source table of which rows are selected who takes what.
+    fn survey(
+        &mut self,
+        run: &Run,
+        outcomes: &mut BTreeMap<usize, Outcome>,
+        constraints: &mut Constraints,
+    ) -> Result<Vec<Shares>> {
+        let mut all = Vec::new();
+        for selection in &self.selections {
+            let shares = selection.survey(run, self.source.as_mut(), outcomes)?;
+            for (at, unchecked) in &shares.unchecked {
+                constraints.unchecked[*at].push(unchecked.clone());
+            }
+            all.push(shares);
+        }
+        Ok(all)
     }
 
     /// Reads every table that has to be read, several side by side where the stores can.
@@ -176,12 +198,15 @@ impl Task {
         self,
         mut outcomes: BTreeMap<usize, Outcome>,
         constraints: &Constraints,
+        shares: &[Shares],
         checks: Vec<CheckReport>,
         written: bool,
     ) -> Result<Report> {
         let mut report = Report::default();
         (report.source, report.target) = (self.source_name.clone(), self.target_name.clone());
         report.notes = [self.notes.clone(), self.source.notes(), self.target.notes(), self.stale_allowances()].concat();
+        report.notes.extend(shares.iter().filter_map(|it| it.note.clone()));
+        report.notes.extend(self.stale_selections(shares));
         let timed = |it: &Pairing| it.comparison.columns.iter().any(|it| it.ty == Type::Timestamp);
         if self.tables.iter().any(timed) {
             let zone = self.zone.as_deref().unwrap_or("UTC");
@@ -204,6 +229,11 @@ impl Task {
             &self.unchecked,
             report.tables.len(),
         ));
+        let selections = shares.iter();
+        verdicts.extend(
+            selections
+                .map(|it| gate::judge_selection(&self.policy, &it.table, it.prefixed, it.unselected, &it.examples)),
+        );
         verdicts.extend(checks.iter().map(judged));
         report.source_only = self.source_only;
         report.target_only = self.target_only;
@@ -249,6 +279,19 @@ impl Task {
         let tables: BTreeSet<&String> = pairings().map(|it| &it.comparison.target.name).collect();
         let limited = self.policy.tables().into_iter().filter(|it| !tables.contains(it));
         unpaired.chain(limited.map(|it| format!("[gate]: there is no table `{it}`"))).collect()
+    }
+}
+
+impl Task {
+    /// What the gate says about rows that no table takes, and that is nowhere.
+    fn stale_selections(&self, shares: &[Shares]) -> Vec<String> {
+        let left: BTreeSet<&String> = shares.iter().flat_map(|it| &it.left).collect();
+        let leave = self.policy.leave.iter().filter(|it| !left.contains(*it));
+        let leave = leave.map(|it| format!("[gate] leave: no row that no table takes begins with `{it}`"));
+        let limited = self.policy.unselected.iter().flat_map(|it| it.tables.keys());
+        let limited = limited.filter(|name| !shares.iter().any(|it| it.table == **name));
+        let limited = limited.map(|it| format!("[gate] unselected: no rows are selected of a source table `{it}`"));
+        leave.chain(limited).collect()
     }
 }
 

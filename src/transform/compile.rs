@@ -7,6 +7,7 @@ use super::{
     path::{Path, Step},
     reach::{self, Reach},
     rules::{Maker, Rules},
+    select::KeySelector,
     val,
 };
 use crate::{
@@ -25,6 +26,7 @@ pub(super) const ITEM_NAMES: &[&str] = &["$row", "$seed", "$now", "$index"];
 /// All that a program is, without what it has seen. It is shared with the thread that evaluates.
 pub(super) struct Compiled {
     pub(super) input: Arc<Shape>,
+    pub(super) keys: KeySelector,
     pub(super) filter: Option<Expr>,
     pub(super) each: Option<Expr>,
     pub(super) columns: Vec<Column>,
@@ -39,6 +41,8 @@ pub(super) struct Compiled {
     /// Places in the input of what it looks at there.
     pub(super) seen: Vec<usize>,
     pub(super) keeps_order: bool,
+    /// Rows that are not selected pass, instead of those that are.
+    pub(super) remainder: bool,
     pub(super) maker: Maker,
     pub(super) seed: String,
     pub(super) instant: String,
@@ -95,6 +99,7 @@ struct Compiler<'a> {
 impl Compiler<'_> {
     fn run(mut self, context: &Context) -> Result<Compiled, Vec<Fault>> {
         let mapping = self.mapping;
+        let keys = self.keys();
         let filter = self.on_row(&mapping.filter);
         let each = self.on_row(&mapping.each);
         let mut columns = self.columns();
@@ -123,6 +128,8 @@ impl Compiler<'_> {
             discreet: columns.iter().any(|it| it.rules.secret),
             seen: (0..input.fields.len()).filter(seen).collect(),
             input: Arc::new(input),
+            remainder: false,
+            keys,
             filter,
             each,
             columns,
@@ -133,6 +140,23 @@ impl Compiler<'_> {
             instant: context.instant.clone(),
             limits: context.limits,
         })
+    }
+
+    /// What is said about keys, which takes a key that is one column.
+    fn keys(&mut self) -> KeySelector {
+        let keys = KeySelector::of(self.mapping);
+        if keys.selects() && self.from.key.len() != 1 {
+            let names = self.from.names(&self.from.key).join(", ");
+            let message = match self.from.key.len() {
+                0 => format!("{} has no key, and `prefix` and `index` look at the key", quoted(&self.from.name)),
+                _ => format!(
+                    "`prefix` and `index` look at a key of one column, and that of {} is ({names})",
+                    quoted(&self.from.name)
+                ),
+            };
+            self.faults.push(self.mapping.place.fault(message).with_hint("select rows with `where` instead"));
+        }
+        keys
     }
 
     fn expression(&mut self, expression: &Expression, names: &[&'static str]) -> Option<Expr> {

@@ -11,6 +11,7 @@ mod over;
 mod path;
 mod reach;
 mod rules;
+mod select;
 #[cfg(test)]
 mod tests;
 mod val;
@@ -19,6 +20,7 @@ mod work;
 
 pub use meter::Limits;
 pub use over::Over;
+pub use select::{KeySelector, begins};
 pub use witness::{Witness, whole_row, write_row};
 
 use crate::{
@@ -80,7 +82,7 @@ pub struct Program {
 pub struct Selected {
     /// Source rows looked at.
     pub rows_read: u64,
-    /// Of them, those that `where` let through.
+    /// Of them, those that `prefix` and `where` let through.
     pub rows_selected: u64,
     /// Items made of them, and outcomes that are no item because an expression failed.
     pub items: u64,
@@ -101,6 +103,30 @@ impl Program {
     ) -> Result<Program, Vec<Fault>> {
         let compiled = compile::compile(mapping, from, into, context)?;
         Ok(Program { compiled: Arc::new(compiled), selected: Selected::default() })
+    }
+
+    /// Compiles what `mapping` leaves: rows of `from` that its `prefix` and `where` do not select pass through as they are. One
+    /// that its `where` fails on is a reject of the mapping, and so does not.
+    ///
+    /// # Errors
+    /// As [`Program::compile`].
+    pub fn remainder(mapping: &Mapping, from: &Table, context: &Context) -> Result<Program, Vec<Fault>> {
+        let selecting = Mapping {
+            into: mapping.into.clone(),
+            prefix: mapping.prefix.clone(),
+            filter: mapping.filter.clone(),
+            index: mapping.index.clone(),
+            place: mapping.place.clone(),
+            ..Mapping::default()
+        };
+        let compiled = compile::compile(&selecting, from, None, context)?;
+        let compiled = compile::Compiled { remainder: true, ..compiled };
+        Ok(Program { compiled: Arc::new(compiled), selected: Selected::default() })
+    }
+
+    /// Whether the key of a source row goes into a secret column, so that it must not be shown.
+    pub fn hides_key(&self) -> bool {
+        self.compiled.key.iter().any(|&it| self.compiled.secret.get(it).is_some_and(|it| *it))
     }
 
     /// What the source is to be asked for: the key, then the columns that are used, all of them if an expression sees the

@@ -101,6 +101,10 @@ impl<'c> Worker<'c> {
         let program = self.program;
         self.selected.rows_read += 1;
         let cells = val::cells(row, scratch);
+        if program.keys.selects() && !cells.first().is_some_and(|it| program.keys.takes(*it)) {
+            let input = Input { cells: &cells, row: Val::Null };
+            return if program.remainder { self.item(&input, &Val::Null, 0) } else { Ok(()) };
+        }
         self.meter.start(&program.limits, row.bytes().len());
         let input = match self.input(&cells) {
             Ok(row) => Input { cells: &cells, row },
@@ -110,8 +114,8 @@ impl<'c> Worker<'c> {
             }
         };
         match self.wanted(&input) {
-            Ok(true) => self.selected.rows_selected += 1,
-            Ok(false) => return Ok(()),
+            Ok(wanted) if wanted == program.remainder => return Ok(()),
+            Ok(_) => self.selected.rows_selected += 1,
             Err(failure) => return self.failed(&input, None, "where", failure),
         }
         let Some(each) = &program.each else { return self.item(&input, &input.row, 0) };
@@ -268,6 +272,9 @@ impl<'c> Worker<'c> {
     }
 
     fn refuse(&mut self, cells: &[Value<'_>], item: Option<u64>, column: Option<&Column>, refusal: Refusal) {
+        if self.program.remainder {
+            return;
+        }
         self.selected.items += 1;
         self.selected.rejected += 1;
         let secret = column.is_some_and(|it| it.rules.secret);
