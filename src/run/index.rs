@@ -114,7 +114,7 @@ impl KeyIndex {
         outcome.tally.clashes += repeated;
         Ok(unusable
             .into_iter()
-            .map(|(count, why)| format!("{name} holds {count} entries that are no id: {why}"))
+            .map(|(count, why)| format!("entries of {name} that are no id: {count} ({why})"))
             .collect())
     }
 
