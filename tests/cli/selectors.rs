@@ -173,6 +173,27 @@ fn each_row_is_asked_of_every_table() {
     }
 }
 
+/// A text that reads like a number stays one, whatever the `where` before looked at.
+#[test]
+fn each_where_sees_the_value_of_the_source() {
+    let wheres = [".value == 7", ".key == \"none\"", ".value == \"5\"", ".value == true"];
+    let mut plan = "version = 1\nsource = { kind = \"sqlite\", path = \"source.db\" }\n\
+        target = { kind = \"sqlite\", path = \"target.db\" }\n[gate]\nunselected = 0\nallow_empty = true\n"
+        .to_owned();
+    for (place, it) in wheres.iter().enumerate() {
+        plan += &format!("[[table]]\ninto = \"t{place}\"\nfrom = \"kv\"\nwhere = '{it}'\ncolumns.id = \".key\"\n");
+    }
+    let tables: String = (0..wheres.len()).map(|it| format!("CREATE TABLE t{it} (id TEXT PRIMARY KEY);")).collect();
+    let folder = Folder::pair(
+        &format!("{SCHEMA}; INSERT INTO kv VALUES ('a','7'),('b','\"5\"'),('c','\"true\"'),('d','5'),('e','\"7\"')"),
+        &format!("{tables} INSERT INTO t0 VALUES ('a'); INSERT INTO t2 VALUES ('b')"),
+    );
+    std::fs::write(folder.path("cutover.toml"), plan).expect("a plan is written");
+    let report = run(&folder, &["verify", "--format", "json"]).json();
+    let reasons = texts(&report, "reasons");
+    assert!(reasons.iter().any(|it| it.contains("takes: 3 (\"c\", \"d\", \"e\")")), "{reasons:?}");
+}
+
 #[test]
 fn secret_keys_are_not_shown() {
     let source = r#"('pat:s3cret-1','{"name":"Mira"}'),('pot:s3cret-2','1'),('pat:all','["s3cret-9"]')"#;
@@ -287,6 +308,8 @@ fn check_says_what_a_selector_cannot_do() {
     check(SCHEMA, "index = { key = \"all\", record = \"c:\" }", &[]);
     check(SCHEMA, "prefix = \"c:\"\nindex = { key = \"all\", ids = \".value[\" }", &["9:38"]);
     check(SCHEMA, "prefix = \"c:\"\nindex = { key = \"all\", ids = \".valu\" }", &["no column `valu`", "`value`"]);
+    let command = "command = [\"true\"]\nprefix = \"c:\"\n#columns";
+    check(SCHEMA, command, &["9:1", "`prefix` means nothing where only a `command` makes the rows"]);
     check(SCHEMA, "prefix = \"\"", &["`prefix` is empty"]);
     check(SCHEMA, "prefix = []", &["`prefix` is empty"]);
 }
