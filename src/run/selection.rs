@@ -62,6 +62,8 @@ pub(super) struct Shares {
     pub note: Option<String>,
     /// What could not be checked, by the place of the pairing.
     pub unchecked: Vec<(usize, String)>,
+    /// The places of the pairings whose index was read and compared.
+    pub indexed: Vec<usize>,
     /// Prefixes of `leave` that some row begins with.
     pub left: Vec<String>,
 }
@@ -109,11 +111,14 @@ impl Selection {
         let mut census = Census::new(self, run, &mut programs, &reach);
         store.scan(&self.from, &shape, &mut census)?;
         let Census { rows, counts, left, unselected, examples, records, .. } = census;
-        let mut unchecked = Vec::new();
+        let (mut unchecked, mut indexed) = (Vec::new(), Vec::new());
         for (reader, records) in self.readers.iter().zip(records) {
             let (Some(index), Some(records)) = (&reader.index, records) else { continue };
             let Some(outcome) = outcomes.get_mut(&reader.at) else { continue };
             let found = index.check(&reach, store, records.finish()?, self.hidden, outcome)?;
+            if found.is_empty() {
+                indexed.push(reader.at);
+            }
             unchecked.extend(found.into_iter().map(|it| (reader.at, it)));
         }
         let prefixed = self.readers.iter().any(|it| !it.keys.prefixes().is_empty());
@@ -125,6 +130,7 @@ impl Selection {
             unselected,
             examples: examples.iter().map(|it| shown(it)).collect(),
             unchecked,
+            indexed,
         })
     }
 

@@ -219,7 +219,10 @@ fn secret_keys_are_not_shown() {
 fn an_index_lists_the_records_there_are() {
     let table = "prefix = \"c:\"\nindex = { key = \"cs\" }";
     let case = Case { target: TWO_ROWS, table, ..Case::default() };
-    check(&Case { source: r#"('c:1','{"name":"Mira"}'),('c:2','{"name":"Ada"}'),('cs','["2",1]')"#, ..case });
+    let listed = Case { source: r#"('c:1','{"name":"Mira"}'),('c:2','{"name":"Ada"}'),('cs','["2",1]')"#, ..case };
+    check(&listed);
+    let (_, report, _) = verify(SCHEMA, &listed, "verify");
+    assert_eq!(texts(&report["tables"][0], "witnesses"), ["count", "index"]);
     // The index may stand among its records, and hold the ids anywhere.
     let table = "prefix = \"c:\"\nindex = { key = \"c:all\", ids = '.value.ids | keys[] | ltrimstr(\"n\")' }";
     let source = r#"('c:1','{"name":"Mira"}'),('c:2','{"name":"Ada"}'),('c:all','{"ids":{"n1":0,"n2":0}}')"#;
