@@ -114,7 +114,7 @@ fn check(fault: &Fault) {
     let is_it =
         |it: &&Value| it["kind"] == fault.kind && it["key"] == fault.key && it["cells"].get(fault.column).is_some();
     let findings: Vec<&Value> = tables.flat_map(|it| it["findings"].as_array().into_iter().flatten()).collect();
-    assert!(findings.iter().any(|it| is_it(it)), "{about}: {findings:#?}");
+    assert!(findings.iter().any(is_it), "{about}: {findings:#?}");
 }
 
 #[test]
