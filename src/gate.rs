@@ -126,7 +126,7 @@ pub fn judge_selection(
         let more = if unselected > examples.len() as u64 { ", …" } else { "" };
         let shown = if examples.is_empty() { String::new() } else { format!(" ({}{more})", examples.join(", ")) };
         let hint = "give them a table, or name what their keys begin with under `leave` in [gate]";
-        format!("{table}: {unselected} rows are taken by no table{shown}; {hint}")
+        format!("{table}: rows that no table takes: {unselected}{shown}; {hint}")
     });
     verdict_of(over.into_iter().collect(), Vec::new())
 }
@@ -191,6 +191,23 @@ mod tests {
         );
         assert_eq!(judge_run(&Policy::default(), &[], &[], &[], 0).verdict, Verdict::Unknown);
         assert_eq!(judge_run(&Policy::default(), &["gone".into()], &[], &[], 1).verdict, Verdict::Fail);
+    }
+
+    #[test]
+    fn rows_that_no_table_takes() {
+        let limited = |all| Policy { unselected: Some(Limit { all, ..Limit::default() }), ..Policy::default() };
+        for (policy, prefixed, unselected, expect) in [
+            (Policy::default(), true, 0, Verdict::Pass),
+            (Policy::default(), true, 1, Verdict::Fail),
+            (Policy::default(), false, 1, Verdict::Pass),
+            (limited(0), false, 1, Verdict::Fail),
+            (limited(1), true, 1, Verdict::Pass),
+            (limited(1), true, 2, Verdict::Fail),
+        ] {
+            let judged = judge_selection(&policy, "kv", prefixed, unselected, &["\"a\"".to_owned()]);
+            assert_eq!(judged.verdict, expect, "{prefixed} {unselected}");
+            assert_eq!(judged.reasons.is_empty(), expect == Verdict::Pass);
+        }
     }
 
     #[test]

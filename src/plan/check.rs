@@ -112,6 +112,14 @@ fn mapping(reader: &mut Reader<'_>, table: &DeTable<'_>, mapped: &Mapping) {
         let hint = "say what the key of a record has in front of its id: record = \"client:\"".to_owned();
         reader.fault(span, "`record` is missing, and no single `prefix` stands in for it".into(), hint);
     }
+    for key in ["prefix", "index"] {
+        if let Some((name, _)) =
+            table.get_key_value(key).filter(|_| mapped.command.is_some() && mapped.columns.is_none())
+        {
+            let hint = "declare `columns`, or let the command choose".to_owned();
+            reader.fault(name.span(), format!("`{key}` means nothing where only a `command` makes the rows"), hint);
+        }
+    }
     declared(reader, table, "key", mapped);
     for group in list(table, "unique") {
         for node in group.get_ref().as_array().into_iter().flat_map(|it| it.iter()) {

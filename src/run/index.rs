@@ -105,7 +105,12 @@ impl KeyIndex {
             findings.add(FindingKind::Orphan, None, ("dangling", it), places.clone())
         })?;
         let unindexed = orphans(chosen.as_mut().unwrap_or(&mut records), &mut ids, |it| {
-            findings.add(FindingKind::Orphan, Some(it), ("unindexed", it), format!("{name}, which does not list it"))
+            findings.add(
+                FindingKind::Orphan,
+                Some(it),
+                ("unindexed", it),
+                "the index, which does not list it".to_owned(),
+            )
         })?;
         let repeated = clashes(&mut ids, |it| {
             findings.add(FindingKind::Clash, None, ("repeated", it), format!("the ids of {name}"))
@@ -114,7 +119,7 @@ impl KeyIndex {
         outcome.tally.clashes += repeated;
         Ok(unusable
             .into_iter()
-            .map(|(count, why)| format!("{name} holds {count} entries that are no id: {why}"))
+            .map(|(count, why)| format!("entries of {name} that are no id: {count} ({why})"))
             .collect())
     }
 

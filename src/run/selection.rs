@@ -7,7 +7,7 @@ use super::{
     table::Outcome,
 };
 use crate::{
-    diff::references::Index,
+    diff::references::{Index, values},
     error::{Error, Kind, Result},
     plan::{Mapping, Plan},
     report::cell,
@@ -17,7 +17,10 @@ use crate::{
     transform::{Context, KeySelector, Program, begins},
     value::{Type, cast::Cast},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// Rows that no table takes, shown as examples.
 const EXAMPLES: usize = 5;
@@ -59,6 +62,8 @@ pub(super) struct Shares {
     pub note: Option<String>,
     /// What could not be checked, by the place of the pairing.
     pub unchecked: Vec<(usize, String)>,
+    /// The places of the pairings whose index was read and compared.
+    pub indexed: Vec<usize>,
     /// Prefixes of `leave` that some row begins with.
     pub left: Vec<String>,
 }
@@ -85,7 +90,8 @@ impl Selection {
             });
         }
         let selects = |it: &Reader| it.keys.selects() || it.remainder.is_some();
-        all.into_values().filter(|it| it.readers.iter().any(selects)).collect()
+        let selected = |it: &Selection| it.from.unreadable.is_none() && it.readers.iter().any(selects);
+        all.into_values().filter(selected).collect()
     }
 
     /// Reads the table once more and says who takes what. Findings of indexes go to the `outcomes` of their tables.
@@ -105,11 +111,14 @@ impl Selection {
         let mut census = Census::new(self, run, &mut programs, &reach);
         store.scan(&self.from, &shape, &mut census)?;
         let Census { rows, counts, left, unselected, examples, records, .. } = census;
-        let mut unchecked = Vec::new();
+        let (mut unchecked, mut indexed) = (Vec::new(), Vec::new());
         for (reader, records) in self.readers.iter().zip(records) {
             let (Some(index), Some(records)) = (&reader.index, records) else { continue };
             let Some(outcome) = outcomes.get_mut(&reader.at) else { continue };
             let found = index.check(&reach, store, records.finish()?, self.hidden, outcome)?;
+            if found.is_empty() {
+                indexed.push(reader.at);
+            }
             unchecked.extend(found.into_iter().map(|it| (reader.at, it)));
         }
         let prefixed = self.readers.iter().any(|it| !it.keys.prefixes().is_empty());
@@ -119,8 +128,9 @@ impl Selection {
             left: self.leave.iter().zip(&left).filter(|it| *it.1 > 0).map(|it| it.0.clone()).collect(),
             prefixed,
             unselected,
-            examples,
+            examples: examples.iter().map(|it| shown(it)).collect(),
             unchecked,
+            indexed,
         })
     }
 
@@ -176,7 +186,8 @@ struct Census<'c> {
     counts: Vec<Vec<u64>>,
     left: Vec<u64>,
     unselected: u64,
-    examples: Vec<String>,
+    /// The least keys: rows come in any order.
+    examples: BTreeSet<Vec<u8>>,
     /// By reader: the keys of the records that its index has to list.
     records: Vec<Option<Index>>,
     scratch: Vec<u8>,
@@ -195,7 +206,7 @@ impl<'c> Census<'c> {
             programs,
             rows: 0,
             unselected: 0,
-            examples: Vec::new(),
+            examples: BTreeSet::new(),
             scratch: Vec::new(),
         }
     }
@@ -234,13 +245,26 @@ impl<'c> Census<'c> {
             }
         }
         self.unselected += 1;
-        if key == 0 || self.selection.hidden || self.examples.len() >= EXAMPLES {
+        if key == 0 || self.selection.hidden {
             return;
         }
-        let cells = (0..key).map(|it| cell::cell(row.cell(it), true, false).json).collect::<Vec<_>>().join(", ");
-        let cut = cells.char_indices().nth(KEY_MAX).map(|it| format!("{}…", &cells[..it.0]));
-        self.examples.push(cut.unwrap_or(cells));
+        if self.examples.len() == EXAMPLES {
+            if self.examples.last().is_some_and(|it| it.as_slice() <= row.key()) {
+                return;
+            }
+            self.examples.pop_last();
+        }
+        self.examples.insert(row.key().to_vec());
     }
+}
+
+/// The cells of a key as JSON, a long one cut.
+fn shown(key: &[u8]) -> String {
+    let mut cells = Vec::new();
+    values(key, |it| cells.push(cell::cell(it, true, false).json));
+    let cells = cells.join(", ");
+    let cut = cells.char_indices().nth(KEY_MAX).map(|it| format!("{}…", &cells[..it.0]));
+    cut.unwrap_or(cells)
 }
 
 impl Feed for Census<'_> {

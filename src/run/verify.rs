@@ -229,6 +229,10 @@ impl Task {
             &self.unchecked,
             report.tables.len(),
         ));
+        // Tables that are only referred to come last, so these places are those of the pairings.
+        for at in shares.iter().flat_map(|it| &it.indexed) {
+            report.tables.get_mut(*at).into_iter().for_each(|it| it.witnesses.push("index".to_owned()));
+        }
         let selections = shares.iter();
         verdicts.extend(
             selections

@@ -70,17 +70,19 @@ pub(super) enum Origin {
     Nothing,
 }
 
-/// Compiles on a thread whose stack is as large as the deepest expression needs.
+/// Compiles on a thread whose stack is as large as the deepest expression needs. A `remainder` lets through what is not
+/// selected.
 pub(super) fn compile(
     mapping: &Mapping,
     from: &Table,
     into: Option<&Table>,
     context: &Context,
+    remainder: bool,
 ) -> Result<Compiled, Vec<Fault>> {
     thread::scope(|scope| {
         let builder = thread::Builder::new().name("compile".into()).stack_size(STACK);
-        let compiling =
-            builder.spawn_scoped(scope, || Compiler { mapping, from, into, faults: Vec::new() }.run(context));
+        let compiling = builder
+            .spawn_scoped(scope, || Compiler { mapping, from, into, remainder, faults: Vec::new() }.run(context));
         let broken = |_| vec![mapping.place.fault("the expressions of this table cannot be compiled")];
         match compiling {
             Ok(compiling) => compiling.join().map_err(broken)?,
@@ -93,6 +95,7 @@ struct Compiler<'a> {
     mapping: &'a Mapping,
     from: &'a Table,
     into: Option<&'a Table>,
+    remainder: bool,
     faults: Vec<Fault>,
 }
 
@@ -116,7 +119,8 @@ impl Compiler<'_> {
         let evaluates = filter.is_some() || each.is_some() || columns.iter().any(jq);
         let generated = columns.iter().any(|it| matches!(it.origin, Origin::Generated(_)));
         let keyless = self.from.key.is_empty();
-        let reach = reach_of(&filter, &each, &columns);
+        // What one remainder leaves is looked at by the next, so all of them take rows of one shape.
+        let reach = if self.remainder { None } else { reach_of(&filter, &each, &columns) };
         let (input, secret) = self.input(&mut columns, &reach, generated && keyless);
         let seen = |it: &usize| {
             let name = input.fields.get(*it).map(|it| it.column.as_str()).unwrap_or_default();
@@ -128,7 +132,7 @@ impl Compiler<'_> {
             discreet: columns.iter().any(|it| it.rules.secret),
             seen: (0..input.fields.len()).filter(seen).collect(),
             input: Arc::new(input),
-            remainder: false,
+            remainder: self.remainder,
             keys,
             filter,
             each,

@@ -101,7 +101,7 @@ impl Program {
         into: Option<&Table>,
         context: &Context,
     ) -> Result<Program, Vec<Fault>> {
-        let compiled = compile::compile(mapping, from, into, context)?;
+        let compiled = compile::compile(mapping, from, into, context, false)?;
         Ok(Program { compiled: Arc::new(compiled), selected: Selected::default() })
     }
 
@@ -119,8 +119,7 @@ impl Program {
             place: mapping.place.clone(),
             ..Mapping::default()
         };
-        let compiled = compile::compile(&selecting, from, None, context)?;
-        let compiled = compile::Compiled { remainder: true, ..compiled };
+        let compiled = compile::compile(&selecting, from, None, context, true)?;
         Ok(Program { compiled: Arc::new(compiled), selected: Selected::default() })
     }
 

@@ -9,6 +9,7 @@ mod files;
 mod inspect;
 mod names;
 mod resources;
+mod selectors;
 mod stores;
 
 #[path = "../support/mod.rs"]

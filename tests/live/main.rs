@@ -11,6 +11,7 @@ mod proxy;
 #[path = "../support/web.rs"]
 mod server;
 
+mod guide2;
 mod web;
 mod kv;
 #[path = "../support/miniflare.rs"]
