@@ -1,7 +1,7 @@
 //! What was typed. Nothing here looks at the world.
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::styling};
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -102,6 +102,8 @@ pub(super) struct Capture {
     /// Memory for sorting; more goes to temporary files.
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size)]
     pub(super) memory: usize,
+    #[command(flatten)]
+    pub(super) asking: Asking,
     /// Say nothing but errors.
     #[arg(long, short)]
     pub(super) quiet: bool,
@@ -122,6 +124,8 @@ pub(super) struct Show {
     /// Rows to show at most.
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(super) limit: usize,
+    #[command(flatten)]
+    pub(super) asking: Asking,
 }
 
 /// `cutover check`.
@@ -130,6 +134,8 @@ pub(super) struct CheckPlan {
     /// The plan.
     #[arg(default_value = "cutover.toml")]
     pub(super) plan: PathBuf,
+    #[command(flatten)]
+    pub(super) asking: Asking,
 }
 
 /// `cutover init`.
@@ -142,6 +148,8 @@ pub(super) struct Init {
     /// The file to write; `-` for standard output.
     #[arg(long, short, value_name = "FILE", default_value = "cutover.toml")]
     pub(super) output: PathBuf,
+    #[command(flatten)]
+    pub(super) asking: Asking,
 }
 
 /// `cutover verify`.
@@ -150,6 +158,8 @@ pub(super) struct Verify {
     /// The plan.
     #[arg(default_value = "cutover.toml")]
     pub(super) plan: PathBuf,
+    #[command(flatten)]
+    pub(super) moving: Moving,
     #[command(flatten)]
     pub(super) limits: Limits,
     #[command(flatten)]
@@ -185,6 +195,8 @@ pub(super) struct Diff {
     #[arg(long)]
     pub(super) views: bool,
     #[command(flatten)]
+    pub(super) moving: Moving,
+    #[command(flatten)]
     pub(super) limits: Limits,
     #[command(flatten)]
     pub(super) output: Output,
@@ -197,15 +209,36 @@ pub(super) struct Limits {
     /// Memory for sorting and for constraints; more goes to temporary files.
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size)]
     pub(super) memory: usize,
-    /// Threads that may read; each table that is compared takes two. As many as there are cores, if not said.
+    /// Examples of findings to keep for each table. Counts are always exact.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(super) limit: usize,
+    #[command(flatten)]
+    pub(super) asking: Asking,
+}
+
+/// How hard a store may be asked: the same for every verb that reads one.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Limits")]
+pub(super) struct Asking {
+    /// Threads that may read, and connections that a live store gets; each table that is compared takes two. As many as
+    /// there are cores, if not said.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(super) threads: Option<u16>,
     /// Requests that each store reached by HTTP gets in a second, at most.
     #[arg(long, value_name = "N", value_parser = rate)]
     pub(super) rate: Option<f64>,
-    /// Examples of findings to keep for each table. Counts are always exact.
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    pub(super) limit: usize,
+}
+
+/// What to do about rows that are still on their way.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Moving data")]
+pub(super) struct Moving {
+    /// Look again at the rows that differ, up to N times. The verdict is that of the last look.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) recheck: u32,
+    /// How long to wait before each look: 500ms, 2s, 1m.
+    #[arg(long, value_name = "D", default_value = "5s", value_parser = delay)]
+    pub(super) recheck_delay: Duration,
 }
 
 /// What comes out.
@@ -267,6 +300,22 @@ fn rate(text: &str) -> Result<f64, String> {
     rate.ok_or_else(|| "write a number of requests a second, such as 20 or 0.5".to_owned())
 }
 
+/// A time to wait: `500ms`, `2s`, `1m`, at most a day.
+fn delay(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|it: char| !it.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let scale = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        _ => 0,
+    };
+    let most = Duration::from_secs(86_400);
+    let waited = number.parse().ok().and_then(|it: u64| it.checked_mul(scale)).filter(|_| scale > 0);
+    let waited = waited.map(Duration::from_millis).filter(|it| *it <= most);
+    waited.ok_or_else(|| "write a time such as 500ms, 2s or 1m, at most 1440m".to_owned())
+}
+
 fn styles() -> styling::Styles {
     let heading = styling::AnsiColor::Green.on_default().bold();
     let literal = styling::AnsiColor::Cyan.on_default().bold();
@@ -285,6 +334,16 @@ mod tests {
     #[test]
     fn the_definition_holds_together() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn delays() {
+        for (text, expect) in [("0s", 0), ("500ms", 500), ("2s", 2000), ("1m", 60_000), ("1440m", 86_400_000)] {
+            assert_eq!(delay(text).ok(), Some(Duration::from_millis(expect)), "{text}");
+        }
+        for bad in ["", "5", "s", "1h", "1.5s", "-1s", "1441m", "99999999999999999999m"] {
+            assert!(delay(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The verbs that compare nothing: capture, show, check, init, schema, completions.
 
 use super::{
-    args::{Capture, CheckPlan, Cli, Format, Init, Limits, Show},
+    args::{Capture, CheckPlan, Cli, Format, Init, Show},
     exit, options, output, problem,
     progress::{self, Progress},
     stores, usage,
@@ -37,8 +37,9 @@ pub(super) fn capture(args: &Capture, cli: &Cli) -> Result<u8> {
     progress::stop_on_signal(&watch)?;
     let colour = output::colours(cli.color, std::io::stderr().is_terminal());
     let mut masks = masks(&args.mask)?;
+    let options = options::store(&args.asking);
     let mut opened = match &args.plan {
-        None => stores::open(&args.store, &store::Options::default())?,
+        None => stores::open(&args.store, &options)?,
         Some(path) => {
             let (plan, _) = stores::read_plan(path, colour)?;
             let secrets = plan.tables.iter().flat_map(|table| {
@@ -48,11 +49,11 @@ pub(super) fn capture(args: &Capture, cli: &Cli) -> Result<u8> {
             match args.store.as_str() {
                 "source" => {
                     masks.columns.extend(source_secrets(&plan, &masks)?);
-                    stores::of_plan(&plan, &plan.source, &store::Options::default())?
+                    stores::of_plan(&plan, &plan.source, &options)?
                 }
                 "target" => {
                     masks.columns.extend(secrets);
-                    stores::of_plan(&plan, &plan.target, &store::Options::default())?
+                    stores::of_plan(&plan, &plan.target, &options)?
                 }
                 _ => return Err(usage("with --plan, say `source` or `target` for the store")),
             }
@@ -64,8 +65,7 @@ pub(super) fn capture(args: &Capture, cli: &Cli) -> Result<u8> {
     let StoreName { kind, name } = opened.name;
     let meta = snapshot::Meta { store: snapshot::Store { kind, name }, captured, notes: Vec::new() };
     let how = snapshot::Options { replace: args.replace, ..snapshot::Options::default() };
-    let limits = Limits { memory: args.memory, threads: None, rate: None, limit: 0 };
-    let run = options::run(&limits, Arc::clone(&watch));
+    let run = options::run(args.memory, &args.asking, Arc::clone(&watch));
     let progress = Progress::start(&watch, args.quiet);
     let rows = capture::capture(&run, opened.store.as_mut(), &args.folder, meta, how, &masks);
     drop(progress);
@@ -120,7 +120,7 @@ fn masks(columns: &[String]) -> Result<Masks> {
 }
 
 pub(super) fn show(args: &Show) -> Result<u8> {
-    let mut opened = stores::open(&args.store, &store::Options::default())?;
+    let mut opened = stores::open(&args.store, &options::store(&args.asking))?;
     let store = opened.store.as_mut();
     let Some(name) = &args.table else {
         return tables(store, args.format);
@@ -198,8 +198,9 @@ pub(super) fn check(args: &CheckPlan, cli: &Cli) -> Result<u8> {
     let colour = output::colours(cli.color, std::io::stderr().is_terminal());
     let (plan, text) = stores::read_plan(&args.plan, colour)?;
     let source =
-        stores::of_plan(&plan, &plan.source, &store::Options::default()).map_err(|it| it.context("the source"))?;
-    let target = stores::target_or_schema(&plan).map_err(|it| it.context("the target"))?;
+        stores::of_plan(&plan, &plan.source, &options::store(&args.asking)).map_err(|it| it.context("the source"))?;
+    let target =
+        stores::target_or_schema(&plan, &options::store(&args.asking)).map_err(|it| it.context("the target"))?;
     let mut task = prepare::plan(&plan, source, target, None).map_err(|it| problem(it, &plan, &text, colour))?;
     let faults = checks::faults(&plan, task.source.as_mut(), task.target.as_mut());
     if !faults.is_empty() {
@@ -224,8 +225,8 @@ pub(super) fn check(args: &CheckPlan, cli: &Cli) -> Result<u8> {
 }
 
 pub(super) fn init(args: &Init) -> Result<u8> {
-    let source = stores::open(&args.source, &store::Options::default()).map_err(|it| it.context("the source"))?;
-    let target = stores::open(&args.target, &store::Options::default()).map_err(|it| it.context("the target"))?;
+    let source = stores::open(&args.source, &options::store(&args.asking)).map_err(|it| it.context("the source"))?;
+    let target = stores::open(&args.target, &options::store(&args.asking)).map_err(|it| it.context("the target"))?;
     let task = prepare::diff(source, target, &Options::default(), Policy::default())?;
     let to_stdout = args.output == Path::new("-");
     let folder = args.output.parent().filter(|it| !to_stdout && !it.as_os_str().is_empty());

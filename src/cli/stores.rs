@@ -146,8 +146,8 @@ pub(super) fn of_plan(plan: &Plan, endpoint: &Endpoint, options: &store::Options
 ///
 /// # Errors
 /// If neither can be read.
-pub(super) fn target_or_schema(plan: &Plan) -> Result<Opened> {
-    match (of_plan(plan, &plan.target, &store::Options::default()), &plan.target.schema) {
+pub(super) fn target_or_schema(plan: &Plan, options: &store::Options) -> Result<Opened> {
+    match (of_plan(plan, &plan.target, options), &plan.target.schema) {
         (Err(_), Some(schema)) => {
             let store = store::open("d1-export", &plan.resolve(schema), &store::Options::default())?;
             Ok(Opened { store, name: name(&plan.target) })
