@@ -2,7 +2,7 @@
 
 use super::{
     args::{Capture, CheckPlan, Cli, Format, Init, Show},
-    exit, options, output, problem,
+    exit, info, options, output, problem,
     progress::{self, Progress},
     stores, usage,
 };
@@ -18,7 +18,7 @@ use crate::{
         prepare::{self, Options},
         show,
     },
-    snapshot, store,
+    snapshot,
 };
 use clap::CommandFactory;
 use std::{
@@ -30,7 +30,7 @@ use std::{
 };
 
 /// How wide a table is shown at most.
-const WIDTH: usize = 160;
+pub(super) const WIDTH: usize = 160;
 
 pub(super) fn capture(args: &Capture, cli: &Cli) -> Result<u8> {
     let watch = Arc::new(Watch::default());
@@ -123,7 +123,7 @@ pub(super) fn show(args: &Show) -> Result<u8> {
     let mut opened = stores::open(&args.store, &options::store(&args.asking))?;
     let store = opened.store.as_mut();
     let Some(name) = &args.table else {
-        return tables(store, args.format);
+        return info::counted(store, args.format);
     };
     let table = show::table(store, name)?;
     let shown = show::rows(store, &table, &args.key, args.limit)?;
@@ -158,38 +158,6 @@ pub(super) fn show(args: &Show) -> Result<u8> {
     }
     if shown.more {
         output::say(&format!("there are more rows; --limit {} shows more", args.limit.saturating_mul(10)));
-    }
-    Ok(exit::PASS)
-}
-
-fn tables(store: &mut dyn store::Source, format: Format) -> Result<u8> {
-    let mut rows = vec![["table", "rows", "key", "columns"].map(str::to_owned).to_vec()];
-    let mut out = String::new();
-    for table in store.tables()? {
-        let count = match table.unreadable {
-            None => Some(show::count(store, &table)?),
-            Some(_) => None,
-        };
-        let columns = table.columns.iter().map(|it| format!("{} {}", it.name, it.ty.name())).collect::<Vec<_>>();
-        let key = table.names(&table.key);
-        if format == Format::Json {
-            let types = table.columns.iter().map(|it| (it.name.clone(), it.ty.name().into())).collect();
-            let types = serde_json::Value::Object(types);
-            let line = serde_json::json!({"table": table.name, "rows": count, "key": key, "columns": types});
-            escape::json(&line.to_string(), &mut out);
-            out.push('\n');
-        } else {
-            let count = count.map_or_else(|| "?".to_owned(), layout::count);
-            rows.push(vec![table.name, count, key.join(", "), columns.join(", ")]);
-        }
-    }
-    if format == Format::Text {
-        let lines = layout::grid(&rows, &[false, true, false, false], WIDTH);
-        out = lines.iter().map(|it| format!("{}\n", it.trim_end())).collect();
-    }
-    output::print(out.as_bytes())?;
-    for note in store.notes() {
-        output::say(&note);
     }
     Ok(exit::PASS)
 }

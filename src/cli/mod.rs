@@ -1,7 +1,9 @@
 //! From what was typed to an exit code. The only place that reads the environment, the clock and the terminal.
 
 mod args;
+mod connection;
 pub mod exit;
+mod info;
 mod inspect;
 mod options;
 mod output;
@@ -35,6 +37,8 @@ pub fn main() -> ExitCode {
         Command::Verify(it) => verify(it, &cli),
         Command::Diff(it) => diff(it, &cli),
         Command::Capture(it) => inspect::capture(it, &cli),
+        Command::Info(it) => info::info(it, &cli),
+        Command::TestConnection(it) => connection::test(it, &cli),
         Command::Show(it) => inspect::show(it),
         Command::Check(it) => inspect::check(it, &cli),
         Command::Init(it) => inspect::init(it),
