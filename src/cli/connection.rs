@@ -138,15 +138,15 @@ impl Tested {
 
     fn text(&self) -> String {
         let side = self.side.map(|it| format!("{it}: ")).unwrap_or_default();
-        let title = format!("{side}{} {}", self.kind, self.name).trim_end().to_owned();
+        let name = format!("{} {}", self.kind, self.name);
+        let title = format!("{side}{}", name.trim());
         let verdict = if self.is_well() { "can be read" } else { "cannot be read, or not all of it" };
-        let notes = self.notes.iter().map(|it| (Level::Good, "", it));
+        let notes = self.notes.iter().map(|it| (Level::Good, "known", it));
         let facts = self.facts.iter().map(|it| (it.level, it.what, &it.says));
         let rows: Vec<_> = facts
             .chain(notes)
             .map(|(level, what, says)| {
-                let mark = if level == Level::Good { "" } else { word(level) };
-                vec![String::new(), mark.to_owned(), what.to_owned(), layout::cut(&escape::message(says), WIDTH)]
+                vec![String::new(), word(level).to_owned(), what.to_owned(), layout::cut(&escape::message(says), WIDTH)]
             })
             .collect();
         let lines = layout::aligned(&rows, &[]);

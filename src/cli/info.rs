@@ -132,7 +132,8 @@ fn origin(origin: Origin) -> &'static str {
 impl Held {
     fn text(&self, detailed: bool) -> String {
         let side = self.side.map(|it| format!("{it}: ")).unwrap_or_default();
-        let mut out = vec![escape::message(format!("{side}{} {}", self.name.kind, self.name.name).trim_end())];
+        let name = format!("{} {}", self.name.kind, self.name.name);
+        let mut out = vec![escape::message(&format!("{side}{}", name.trim()))];
         match &self.tables {
             Err(error) => out.push(format!("  cannot be read: {}", escape::message(&error.to_string()))),
             Ok(tables) => {

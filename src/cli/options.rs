@@ -72,6 +72,6 @@ pub(super) fn run(memory: usize, asking: &Asking, watch: Arc<Watch>) -> Run {
 /// What a comparison may use.
 pub(super) fn comparison(limits: &Limits, moving: &Moving, quiet: bool, watch: Arc<Watch>) -> Run {
     let recheck = Recheck { rounds: moving.recheck, delay: moving.recheck_delay };
-    let tell = if quiet { |_: &str| () } else { output::say };
+    let tell = if quiet { |_: &str| () } else { output::tell };
     Run { limit: limits.limit, recheck, tell, ..run(limits.memory, &limits.asking, watch) }
 }

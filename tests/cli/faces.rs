@@ -4,7 +4,7 @@ use super::{command::cutover, support::Folder};
 use insta_cmd::assert_cmd_snapshot;
 use std::process::Command;
 
-fn snapshot(name: &str, mut command: &mut Command) {
+pub(crate) fn snapshot(name: &str, mut command: &mut Command) {
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path("../../snapshots");
     settings.set_prepend_module_to_snapshot(false);

@@ -246,3 +246,57 @@ fn a_dump_is_loaded_again() {
     store.refresh().unwrap();
     assert_eq!(crate::run::show::count(store.as_mut(), &table).unwrap(), 2);
 }
+
+/// A mapping that refuses every name but one small letter, gated so that one refusal is a pass.
+fn mapped(source: Memory, target: Memory) -> Report {
+    const PLAN: &str = "version = 1\nsource = { kind = 'json', path = 's' }\ntarget = { kind = 'json', path = 't' }\n\
+        [[table]]\ninto = 't'\ncolumns = { id = '.id', name = { from = '.name', matches = '^[a-z]$' } }\n\
+        [gate]\nrejects = 1\n";
+    let plan = crate::plan::parse(PLAN, "cutover.toml", &|_| None).unwrap();
+    let opened = |store: Memory| Opened { store: Box::new(store), name: StoreName::default() };
+    let task = prepare::plan(&plan, opened(source), opened(target), None).unwrap();
+    let recheck = Recheck { rounds: 1, delay: Duration::ZERO };
+    let folder = tempfile::tempdir().unwrap();
+    let report = Folder::create(&folder.path().join("report")).unwrap();
+    let found = task.run(&Run { recheck, ..Run::new(64 << 20, std::env::temp_dir()) }, Some(&report)).unwrap();
+    report.finish(&found).unwrap();
+    let written = std::fs::read_to_string(folder.path().join("report/findings/t.ndjson")).unwrap_or_default();
+    assert_eq!(written.lines().count(), found.tables[0].findings.len(), "the file holds what the last look found");
+    found
+}
+
+#[test]
+fn a_mapping_reads_everything_again_and_refuses_the_same() {
+    let source = moving(&[0], &[&[(1, "a"), (2, "B"), (3, "c")]]);
+    let report = mapped(source, moving(&[0], &[&[(1, "x")], &[(1, "a"), (3, "c")]]));
+    assert_eq!((report.verdict, report.totals.rejects, report.totals.source_rows), (Verdict::Pass, 1, 3));
+    assert_eq!(report.tables[0].findings[0].kind, FindingKind::Reject);
+    assert_eq!(report.tables[0].recheck.map(|it| it.converged), Some(2));
+}
+
+#[test]
+fn other_refusals_leave_the_table_undecided() {
+    let looks: [Rows; 2] = [&[(1, "a"), (2, "B"), (3, "c")], &[(1, "a"), (2, "b"), (3, "C")]];
+    let report = mapped(moving(&[0], &looks), moving(&[0], &[&[(1, "a")]]));
+    assert_eq!((report.verdict, report.totals.rejects, report.totals.missing), (Verdict::Unknown, 1, 0));
+    let says =
+        "t: the mapping refuses other rows than at the look before, so what became of those is not known; run again";
+    assert_eq!(report.reasons, [says]);
+}
+
+#[test]
+fn tolerated_rows_are_counted_once() {
+    let plan = "version = 1\nsource = { kind = 'json', path = 's' }\ntarget = { kind = 'json', path = 't' }\n\
+        [[table]]\ninto = 't'\ncolumns = { id = '.id', name = { ignore = true, because = 'why not' } }\n";
+    let plan = crate::plan::parse(plan, "cutover.toml", &|_| None).unwrap();
+    let opened = |store: Memory| Opened { store: Box::new(store), name: StoreName::default() };
+    // The first row is tolerated and doubled, the second tolerated, the third late and tolerated.
+    let target = moving(&[0], &[&[(1, "x"), (1, "x"), (2, "x")], &[(1, "x"), (2, "y"), (3, "x")]]);
+    let source = moving(&[0], &[&[(1, "a"), (2, "b"), (3, "c")]]);
+    let task = prepare::plan(&plan, opened(source), opened(target), None).unwrap();
+    let recheck = Recheck { rounds: 1, delay: Duration::ZERO };
+    let report = task.run(&Run { recheck, ..Run::new(64 << 20, std::env::temp_dir()) }, None).unwrap();
+    check(&report, "3 3 same=3", Some([1, 2, 2, 0, 0]));
+    let rows = report.tables[0].columns.iter().find_map(|it| it.coarsened.as_ref()).map(|it| it.rows);
+    assert_eq!(rows, Some(3));
+}

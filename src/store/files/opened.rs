@@ -69,5 +69,6 @@ pub(in crate::store) fn about(path: &Path) -> Result<Vec<Fact>> {
         files += u64::from(about.is_file());
         bytes += if about.is_file() { about.len() } else { 0 };
     }
-    Ok(vec![Fact::new("size", format!("{files} files, {bytes} bytes")), access])
+    let files = if files == 1 { "1 file".to_owned() } else { format!("{files} files") };
+    Ok(vec![Fact::new("size", format!("{files}, {bytes} bytes")), access])
 }
