@@ -287,7 +287,7 @@ fn checks(report: &Report, style: Style) -> Vec<String> {
 fn looks(report: &Report) -> Vec<String> {
     let line = |table: &TableReport| {
         let it = table.recheck?;
-        let some = [(it.converged, "agree now"), (it.still, "still differ"), (it.changed_again, "changed again")];
+        let some = [(it.converged, "the same now"), (it.still, "still different"), (it.changed_again, "changed again")];
         let some = some.into_iter().filter(|it| it.0 > 0).map(|(rows, what)| format!("{} {what}", layout::count(rows)));
         let some = some.collect::<Vec<_>>().join(", ");
         let (rows, looks) = (counted(it.keys, "row"), counted(it.rounds, "more look"));

@@ -262,7 +262,8 @@ pub(super) fn look_again(
         }
         let (rows, verb) = if keys == 1 { ("row", "differs") } else { ("rows", "differ") };
         let (delay, rounds) = (run.recheck.delay, run.recheck.rounds);
-        (run.tell)(&format!("{keys} {rows} {verb}; looking again in {delay:?} ({round} of {rounds})"));
+        let when = if delay.is_zero() { "now".to_owned() } else { format!("in {delay:?}") };
+        (run.tell)(&format!("{keys} {rows} {verb}; looking again {when} ({round} of {rounds})"));
         task.source.release()?;
         task.target.release()?;
         run.watch.wait(delay)?;

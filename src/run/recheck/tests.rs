@@ -77,7 +77,7 @@ fn stragglers_arrive() {
     check(&twice, "4 4 same=4", Some([2, 4, 4, 0, 0]));
     assert_eq!((twice.verdict, twice.reasons.len()), (Verdict::Pass, 0));
     let text = text::text(&twice, text::Style::default());
-    assert!(text.contains("  t: 4 rows differed at first; after 2 more looks: 4 agree now\n"), "{text}");
+    assert!(text.contains("  t: 4 rows differed at first; after 2 more looks: 4 the same now\n"), "{text}");
 }
 
 #[test]
