@@ -83,3 +83,60 @@ fn is_home(store: &Sqlite, table: &Table, places: &[usize]) -> bool {
         Err(_) => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{row::Field, store::Source, value::cast::Cast};
+    use rusqlite::Connection;
+    use std::path::Path;
+
+    /// How many rows were fed, of those with the keys and of others.
+    struct Counted<'k>(&'k Batch, [usize; 2]);
+
+    impl Feed for Counted<'_> {
+        fn take(&mut self, batch: &mut Batch) -> Result<Flow> {
+            for row in batch.rows() {
+                self.1[usize::from(!self.0.rows().any(|it| it.bytes() == row.key()))] += 1;
+            }
+            batch.clear();
+            Ok(Flow::Continue)
+        }
+    }
+
+    /// `rows` are put into a table `t`, where the values of `asked` are looked for as `ty` in the column `k`.
+    #[track_caller]
+    fn check(columns: &str, rows: &str, ty: Type, asked: &[Value<'_>], expect: [usize; 2]) {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(&format!("CREATE TABLE t {columns}; INSERT INTO t (k) VALUES {rows}")).unwrap();
+        let mut store = Sqlite::nameless(connection, Path::new("here"), false, Vec::new()).unwrap();
+        let table = store.tables().unwrap().swap_remove(0);
+        let field = || vec![Field::new("k", Cast::new(ty))];
+        let mut keys = Batch::new(Arc::new(Shape { fields: field(), key: 1, compared: 1, keyless: false }));
+        asked.iter().for_each(|it| keys.push([*it]));
+        let shape = Arc::new(Shape { fields: field(), key: 1, compared: 1, keyless: false });
+        let mut counted = Counted(&keys, [0, 0]);
+        store.scan_keys(&table, &shape, &keys, &mut counted).unwrap();
+        assert_eq!(counted.1, expect, "{columns}");
+    }
+
+    #[test]
+    fn keys_are_looked_up_where_the_table_is_stored_by_them() {
+        use Type::{Decimal, Int, Text, Uuid};
+        let numbers = [Value::Int(2), Value::Int(9), Value::Null];
+        check("(k INTEGER PRIMARY KEY, v)", "(1), (2), (3)", Int, &numbers, [1, 0]);
+        check("(k INTEGER PRIMARY KEY, v)", "(1), (2), (3)", Decimal, &numbers, [1, 0]);
+        check("(k INT PRIMARY KEY, v ANY) STRICT, WITHOUT ROWID", "(1), (2), (3)", Int, &numbers, [1, 0]);
+        let texts = [Value::Text("b"), Value::Text("x")];
+        check("(k TEXT PRIMARY KEY COLLATE NOCASE) STRICT, WITHOUT ROWID", "('a'), ('B')", Text, &texts, [0, 1]);
+        // An index beside the table, or values of more than one form: everything is read.
+        check("(k INT PRIMARY KEY, v)", "(1), (2), (3)", Int, &numbers, [1, 2]);
+        check("(k INTEGER PRIMARY KEY DESC, v)", "(1), (2), (3)", Int, &numbers, [1, 2]);
+        check("(k INT PRIMARY KEY, v) WITHOUT ROWID", "(1), (2), ('2x')", Int, &numbers, [1, 2]);
+        check("(v INTEGER PRIMARY KEY, k)", "(1), (2), ('2')", Int, &numbers, [2, 1]);
+        check("(k INTEGER PRIMARY KEY, v)", "(1), (2), (3)", Text, &[Value::Text("2")], [1, 2]);
+        let uuid = [Value::Text("0000000000000000000000000000000a")];
+        let rows = "('00000000-0000-0000-0000-00000000000A'), ('b')";
+        check("(k TEXT PRIMARY KEY) STRICT, WITHOUT ROWID", rows, Uuid, &uuid, [1, 1]);
+    }
+}
