@@ -66,7 +66,7 @@ pub(super) fn document_text(document: &Value) -> Result<String> {
 }
 
 fn tested(asked: Asked) -> Tested {
-    let Asked { side, name, store } = asked;
+    let Asked { side, name, store, .. } = asked;
     let (mut facts, mut notes) = (Vec::new(), Vec::new());
     match store {
         Err(error) => facts.push(failed("open", &error)),

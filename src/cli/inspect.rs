@@ -15,7 +15,7 @@ use crate::{
         Watch,
         capture::{self, Masks},
         checks, init,
-        prepare::{self, Options},
+        prepare::{self, Opened, Options},
         show,
     },
     snapshot,
@@ -193,17 +193,21 @@ pub(super) fn check(args: &CheckPlan, cli: &Cli) -> Result<u8> {
 }
 
 pub(super) fn init(args: &Init) -> Result<u8> {
-    let source = stores::open(&args.source, &options::store(&args.asking)).map_err(|it| it.context("the source"))?;
-    let target = stores::open(&args.target, &options::store(&args.asking)).map_err(|it| it.context("the target"))?;
+    let open = |text: &str, side: &str| {
+        let asked = stores::ask(text, &options::store(&args.asking)).map_err(|it| it.context(side))?;
+        let store = asked.store.map_err(|it| it.context(side))?;
+        Ok((Opened { store, name: asked.name }, asked.settings))
+    };
+    let (source, mut from) = open(&args.source, "the source")?;
+    let (target, mut to) = open(&args.target, "the target")?;
     let task = prepare::diff(source, target, &Options::default(), Policy::default())?;
     let to_stdout = args.output == Path::new("-");
     let folder = args.output.parent().filter(|it| !to_stdout && !it.as_os_str().is_empty());
     // Paths in a plan start from its own folder.
-    let path = |name: &StoreName| match folder {
-        None => name.name.clone(),
-        Some(_) => std::path::absolute(&name.name).map_or_else(|_| name.name.clone(), |it| it.display().to_string()),
-    };
-    let text = init::plan(&task, &path);
+    for (_, path) in from.iter_mut().chain(&mut to).filter(|it| folder.is_some() && it.0 == "path") {
+        *path = std::path::absolute(&*path).map_or_else(|_| path.clone(), |it| it.display().to_string());
+    }
+    let text = init::plan(&task, [&from, &to]);
     if to_stdout {
         output::print(text.as_bytes())?;
         return Ok(exit::PASS);

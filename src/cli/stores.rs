@@ -60,6 +60,8 @@ pub(super) struct Asked {
     pub(super) side: Option<&'static str>,
     /// What it is called.
     pub(super) name: StoreName,
+    /// What a plan would say about it, beside its kind.
+    pub(super) settings: Vec<(String, String)>,
     /// The store.
     pub(super) store: Result<Box<dyn Source>>,
 }
@@ -97,6 +99,7 @@ pub(super) fn ask(text: &str, options: &store::Options) -> Result<Asked> {
             Named::new(text)?
         }
     };
+    let settings = named.settings(text.strip_prefix("env:"));
     let options = store::Options { settings: Settings::new(named.given, lookup), ..options.clone() };
     let mut name = StoreName { kind: named.kind, name: named.name };
     let store = store::open(&name.kind, &named.path, &options);
@@ -104,7 +107,7 @@ pub(super) fn ask(text: &str, options: &store::Options) -> Result<Asked> {
         let own = store.as_ref().ok().and_then(|it| it.name());
         name.name = own.unwrap_or_else(|| name.kind.clone());
     }
-    Ok(Asked { side: None, name, store })
+    Ok(Asked { side: None, name, settings, store })
 }
 
 impl Named {
@@ -136,6 +139,22 @@ impl Named {
             }
             None => path(store::sniff(Path::new(text))?, text),
         })
+    }
+}
+
+impl Named {
+    /// What a plan would say. What came from a `variable` is named there and not written out, as it may hold a secret.
+    fn settings(&self, variable: Option<&str>) -> Vec<(String, String)> {
+        let plain = |text: &str| text.replace("${", "$${");
+        if !self.path.as_os_str().is_empty() {
+            return vec![("path".to_owned(), plain(&self.path.display().to_string()))];
+        }
+        let given = self.given.iter().filter_map(|(key, value)| Some((key, value.text()?)));
+        let written = given.map(|(key, value)| match variable {
+            Some(variable) if key == "url" => (key.clone(), format!("${{{variable}}}")),
+            _ => (key.clone(), plain(value)),
+        });
+        written.collect()
     }
 }
 
@@ -178,7 +197,7 @@ fn ask_of_plan(plan: &Plan, endpoint: &Endpoint, options: &store::Options) -> Re
     if name.name == name.kind {
         name.name = store.as_ref().ok().and_then(|it| it.name()).unwrap_or(name.name);
     }
-    Ok(Asked { side: None, name, store })
+    Ok(Asked { side: None, name, settings: Vec::new(), store })
 }
 
 /// A plan and its text.
@@ -201,7 +220,7 @@ pub(super) fn all(texts: &[String], options: &store::Options, colour: bool) -> R
                 // What was mistyped is for the one who typed it; what is not there is an answer.
                 Err(it) if it.kind() != Kind::Usage => {
                     let name = StoreName { kind: String::new(), name: text.clone() };
-                    Ok(Asked { side: None, name, store: Err(it) })
+                    Ok(Asked { side: None, name, settings: Vec::new(), store: Err(it) })
                 }
                 asked => asked,
             });
@@ -345,6 +364,8 @@ mod tests {
         ] {
             let named = Named::new(text).expect(text);
             assert_eq!((named.kind.as_str(), named.name.as_str()), (kind, name), "{text}");
+            let written = format!("{:?}", named.settings(Some("STORE")));
+            assert!(!written.contains("pw") && !written.contains("=t"), "{written}");
         }
         assert!(Named::new("ftp://host/x").is_err());
     }

@@ -309,7 +309,8 @@ pub(super) fn notes(pairing: &Pairing, outcome: &Outcome) -> Vec<String> {
 fn unchanged(side: &str, table: &Table, now: &[Table]) -> Result<()> {
     let names = |it: &Table| it.columns.iter().map(|it| it.name.clone()).collect::<Vec<_>>();
     let found = now.iter().find(|it| it.name == table.name);
-    if found.is_some_and(|it| it.unreadable == table.unreadable && names(it) == names(table)) {
+    let alike = |it: &Table| it.unreadable == table.unreadable && it.partial.is_some() == table.partial.is_some();
+    if found.is_some_and(|it| alike(it) && names(it) == names(table)) {
         return Ok(());
     }
     let message =

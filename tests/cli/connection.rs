@@ -133,6 +133,8 @@ fn a_variable_may_hold_what_a_store_is_called() {
     assert_eq!((&report["source"]["name"], &report["target"]["name"]), (&"source.db".into(), &"target.db".into()));
     let report = run(&folder, &["diff", "env:OLD", "env:NEW", "--format", "json"], &[("OLD", "target.db")]).json();
     assert_eq!(report["source"]["name"], "target.db", "the environment goes before files");
+    let plan = run(&folder, &["init", "env:OLD", "env:NEW", "--output", "-"], &[]).stdout;
+    assert!(plan.contains("path = \"source.db\"") && plan.contains("path = \"target.db\""), "{plan}");
     for name in ["env:GONE", "env:EMPTY", "env:"] {
         let done = run(&folder, &["show", name], &[("EMPTY", "")]);
         assert_eq!((done.code, done.stdout.as_str()), (2, ""), "{name}");

@@ -7,7 +7,7 @@ use super::{
 use rusqlite::Connection;
 use std::{
     io::{BufRead, BufReader, Read},
-    process::Stdio,
+    process::{Command, Stdio},
 };
 
 const SCHEMA: &str = "CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT);";
@@ -79,4 +79,21 @@ fn delays_that_mean_nothing_are_refused() {
         let done = run(&folder, &["diff", "a", "b", "--recheck", "1", &format!("--recheck-delay={wrong}")]);
         assert_eq!((done.code, done.stdout.as_str()), (2, ""), "{wrong}");
     }
+}
+
+#[test]
+fn a_wait_is_interrupted() {
+    let folder = late("DELETE");
+    let mut command = cutover(&folder);
+    command.args(["diff", "source.db", "target.db", "--recheck", "1", "--recheck-delay", "1440m"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program runs");
+    let mut said = BufReader::new(child.stderr.take().expect("a pipe"));
+    let mut line = String::new();
+    said.read_line(&mut line).expect("it says that it looks again");
+    assert_eq!(line, "2 rows differ; looking again in 86400s (1 of 1)\n");
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+    assert!(killed.success());
+    said.read_line(&mut line).expect("it says why it ends");
+    assert!(line.ends_with("error: interrupted; nothing was changed\n"), "{line}");
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
 }

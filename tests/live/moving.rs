@@ -82,3 +82,23 @@ fn a_server_says_what_it_is_and_no_secret() {
     let (code, said) = output(&["info", "env:STORE"], &[("STORE", &url)]);
     assert!(code == Some(0) && said.contains("id uuid, name text"), "{said}");
 }
+
+#[test]
+fn a_new_plan_names_the_variable_and_not_what_it_holds() {
+    let (source, target) = (postgres::database(), postgres::database());
+    source.execute(SCHEMA);
+    target.execute(SCHEMA);
+    let (source, target) = (source.url(), target.url());
+    let variables = [("OLD", source.as_str()), ("NEW", target.as_str())];
+    let (code, plan) = output(&["init", "env:OLD", "env:NEW", "--output", "-"], &variables);
+    assert_eq!(code, Some(0), "{plan}");
+    assert!(plan.contains("url = \"${OLD}\"") && plan.contains("url = \"${NEW}\"") && !plan.contains("://"), "{plan}");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("cutover.toml");
+    std::fs::write(&path, plan).expect("a plan");
+    let path = path.display().to_string();
+    for verb in [&["check", &path][..], &["verify", &path, "--quiet"], &["info", &path], &["test-connection", &path]] {
+        let (code, said) = output(verb, &variables);
+        assert_eq!(code, Some(0), "{verb:?}: {said}");
+    }
+}
