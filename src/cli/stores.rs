@@ -151,7 +151,7 @@ impl Named {
         }
         let given = self.given.iter().filter_map(|(key, value)| Some((key, value.text()?)));
         let written = given.map(|(key, value)| match variable {
-            Some(variable) if key == "url" => (key.clone(), format!("${{{variable}}}")),
+            Some(variable) if key == "url" || value.contains("://") => (key.clone(), format!("${{{variable}}}")),
             _ => (key.clone(), plain(value)),
         });
         written.collect()
@@ -359,6 +359,7 @@ mod tests {
             ("postgres://u:p/w?#@host/db", "postgres", "postgres://host/db"),
             ("postgres:password=pw", "postgres", ""),
             ("https://host/x?token=t", "http", "https://host/x"),
+            ("edge-config:https://host/ecfg_1?token=t", "edge-config", "https://host/ecfg_1"),
             ("d1:shop", "d1", "shop"),
             ("csv:data.txt", "csv", "data.txt"),
         ] {
