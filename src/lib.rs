@@ -9,7 +9,7 @@
 //!     gate::Verdict,
 //!     plan::Policy,
 //!     report::{StoreName, text},
-//!     run::{Run, Watch, prepare::{self, Opened, Options}},
+//!     run::{Run, prepare::{self, Opened, Options}},
 //!     schema::{Column, Table},
 //!     store::memory::Memory,
 //!     value::{Type, Value},
@@ -27,8 +27,7 @@
 //! let target = store("new", ["mira@example.test", "bo@example.test "]);
 //!
 //! let task = prepare::diff(source, target, &Options::default(), Policy::default())?;
-//! let (memory, scratch) = (64 << 20, std::env::temp_dir());
-//! let report = task.run(&Run { memory, scratch, threads: 2, limit: 100, watch: Watch::default().into() }, None)?;
+//! let report = task.run(&Run::new(64 << 20, std::env::temp_dir()), None)?;
 //!
 //! assert_eq!(report.verdict, Verdict::Fail);
 //! assert_eq!(report.reasons, ["users: changed 1 > 0"]);

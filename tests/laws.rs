@@ -16,9 +16,9 @@ use cutover::{
     gate::Verdict,
     pairing::{Choices, Comparison, pair},
     plan::{Names, Policy},
-    report::{FindingKind, Report, StoreName, json},
+    report::{self, FindingKind, Report, StoreName, json},
     row::{Batch, Feed, Flow, Row, Rows, Shape},
-    run::{Run, prepare},
+    run::{Recheck, Run, prepare},
     store::{Source, sqlite::Sqlite},
     value::Type,
 };
@@ -31,6 +31,7 @@ use proptest::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 /// Rows by key.
@@ -117,12 +118,15 @@ fn compare(source: impl Source + 'static, target: impl Source + 'static) -> Repo
 }
 
 fn compare_within(source: impl Source + 'static, target: impl Source + 'static, memory: usize, limit: usize) -> Report {
+    compare_as(source, target, &Run { limit, ..Run::new(memory, std::env::temp_dir()) })
+}
+
+fn compare_as(source: impl Source + 'static, target: impl Source + 'static, run: &Run) -> Report {
     let opened = |store: Box<dyn Source>| prepare::Opened { store, name: StoreName::default() };
     let policy = Policy { allow_empty: Names::All, ..Policy::default() };
     let options = prepare::Options::default();
     let task = prepare::diff(opened(Box::new(source)), opened(Box::new(target)), &options, policy);
-    let run = Run { memory, scratch: std::env::temp_dir(), threads: 2, limit, watch: Arc::default() };
-    let report = task.and_then(|it| it.run(&run, None));
+    let report = task.and_then(|it| it.run(run, None));
     report.unwrap_or_else(|it| panic!("{it:?}"))
 }
 
@@ -272,6 +276,22 @@ proptest! {
         prop_assert_eq!(tally.target_duplicates, tally.target_rows - right.len() as u64);
         prop_assert_eq!(tally.missing, left.difference(&right).count() as u64);
         prop_assert_eq!(tally.extra, right.difference(&left).count() as u64);
+    }
+
+    #[test]
+    fn looking_again_at_what_does_not_move_changes_nothing((types, key, one, other) in two(), rounds in 1_u32..4, coins in any::<bool>()) {
+        let store = |it: &Table| Memory { key: if coins { 0 } else { key }, ..memory(&types, key, it) };
+        let run = |rounds| {
+            let recheck = Recheck { rounds, delay: Duration::ZERO };
+            compare_as(store(&one), store(&other), &Run { recheck, ..Run::new(64 << 20, std::env::temp_dir()) })
+        };
+        let (plain, again) = (run(0), run(rounds));
+        prop_assert_eq!((plain.totals, plain.verdict), (again.totals, again.verdict));
+        prop_assert_eq!(findings(&plain), findings(&again));
+        let key = |it: &report::Finding| it.key.iter().map(|it| format!("{:?}", it.1)).collect::<String>();
+        let differing = plain.tables[0].findings.iter().map(key).collect::<BTreeSet<_>>().len() as u64;
+        let recheck = again.tables[0].recheck.map(|it| (it.rounds, it.keys, it.converged, it.still));
+        prop_assert_eq!(recheck, (differing > 0).then_some((rounds.into(), differing, 0, differing)));
     }
 
     #[test]

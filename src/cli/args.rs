@@ -1,7 +1,7 @@
 //! What was typed. Nothing here looks at the world.
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::styling};
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -10,9 +10,43 @@ Exit codes:
   2    undecided: usage, plan, connection, damaged file, or something that could not be checked
   130  interrupted";
 
+/// What the command line may call a store, the same for every verb.
+const STORES: &str = "\
+A store is one of:
+  PATH, KIND:PATH     a SQLite database, a D1 export (.sql), a JSON, NDJSON or CSV file, a folder of
+                      them, a Vercel Edge Config export, or a snapshot; KIND says which where the
+                      path does not
+  postgres://…        PostgreSQL; `postgres:` alone takes all it needs from the environment
+  d1:DATABASE         Cloudflare D1, by name or id; d1-local:PATH for what wrangler keeps locally
+  kv:NAMESPACE        Workers KV, by name or id; kv-local:PATH likewise
+  edge-config:ID      Vercel Edge Config
+  https://…           JSON from any address, http:// too
+  local-storage:PATH  the localStorage of a browser's profile
+  env:NAME            a variable, of the environment or of .env, that holds one of these
+
+Passwords and tokens come from the environment or from .env, never from the command line.";
+
+const EXAMPLES: &str = "\
+Examples:
+  cutover diff old.sqlite new.sqlite
+  cutover diff postgres://reader@db.example/shop d1:shop
+  cutover capture env:DATABASE_URL before
+  cutover test-connection kv:USERS edge-config:ecfg_1 https://app.example/api/config
+  cutover verify prod.toml --output report";
+
+/// What stands below the options of a verb that takes stores.
+fn help(examples: &str) -> String {
+    format!("{examples}\n\n{STORES}")
+}
+
+/// What stands below the list of verbs.
+fn overview() -> String {
+    format!("{EXAMPLES}\n\n{EXIT_CODES}")
+}
+
 /// Proves that a data migration lost nothing before anyone cuts over.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, after_help = EXIT_CODES, styles = styles())]
+#[command(version, max_term_width = 100, after_help = overview(), styles = styles())]
 pub(super) struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -30,43 +64,59 @@ pub(super) enum Command {
 Examples:
   cutover verify                          check cutover.toml in this folder
   cutover verify prod.toml --format json  for another program
-  cutover verify --output report          with every finding in report/findings/")]
+  cutover verify --output report          with every finding in report/findings/
+  cutover verify --recheck 5              while the last rows still arrive")]
     Verify(Verify),
     /// Compare two stores without a plan.
-    #[command(after_help = "\
+    #[command(after_help = help("\
 Examples:
   cutover diff old.sqlite new.sqlite
   cutover diff export/ new.sqlite --key users=email --ignore updated_at
   cutover diff users.csv users.ndjson --key id
   cutover diff old.sqlite d1-export.sql --map Orders=order_v2 --map Orders.Total=total_amount
+  cutover diff env:DATABASE_URL d1:shop --recheck 5      live, while rows still arrive
 
-A store is a path: a SQLite database, a D1 export (.sql), a JSON, NDJSON or CSV file, a folder of
-them, a Vercel Edge Config export, or a snapshot. KIND:PATH says which where the path does not.
-
-Options that name tables or columns may be given several times.")]
+Options that name tables or columns may be given several times."))]
     Diff(Diff),
     /// Write a store's rows to a snapshot folder.
-    #[command(after_help = "\
+    #[command(after_help = help("\
 Examples:
   cutover capture app.sqlite before
   cutover diff before app.sqlite                  what has changed since
-  cutover capture target after --plan prod.toml   with the plan's secret columns masked")]
+  cutover capture kv:USERS before --rate 20       a live store, asked gently
+  cutover capture target after --plan prod.toml   with the plan's secret columns masked"))]
     Capture(Capture),
-    /// Show a store, one of its tables, or one row.
-    #[command(after_help = "\
+    /// Say what stores hold, and which tables of a plan pair, without reading rows.
+    #[command(after_help = help("\
 Examples:
-  cutover show before                    its tables
+  cutover info                            both stores of cutover.toml in this folder
+  cutover info app.sqlite --detailed      its tables, with columns, types and constraints
+  cutover info env:DATABASE_URL d1:shop"))]
+    Info(Info),
+    /// Say whether stores can be reached and read, and what this user may do there.
+    #[command(after_help = help("\
+Examples:
+  cutover test-connection                 both stores of cutover.toml in this folder
+  cutover test-connection prod.toml --format json
+  cutover test-connection env:DATABASE_URL d1:shop
+
+The exit code is 0 when all of them can be read, 2 otherwise. Nothing secret is shown."))]
+    TestConnection(TestConnection),
+    /// Show a store, one of its tables, or one row.
+    #[command(after_help = help("\
+Examples:
+  cutover show before                    its tables, with their rows counted
   cutover show before users              the first rows of one
   cutover show before users 42           the row with that key
-  cutover show app.sqlite users --format json --limit 1000")]
+  cutover show app.sqlite users --format json --limit 1000"))]
     Show(Show),
     /// Report every problem of a plan at once, without comparing anything.
     Check(CheckPlan),
     /// Write a commented plan for two stores.
-    #[command(after_help = "\
+    #[command(after_help = help("\
 Examples:
   cutover init export.json site.db       writes cutover.toml here
-  cutover init old.sqlite new.sqlite --output -")]
+  cutover init old.sqlite new.sqlite --output -"))]
     Init(Init),
     /// Print the JSON Schema of the plan, for editors.
     #[command(after_help = "\
@@ -85,7 +135,7 @@ Then put `#:schema ./cutover.schema.json` on the first line of the plan.")]
 /// `cutover capture`.
 #[derive(Debug, Args)]
 pub(super) struct Capture {
-    /// A path, KIND:PATH, or `source` or `target` of the plan.
+    /// The store, or `source` or `target` of the plan.
     pub(super) store: String,
     /// The folder to make.
     pub(super) folder: PathBuf,
@@ -102,15 +152,46 @@ pub(super) struct Capture {
     /// Memory for sorting; more goes to temporary files.
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size)]
     pub(super) memory: usize,
+    #[command(flatten)]
+    pub(super) asking: Asking,
     /// Say nothing but errors.
     #[arg(long, short)]
     pub(super) quiet: bool,
 }
 
+/// `cutover info`.
+#[derive(Debug, Args)]
+pub(super) struct Info {
+    /// Stores, or one plan (.toml). Without any, `cutover.toml`.
+    #[arg(value_name = "PLAN | STORE")]
+    pub(super) stores: Vec<String>,
+    /// Columns with their types, and constraints.
+    #[arg(long)]
+    pub(super) detailed: bool,
+    /// How to write it. As JSON it has the format `cutover-info/1`.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(super) format: Format,
+    #[command(flatten)]
+    pub(super) asking: Asking,
+}
+
+/// `cutover test-connection`.
+#[derive(Debug, Args)]
+pub(super) struct TestConnection {
+    /// Stores, or one plan (.toml). Without any, `cutover.toml`.
+    #[arg(value_name = "PLAN | STORE")]
+    pub(super) stores: Vec<String>,
+    /// How to write it. As JSON it has the format `cutover-connection/1`.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(super) format: Format,
+    #[command(flatten)]
+    pub(super) asking: Asking,
+}
+
 /// `cutover show`.
 #[derive(Debug, Args)]
 pub(super) struct Show {
-    /// A path, or KIND:PATH.
+    /// The store.
     pub(super) store: String,
     /// The table to show.
     pub(super) table: Option<String>,
@@ -122,6 +203,8 @@ pub(super) struct Show {
     /// Rows to show at most.
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(super) limit: usize,
+    #[command(flatten)]
+    pub(super) asking: Asking,
 }
 
 /// `cutover check`.
@@ -130,18 +213,22 @@ pub(super) struct CheckPlan {
     /// The plan.
     #[arg(default_value = "cutover.toml")]
     pub(super) plan: PathBuf,
+    #[command(flatten)]
+    pub(super) asking: Asking,
 }
 
 /// `cutover init`.
 #[derive(Debug, Args)]
 pub(super) struct Init {
-    /// Where the rows come from: a path, or KIND:PATH.
+    /// Where the rows come from.
     pub(super) source: String,
-    /// Where they should have arrived: a path, or KIND:PATH.
+    /// Where they should have arrived.
     pub(super) target: String,
     /// The file to write; `-` for standard output.
     #[arg(long, short, value_name = "FILE", default_value = "cutover.toml")]
     pub(super) output: PathBuf,
+    #[command(flatten)]
+    pub(super) asking: Asking,
 }
 
 /// `cutover verify`.
@@ -151,6 +238,8 @@ pub(super) struct Verify {
     #[arg(default_value = "cutover.toml")]
     pub(super) plan: PathBuf,
     #[command(flatten)]
+    pub(super) moving: Moving,
+    #[command(flatten)]
     pub(super) limits: Limits,
     #[command(flatten)]
     pub(super) output: Output,
@@ -159,9 +248,9 @@ pub(super) struct Verify {
 /// `cutover diff`.
 #[derive(Debug, Args)]
 pub(super) struct Diff {
-    /// Where the rows come from: a path, or KIND:PATH.
+    /// Where the rows come from.
     pub(super) source: String,
-    /// Where they should have arrived: a path, or KIND:PATH.
+    /// Where they should have arrived.
     pub(super) target: String,
     /// The columns that identify a row, of one table or of all: TABLE=COLUMN,… or COLUMN,… . An empty list: none do.
     #[arg(long, value_name = "[TABLE=]COLUMNS")]
@@ -185,6 +274,8 @@ pub(super) struct Diff {
     #[arg(long)]
     pub(super) views: bool,
     #[command(flatten)]
+    pub(super) moving: Moving,
+    #[command(flatten)]
     pub(super) limits: Limits,
     #[command(flatten)]
     pub(super) output: Output,
@@ -197,15 +288,36 @@ pub(super) struct Limits {
     /// Memory for sorting and for constraints; more goes to temporary files.
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size)]
     pub(super) memory: usize,
-    /// Threads that may read; each table that is compared takes two. As many as there are cores, if not said.
+    /// Examples of findings to keep for each table. Counts are always exact.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(super) limit: usize,
+    #[command(flatten)]
+    pub(super) asking: Asking,
+}
+
+/// How hard a store may be asked: the same for every verb that reads one.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Limits")]
+pub(super) struct Asking {
+    /// Threads that may read, and connections that a live store gets; each table that is compared takes two. As many as
+    /// there are cores, if not said.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(super) threads: Option<u16>,
     /// Requests that each store reached by HTTP gets in a second, at most.
     #[arg(long, value_name = "N", value_parser = rate)]
     pub(super) rate: Option<f64>,
-    /// Examples of findings to keep for each table. Counts are always exact.
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    pub(super) limit: usize,
+}
+
+/// What to do about rows that are still on their way.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Moving data")]
+pub(super) struct Moving {
+    /// Look again at the rows that differ, up to N times. The verdict is that of the last look.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) recheck: u32,
+    /// How long to wait before each look: 500ms, 2s, 1m.
+    #[arg(long, value_name = "D", default_value = "5s", value_parser = delay)]
+    pub(super) recheck_delay: Duration,
 }
 
 /// What comes out.
@@ -267,6 +379,22 @@ fn rate(text: &str) -> Result<f64, String> {
     rate.ok_or_else(|| "write a number of requests a second, such as 20 or 0.5".to_owned())
 }
 
+/// A time to wait: `500ms`, `2s`, `1m`, at most a day.
+fn delay(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|it: char| !it.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let scale = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        _ => 0,
+    };
+    let most = Duration::from_secs(86_400);
+    let waited = number.parse().ok().and_then(|it: u64| it.checked_mul(scale)).filter(|_| scale > 0);
+    let waited = waited.map(Duration::from_millis).filter(|it| *it <= most);
+    waited.ok_or_else(|| "write a time such as 500ms, 2s or 1m, at most 1440m".to_owned())
+}
+
 fn styles() -> styling::Styles {
     let heading = styling::AnsiColor::Green.on_default().bold();
     let literal = styling::AnsiColor::Cyan.on_default().bold();
@@ -285,6 +413,16 @@ mod tests {
     #[test]
     fn the_definition_holds_together() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn delays() {
+        for (text, expect) in [("0s", 0), ("500ms", 500), ("2s", 2000), ("1m", 60_000), ("1440m", 86_400_000)] {
+            assert_eq!(delay(text).ok(), Some(Duration::from_millis(expect)), "{text}");
+        }
+        for bad in ["", "5", "s", "1h", "1.5s", "-1s", "1441m", "99999999999999999999m"] {
+            assert!(delay(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

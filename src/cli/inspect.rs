@@ -1,8 +1,8 @@
 //! The verbs that compare nothing: capture, show, check, init, schema, completions.
 
 use super::{
-    args::{Capture, CheckPlan, Cli, Format, Init, Limits, Show},
-    exit, options, output, problem,
+    args::{Capture, CheckPlan, Cli, Format, Init, Show},
+    exit, info, options, output, problem,
     progress::{self, Progress},
     stores, usage,
 };
@@ -15,10 +15,10 @@ use crate::{
         Watch,
         capture::{self, Masks},
         checks, init,
-        prepare::{self, Options},
+        prepare::{self, Opened, Options},
         show,
     },
-    snapshot, store,
+    snapshot,
 };
 use clap::CommandFactory;
 use std::{
@@ -30,15 +30,16 @@ use std::{
 };
 
 /// How wide a table is shown at most.
-const WIDTH: usize = 160;
+pub(super) const WIDTH: usize = 160;
 
 pub(super) fn capture(args: &Capture, cli: &Cli) -> Result<u8> {
     let watch = Arc::new(Watch::default());
     progress::stop_on_signal(&watch)?;
     let colour = output::colours(cli.color, std::io::stderr().is_terminal());
     let mut masks = masks(&args.mask)?;
+    let options = options::store(&args.asking);
     let mut opened = match &args.plan {
-        None => stores::open(&args.store, &store::Options::default())?,
+        None => stores::open(&args.store, &options)?,
         Some(path) => {
             let (plan, _) = stores::read_plan(path, colour)?;
             let secrets = plan.tables.iter().flat_map(|table| {
@@ -48,11 +49,11 @@ pub(super) fn capture(args: &Capture, cli: &Cli) -> Result<u8> {
             match args.store.as_str() {
                 "source" => {
                     masks.columns.extend(source_secrets(&plan, &masks)?);
-                    stores::of_plan(&plan, &plan.source, &store::Options::default())?
+                    stores::of_plan(&plan, &plan.source, &options)?
                 }
                 "target" => {
                     masks.columns.extend(secrets);
-                    stores::of_plan(&plan, &plan.target, &store::Options::default())?
+                    stores::of_plan(&plan, &plan.target, &options)?
                 }
                 _ => return Err(usage("with --plan, say `source` or `target` for the store")),
             }
@@ -64,8 +65,7 @@ pub(super) fn capture(args: &Capture, cli: &Cli) -> Result<u8> {
     let StoreName { kind, name } = opened.name;
     let meta = snapshot::Meta { store: snapshot::Store { kind, name }, captured, notes: Vec::new() };
     let how = snapshot::Options { replace: args.replace, ..snapshot::Options::default() };
-    let limits = Limits { memory: args.memory, threads: None, rate: None, limit: 0 };
-    let run = options::run(&limits, Arc::clone(&watch));
+    let run = options::run(args.memory, &args.asking, Arc::clone(&watch));
     let progress = Progress::start(&watch, args.quiet);
     let rows = capture::capture(&run, opened.store.as_mut(), &args.folder, meta, how, &masks);
     drop(progress);
@@ -120,10 +120,10 @@ fn masks(columns: &[String]) -> Result<Masks> {
 }
 
 pub(super) fn show(args: &Show) -> Result<u8> {
-    let mut opened = stores::open(&args.store, &store::Options::default())?;
+    let mut opened = stores::open(&args.store, &options::store(&args.asking))?;
     let store = opened.store.as_mut();
     let Some(name) = &args.table else {
-        return tables(store, args.format);
+        return info::counted(store, args.format);
     };
     let table = show::table(store, name)?;
     let shown = show::rows(store, &table, &args.key, args.limit)?;
@@ -162,44 +162,13 @@ pub(super) fn show(args: &Show) -> Result<u8> {
     Ok(exit::PASS)
 }
 
-fn tables(store: &mut dyn store::Source, format: Format) -> Result<u8> {
-    let mut rows = vec![["table", "rows", "key", "columns"].map(str::to_owned).to_vec()];
-    let mut out = String::new();
-    for table in store.tables()? {
-        let count = match table.unreadable {
-            None => Some(show::count(store, &table)?),
-            Some(_) => None,
-        };
-        let columns = table.columns.iter().map(|it| format!("{} {}", it.name, it.ty.name())).collect::<Vec<_>>();
-        let key = table.names(&table.key);
-        if format == Format::Json {
-            let types = table.columns.iter().map(|it| (it.name.clone(), it.ty.name().into())).collect();
-            let types = serde_json::Value::Object(types);
-            let line = serde_json::json!({"table": table.name, "rows": count, "key": key, "columns": types});
-            escape::json(&line.to_string(), &mut out);
-            out.push('\n');
-        } else {
-            let count = count.map_or_else(|| "?".to_owned(), layout::count);
-            rows.push(vec![table.name, count, key.join(", "), columns.join(", ")]);
-        }
-    }
-    if format == Format::Text {
-        let lines = layout::grid(&rows, &[false, true, false, false], WIDTH);
-        out = lines.iter().map(|it| format!("{}\n", it.trim_end())).collect();
-    }
-    output::print(out.as_bytes())?;
-    for note in store.notes() {
-        output::say(&note);
-    }
-    Ok(exit::PASS)
-}
-
 pub(super) fn check(args: &CheckPlan, cli: &Cli) -> Result<u8> {
     let colour = output::colours(cli.color, std::io::stderr().is_terminal());
     let (plan, text) = stores::read_plan(&args.plan, colour)?;
     let source =
-        stores::of_plan(&plan, &plan.source, &store::Options::default()).map_err(|it| it.context("the source"))?;
-    let target = stores::target_or_schema(&plan).map_err(|it| it.context("the target"))?;
+        stores::of_plan(&plan, &plan.source, &options::store(&args.asking)).map_err(|it| it.context("the source"))?;
+    let target =
+        stores::target_or_schema(&plan, &options::store(&args.asking)).map_err(|it| it.context("the target"))?;
     let mut task = prepare::plan(&plan, source, target, None).map_err(|it| problem(it, &plan, &text, colour))?;
     let faults = checks::faults(&plan, task.source.as_mut(), task.target.as_mut());
     if !faults.is_empty() {
@@ -224,17 +193,21 @@ pub(super) fn check(args: &CheckPlan, cli: &Cli) -> Result<u8> {
 }
 
 pub(super) fn init(args: &Init) -> Result<u8> {
-    let source = stores::open(&args.source, &store::Options::default()).map_err(|it| it.context("the source"))?;
-    let target = stores::open(&args.target, &store::Options::default()).map_err(|it| it.context("the target"))?;
+    let open = |text: &str, side: &str| {
+        let asked = stores::ask(text, &options::store(&args.asking)).map_err(|it| it.context(side))?;
+        let store = asked.store.map_err(|it| it.context(side))?;
+        Ok((Opened { store, name: asked.name }, asked.settings))
+    };
+    let (source, mut from) = open(&args.source, "the source")?;
+    let (target, mut to) = open(&args.target, "the target")?;
     let task = prepare::diff(source, target, &Options::default(), Policy::default())?;
     let to_stdout = args.output == Path::new("-");
     let folder = args.output.parent().filter(|it| !to_stdout && !it.as_os_str().is_empty());
     // Paths in a plan start from its own folder.
-    let path = |name: &StoreName| match folder {
-        None => name.name.clone(),
-        Some(_) => std::path::absolute(&name.name).map_or_else(|_| name.name.clone(), |it| it.display().to_string()),
-    };
-    let text = init::plan(&task, &path);
+    for (_, path) in from.iter_mut().chain(&mut to).filter(|it| folder.is_some() && it.0 == "path") {
+        *path = std::path::absolute(&*path).map_or_else(|_| path.clone(), |it| it.display().to_string());
+    }
+    let text = init::plan(&task, [&from, &to]);
     if to_stdout {
         output::print(text.as_bytes())?;
         return Ok(exit::PASS);

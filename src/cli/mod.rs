@@ -1,7 +1,9 @@
 //! From what was typed to an exit code. The only place that reads the environment, the clock and the terminal.
 
 mod args;
+mod connection;
 pub mod exit;
+mod info;
 mod inspect;
 mod options;
 mod output;
@@ -35,6 +37,8 @@ pub fn main() -> ExitCode {
         Command::Verify(it) => verify(it, &cli),
         Command::Diff(it) => diff(it, &cli),
         Command::Capture(it) => inspect::capture(it, &cli),
+        Command::Info(it) => info::info(it, &cli),
+        Command::TestConnection(it) => connection::test(it, &cli),
         Command::Show(it) => inspect::show(it),
         Command::Check(it) => inspect::check(it, &cli),
         Command::Init(it) => inspect::init(it),
@@ -53,12 +57,12 @@ pub fn main() -> ExitCode {
 fn verify(args: &Verify, cli: &Cli) -> Result<u8> {
     let colour = output::colours(cli.color, std::io::stderr().is_terminal());
     let (plan, text) = stores::read_plan(&args.plan, colour)?;
-    let options = options::store(&args.limits);
+    let options = options::store(&args.limits.asking);
     let source = stores::of_plan(&plan, &plan.source, &options).map_err(|it| it.context("the source"))?;
     let target = stores::of_plan(&plan, &plan.target, &options).map_err(|it| it.context("the target"))?;
     let watch = Arc::new(Watch::default());
     progress::stop_on_signal(&watch)?;
-    let run = options::run(&args.limits, watch);
+    let run = options::comparison(&args.limits, &args.moving, args.output.quiet, watch);
     let task = prepare::plan(&plan, source, target, Some(&run)).map_err(|it| problem(it, &plan, &text, colour))?;
     let name = PlanName { path: plan.path.clone(), hash: plan.hash.clone() };
     let again = format!("cutover verify {}", quoted(&plan.path));
@@ -66,7 +70,7 @@ fn verify(args: &Verify, cli: &Cli) -> Result<u8> {
 }
 
 fn diff(args: &Diff, cli: &Cli) -> Result<u8> {
-    let mut options = store::Options { views: args.views, ..options::store(&args.limits) };
+    let mut options = store::Options { views: args.views, ..options::store(&args.limits.asking) };
     options.files.null.clone_from(&args.null);
     let source = stores::open(&args.source, &options).map_err(|it| it.context("the source"))?;
     let target = stores::open(&args.target, &options).map_err(|it| it.context("the target"))?;
@@ -74,7 +78,8 @@ fn diff(args: &Diff, cli: &Cli) -> Result<u8> {
     let again = format!("cutover diff {} {}", quoted(&args.source), quoted(&args.target));
     let watch = Arc::new(Watch::default());
     progress::stop_on_signal(&watch)?;
-    compare(task, &options::run(&args.limits, watch), &args.output, cli, None, &again)
+    let run = options::comparison(&args.limits, &args.moving, args.output.quiet, watch);
+    compare(task, &run, &args.output, cli, None, &again)
 }
 
 /// Runs a comparison and says what came of it.

@@ -1,12 +1,16 @@
 //! From what was typed to what is wanted.
 
-use super::args::{Diff, Limits};
+use super::{
+    args::{Asking, Diff, Limits, Moving},
+    output,
+};
 use crate::{
     error::{Error, Kind, Result},
     plan::{Names, Policy},
-    run::prepare::Options,
+    run::{Recheck, Run, Watch, prepare::Options},
     store,
 };
+use std::sync::Arc;
 
 /// The options of `diff`.
 ///
@@ -52,15 +56,22 @@ pub(super) fn policy(allow_empty: &[String]) -> Policy {
     Policy { allow_empty: if all { Names::All } else { names }, ..Policy::default() }
 }
 
-/// How hard a live store may be asked.
-pub(super) fn store(limits: &Limits) -> store::Options {
-    let threads = limits.threads.map_or(0, usize::from);
-    store::Options { threads, rate: limits.rate, ..store::Options::default() }
+/// How hard a store may be asked.
+pub(super) fn store(asking: &Asking) -> store::Options {
+    let threads = asking.threads.map_or(0, usize::from);
+    store::Options { threads, rate: asking.rate, ..store::Options::default() }
 }
 
 /// What a run may use.
-pub(super) fn run(limits: &Limits, watch: std::sync::Arc<crate::run::Watch>) -> crate::run::Run {
+pub(super) fn run(memory: usize, asking: &Asking, watch: Arc<Watch>) -> Run {
     let cores = || std::thread::available_parallelism().map_or(2, usize::from);
-    let threads = limits.threads.map_or_else(cores, usize::from);
-    crate::run::Run { memory: limits.memory, scratch: std::env::temp_dir(), threads, limit: limits.limit, watch }
+    let threads = asking.threads.map_or_else(cores, usize::from);
+    Run { threads, watch, ..Run::new(memory, std::env::temp_dir()) }
+}
+
+/// What a comparison may use.
+pub(super) fn comparison(limits: &Limits, moving: &Moving, quiet: bool, watch: Arc<Watch>) -> Run {
+    let recheck = Recheck { rounds: moving.recheck, delay: moving.recheck_delay };
+    let tell = if quiet { |_: &str| () } else { output::tell };
+    Run { limit: limits.limit, recheck, tell, ..run(limits.memory, &limits.asking, watch) }
 }

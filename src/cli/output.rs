@@ -45,6 +45,12 @@ pub(super) fn say(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{}", text.trim_end());
 }
 
+/// Says on standard error what happens now, in the place of a line that shows progress.
+pub(super) fn tell(text: &str) {
+    let clear = if std::io::stderr().is_terminal() { "\r\u{1b}[K" } else { "" };
+    say(&format!("{clear}{text}"));
+}
+
 /// Says what went wrong on standard error.
 pub(super) fn error(error: &Error, color: Color) {
     let text = crate::report::escape::message(&error.to_string());

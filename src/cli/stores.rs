@@ -6,7 +6,7 @@ use crate::{
     report::StoreName,
     run::prepare::Opened,
     store::{
-        self,
+        self, Source,
         files::FileOptions,
         settings::{Lookup, Settings},
     },
@@ -54,30 +54,60 @@ struct Named {
     name: String,
 }
 
+/// A store that was asked for, whether it could be opened or not.
+pub(super) struct Asked {
+    /// `source` or `target` of a plan.
+    pub(super) side: Option<&'static str>,
+    /// What it is called.
+    pub(super) name: StoreName,
+    /// What a plan would say about it, beside its kind.
+    pub(super) settings: Vec<(String, String)>,
+    /// The store.
+    pub(super) store: Result<Box<dyn Source>>,
+}
+
 /// Opens what the command line calls PATH, KIND:PATH, an address, or env:NAME for a variable that holds one of them.
 ///
 /// # Errors
 /// If it is not there, or nothing that is known.
 pub(super) fn open(text: &str, options: &store::Options) -> Result<Opened> {
+    let Asked { name, store, .. } = ask(text, options)?;
+    Ok(Opened { store: store?, name })
+}
+
+/// The same, for who wants to know what cannot be opened too.
+///
+/// # Errors
+/// If it is nothing that is known.
+pub(super) fn ask(text: &str, options: &store::Options) -> Result<Asked> {
     let lookup = lookup(Path::new(""))?;
     let named = match text.strip_prefix("env:") {
         Some(variable) => {
             let missing = || Error::new(Kind::Usage, format_args!("the variable `{variable}` is not set"));
-            Named::new(&lookup(variable).ok_or_else(missing)?)?
+            let text = lookup(variable).filter(|it| !it.is_empty()).ok_or_else(missing)?;
+            // What it holds may be a secret in the wrong place.
+            let unknown = "holds no store that is known or there: a path, KIND:PATH, or an address";
+            Named::new(&text)
+                .map_err(|_| Error::new(Kind::Usage, format_args!("the variable `{variable}` {unknown}")))?
         }
         None => {
-            if holds_password(text) {
-                let what = "a password on the command line can be read by every user of this machine";
+            if holds_secret(text) {
+                let what = "a password or token on the command line can be read by every user of this machine";
                 let instead = "put the address into a variable and write env:NAME";
                 return Err(Error::new(Kind::Usage, format_args!("{what}; {instead}")));
             }
             Named::new(text)?
         }
     };
+    let settings = named.settings(text.strip_prefix("env:"));
     let options = store::Options { settings: Settings::new(named.given, lookup), ..options.clone() };
-    let store = store::open(&named.kind, &named.path, &options)?;
-    let name = if named.name.is_empty() { store.name().unwrap_or_else(|| named.kind.clone()) } else { named.name };
-    Ok(Opened { store, name: StoreName { kind: named.kind, name } })
+    let mut name = StoreName { kind: named.kind, name: named.name };
+    let store = store::open(&name.kind, &named.path, &options);
+    if name.name.is_empty() {
+        let own = store.as_ref().ok().and_then(|it| it.name());
+        name.name = own.unwrap_or_else(|| name.kind.clone());
+    }
+    Ok(Asked { side: None, name, settings, store })
 }
 
 impl Named {
@@ -90,7 +120,7 @@ impl Named {
         };
         let live = |kind: &str, setting: &str, text: &str| {
             let given = (!text.is_empty()).then(|| (setting.to_owned(), Setting::Text(text.to_owned())));
-            let name = plan::address(text).unwrap_or_else(|| text.to_owned());
+            let name = plan::address(text).unwrap_or_else(|| if setting == "url" { "" } else { text }.to_owned());
             Named { kind: kind.to_owned(), path: PathBuf::new(), given: given.into_iter().collect(), name }
         };
         if let Some((scheme, _)) = text.split_once("://").filter(|it| !it.0.contains(['/', ':'])) {
@@ -112,11 +142,33 @@ impl Named {
     }
 }
 
-/// Whether what was typed is an address with a password in it.
-fn holds_password(text: &str) -> bool {
-    let authority = text.split_once("://").map(|(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or_default());
-    let user = authority.and_then(|it| it.rsplit_once('@')).map(|(user, _)| user);
-    user.is_some_and(|it| it.contains(':')) || text.contains("password=") || text.contains("token=")
+impl Named {
+    /// What a plan would say. What came from a `variable` is named there and not written out, as it may hold a secret.
+    fn settings(&self, variable: Option<&str>) -> Vec<(String, String)> {
+        let plain = |text: &str| text.replace("${", "$${");
+        if !self.path.as_os_str().is_empty() {
+            return vec![("path".to_owned(), plain(&self.path.display().to_string()))];
+        }
+        let given = self.given.iter().filter_map(|(key, value)| Some((key, value.text()?)));
+        let written = given.map(|(key, value)| match variable {
+            Some(variable) if key == "url" || value.contains("://") => (key.clone(), format!("${{{variable}}}")),
+            _ => (key.clone(), plain(value)),
+        });
+        written.collect()
+    }
+}
+
+/// Whether what was typed is an address that says how to get in, which is nobody's business.
+fn holds_secret(text: &str) -> bool {
+    const SECRETS: [&str; 8] = ["password", "passwd", "pwd", "token", "secret", "api_key", "apikey", "access_key"];
+    let live =
+        |word: &str| SCHEMES.iter().any(|it| it.0 == word) || KINDS.iter().any(|it| it.0 == word && it.1.is_some());
+    let Some((scheme, rest)) = text.split_once(':').filter(|it| live(it.0)) else { return false };
+    // A password may hold whatever else ends the part that it stands in. In HTTP even a user's name may be a token.
+    let user = rest.rsplit_once('@').map(|it| it.0.trim_start_matches('/'));
+    let parameters = rest.split_once(['?', ' ', '=']).map(|_| rest.to_ascii_lowercase().replace('-', "_"));
+    let named = |text: &str| SECRETS.iter().any(|it| text.contains(&format!("{it}=")));
+    user.is_some_and(|it| it.contains(':') || scheme.starts_with("http")) || parameters.is_some_and(|it| named(&it))
 }
 
 /// Opens a store of a plan.
@@ -124,6 +176,12 @@ fn holds_password(text: &str) -> bool {
 /// # Errors
 /// If it is not there, or of a kind that cannot be read.
 pub(super) fn of_plan(plan: &Plan, endpoint: &Endpoint, options: &store::Options) -> Result<Opened> {
+    let Asked { name, store, .. } = ask_of_plan(plan, endpoint, options)?;
+    Ok(Opened { store: store?, name })
+}
+
+/// The same, for who wants to know what cannot be opened too.
+fn ask_of_plan(plan: &Plan, endpoint: &Endpoint, options: &store::Options) -> Result<Asked> {
     let files = FileOptions {
         null: endpoint.null.clone(),
         delimiter: endpoint.delimiter,
@@ -134,20 +192,54 @@ pub(super) fn of_plan(plan: &Plan, endpoint: &Endpoint, options: &store::Options
     let settings = Settings::new(endpoint.settings.clone(), lookup);
     let options = store::Options { files, views: endpoint.views, settings, ..options.clone() };
     let path = endpoint.path.as_ref().map(|it| plan.resolve(it)).unwrap_or_default();
-    let store = store::open(&endpoint.kind, &path, &options)?;
+    let store = store::open(&endpoint.kind, &path, &options);
     let mut name = name(endpoint);
     if name.name == name.kind {
-        name.name = store.name().unwrap_or(name.name);
+        name.name = store.as_ref().ok().and_then(|it| it.name()).unwrap_or(name.name);
     }
-    Ok(Opened { store, name })
+    Ok(Asked { side: None, name, settings: Vec::new(), store })
+}
+
+/// A plan and its text.
+pub(super) struct Planned {
+    pub(super) plan: Plan,
+    pub(super) text: String,
+}
+
+/// Opens every store that is named, or the two of a plan: the one that is named, or `cutover.toml` if nothing is.
+///
+/// # Errors
+/// If the plan is wrong, or a name is nothing that is known. A store that cannot be opened is among those that come back.
+pub(super) fn all(texts: &[String], options: &store::Options, colour: bool) -> Result<(Option<Planned>, Vec<Asked>)> {
+    let is_plan = |it: &str| Path::new(it).extension().is_some_and(|it| it == "toml");
+    let path = match texts {
+        [] => "cutover.toml",
+        [only] if is_plan(only) => only,
+        _ => {
+            let asked = texts.iter().map(|text| match ask(text, options) {
+                // What was mistyped is for the one who typed it; what is not there is an answer.
+                Err(it) if it.kind() != Kind::Usage => {
+                    let name = StoreName { kind: String::new(), name: text.clone() };
+                    Ok(Asked { side: None, name, settings: Vec::new(), store: Err(it) })
+                }
+                asked => asked,
+            });
+            return Ok((None, asked.collect::<Result<_>>()?));
+        }
+    };
+    let (plan, text) = read_plan(Path::new(path), colour)?;
+    let sides = [("source", &plan.source), ("target", &plan.target)];
+    let asked = sides.map(|(side, it)| ask_of_plan(&plan, it, options).map(|it| Asked { side: Some(side), ..it }));
+    let asked = asked.into_iter().collect::<Result<_>>()?;
+    Ok((Some(Planned { plan, text }), asked))
 }
 
 /// The target of a plan, or, where it is not there yet, an empty one made of its schema: enough to check columns and types.
 ///
 /// # Errors
 /// If neither can be read.
-pub(super) fn target_or_schema(plan: &Plan) -> Result<Opened> {
-    match (of_plan(plan, &plan.target, &store::Options::default()), &plan.target.schema) {
+pub(super) fn target_or_schema(plan: &Plan, options: &store::Options) -> Result<Opened> {
+    match (of_plan(plan, &plan.target, options), &plan.target.schema) {
         (Err(_), Some(schema)) => {
             let store = store::open("d1-export", &plan.resolve(schema), &store::Options::default())?;
             Ok(Opened { store, name: name(&plan.target) })
@@ -226,4 +318,56 @@ fn read(path: &Path) -> Result<Option<String>> {
         let line = before.iter().filter(|&&it| it == b'\n').count() + 1;
         failed(&format_args!("line {line} is not UTF-8"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_on_the_command_line() {
+        let secret = [
+            "postgres://u:pw@host/db",
+            "postgres://u:p/w?#@host/db",
+            "postgresql://host/db?user=u&password=pw",
+            "postgres:host=h password=pw",
+            "postgres://host/db?sslPassword=pw",
+            "https://token@host/x",
+            "https://host/x?access_token=t",
+            "https://host/x?API-Key=t",
+            "https://edge-config.example/ecfg_1?token=t",
+            "edge-config:https://edge-config.example/ecfg_1?token=t",
+        ];
+        let plain = [
+            "postgres://u@host:5432/db?sslmode=require",
+            "postgres:",
+            "https://host:8443/x?page=2",
+            "token=1.csv",
+            "csv:password=1.csv",
+            "d1:shop",
+            "env:DATABASE_URL",
+        ];
+        for (text, expect) in secret.map(|it| (it, true)).into_iter().chain(plain.map(|it| (it, false))) {
+            assert_eq!(holds_secret(text), expect, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_hold_no_secret() {
+        for (text, kind, name) in [
+            ("postgres://u:pw@host:5432/db?sslmode=require", "postgres", "postgres://host:5432/db"),
+            ("postgres://u:p/w?#@host/db", "postgres", "postgres://host/db"),
+            ("postgres:password=pw", "postgres", ""),
+            ("https://host/x?token=t", "http", "https://host/x"),
+            ("edge-config:https://host/ecfg_1?token=t", "edge-config", "https://host/ecfg_1"),
+            ("d1:shop", "d1", "shop"),
+            ("csv:data.txt", "csv", "data.txt"),
+        ] {
+            let named = Named::new(text).expect(text);
+            assert_eq!((named.kind.as_str(), named.name.as_str()), (kind, name), "{text}");
+            let written = format!("{:?}", named.settings(Some("STORE")));
+            assert!(!written.contains("pw") && !written.contains("=t"), "{written}");
+        }
+        assert!(Named::new("ftp://host/x").is_err());
+    }
 }

@@ -150,6 +150,10 @@ impl Sink for Watch<'_> {
         self.caught.extend(number);
         Ok(())
     }
+
+    fn same(&mut self, row: Row<'_>) -> Result<()> {
+        if planted(row).is_some() { Ok(()) } else { self.sink.same(row) }
+    }
 }
 
 /// The number of a planted row.

@@ -20,11 +20,11 @@ pub fn compare(source: &mut dyn Rows, target: &mut dyn Rows, table: &str, sink: 
     let mut merge = Merge {
         source: Cursor::new(source, format!("the source of `{table}`"), Kind::Order),
         target: Cursor::new(target, format!("the target of `{table}`"), Kind::TargetOrder),
-        out: Count { tally: Tally::default(), sink },
+        out: Count { tally: Tally::default(), sink, keyless },
     };
     merge.source.load(&mut |it| merge.out.reject(it))?;
     merge.target.load(&mut |it| merge.out.reject(it))?;
-    while merge.step(keyless)? {}
+    while merge.step()? {}
     let mut tally = merge.out.tally;
     tally.source_rows = merge.source.read() + tally.rejects;
     tally.target_rows = merge.target.read();
@@ -47,13 +47,14 @@ struct Merge<'r, 's> {
 struct Count<'s> {
     tally: Tally,
     sink: &'s mut dyn Sink,
+    keyless: bool,
 }
 
 impl Merge<'_, '_> {
     /// Decides about the next row of one side, or of both. False: both are at their end.
     #[inline]
-    fn step(&mut self, keyless: bool) -> Result<bool> {
-        if !keyless {
+    fn step(&mut self) -> Result<bool> {
+        if !self.out.keyless {
             self.duplicates()?;
         }
         let out = &mut self.out;
@@ -101,6 +102,9 @@ impl Count<'_> {
             self.sink.finding(Finding::Changed { source, target })?;
         } else {
             self.tally.same += 1;
+            if self.keyless {
+                self.sink.same(source)?;
+            }
             if source.bytes() != target.bytes() {
                 self.sink.finding(Finding::Tolerated { source, target })?;
             }

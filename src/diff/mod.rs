@@ -65,6 +65,16 @@ pub trait Sink {
     /// # Errors
     /// Whatever the sink's own output does.
     fn finding(&mut self, finding: Finding<'_>) -> Result<()>;
+
+    /// Called for every pair of equal rows of a table without a key, in the same order: there a finding alone does not say
+    /// how many rows have its cells.
+    ///
+    /// # Errors
+    /// As [`Sink::finding`].
+    fn same(&mut self, row: Row<'_>) -> Result<()> {
+        let _ = row;
+        Ok(())
+    }
 }
 
 /// What kind of difference it is.

@@ -47,6 +47,18 @@ impl Tally {
         }
     }
 
+    /// Takes the counts of a part of the table away. False: it is no part of it, and nothing was taken.
+    #[must_use]
+    pub fn subtract(&mut self, part: &Tally) -> bool {
+        let fits = self.fields().into_iter().zip(part.fields()).all(|(mine, theirs)| theirs <= mine);
+        if fits {
+            for (mine, theirs) in self.fields_mut().into_iter().zip(part.fields()) {
+                *mine -= theirs;
+            }
+        }
+        fits
+    }
+
     /// Whether every row that was read is counted exactly once.
     pub fn balances(&self) -> bool {
         let both = self.same + self.changed;

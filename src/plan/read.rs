@@ -450,6 +450,8 @@ fn holds_secret(raw: &str) -> bool {
 /// What reports call a store: never its user, password or parameters.
 pub(crate) fn address(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
+    // A password that is not escaped may hold any of what ends one.
+    let rest = rest.rsplit_once('@').filter(|it| it.0.contains(':')).map_or(rest, |it| it.1);
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
     let (authority, path) = rest.find('/').map_or((rest, ""), |it| rest.split_at(it));
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);

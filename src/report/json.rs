@@ -8,7 +8,8 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::value::RawValue;
 
 use super::{
-    Canary, Cell, CheckReport, ColumnReport, Difference, Finding, Report, StoreName, TableReport, escape, patch,
+    Canary, Cell, CheckReport, ColumnReport, Difference, Finding, Recheck, Report, Seen, StoreName, TableReport,
+    escape, patch,
 };
 use crate::diff::Tally;
 
@@ -98,6 +99,8 @@ struct TableView<'a> {
     findings_file: Option<&'a str>,
     witnesses: &'a [String],
     canary: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recheck: Option<RecheckView>,
     notes: &'a [String],
 }
 
@@ -125,6 +128,17 @@ struct FindingView<'a> {
     patch: Vec<patch::Operation>,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seen: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct RecheckView {
+    rounds: u64,
+    keys: u64,
+    converged: u64,
+    still: u64,
+    changed_again: u64,
 }
 
 /// A side that has no such row has no member here, which is not the same as `null`.
@@ -236,8 +250,16 @@ impl<'a> TableView<'a> {
                 Canary::Missed(what) => format!("missed: {what}"),
                 Canary::Absent => "absent".to_owned(),
             },
+            recheck: it.recheck.as_ref().map(RecheckView::of),
             notes: &it.notes,
         })
+    }
+}
+
+impl RecheckView {
+    fn of(it: &Recheck) -> RecheckView {
+        let &Recheck { rounds, keys, converged, still, changed_again } = it;
+        RecheckView { rounds, keys, converged, still, changed_again }
     }
 }
 
@@ -261,6 +283,7 @@ impl<'a> FindingView<'a> {
             cells: Members(it.cells.iter().map(|it| (it.column.as_str(), CellView::of(it))).collect()),
             patch: patch::patch(it),
             detail: it.detail.as_deref(),
+            seen: it.seen.map(Seen::name),
         }
     }
 }

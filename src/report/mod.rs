@@ -92,6 +92,8 @@ pub struct TableReport {
     pub witnesses: Vec<String>,
     /// Whether the comparer saw what was planted.
     pub canary: Canary,
+    /// What came of looking again, if that was done.
+    pub recheck: Option<Recheck>,
     /// What a reader has to know about this table.
     pub notes: Vec<String>,
 }
@@ -158,6 +160,42 @@ pub struct Finding {
     pub cells: Vec<Difference>,
     /// For a reject: the rule. For an orphan: what it refers to. For a clash: the unique columns. For an invalid cell: its type.
     pub detail: Option<String>,
+    /// How it compares with the look before, where its row was looked at again.
+    pub seen: Option<Seen>,
+}
+
+/// What became of a difference from one look to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// The very same one was there before.
+    Still,
+    /// The row differed before too, in another way.
+    ChangedAgain,
+}
+
+/// What came of looking again at the rows that differ. Rows go by their keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recheck {
+    /// Looks after the first one.
+    pub rounds: u64,
+    /// Keys whose rows differed at first.
+    pub keys: u64,
+    /// Of them, those whose rows agree now.
+    pub converged: u64,
+    /// Those that differ just as at the look before.
+    pub still: u64,
+    /// Those that differ in another way.
+    pub changed_again: u64,
+}
+
+impl Seen {
+    /// The word for it in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Seen::Still => "still",
+            Seen::ChangedAgain => "changed_again",
+        }
+    }
 }
 
 /// One cell on both sides.

@@ -176,7 +176,7 @@ mod tests {
     fn changed(column: &str, source: (&'static str, &str), target: (&'static str, &str)) -> Finding {
         let cell = |(class, json): (&'static str, &str)| Some(Cell { class, json: json.to_owned() });
         let cells = vec![Difference { column: column.to_owned(), source: cell(source), target: cell(target) }];
-        Finding { kind: FindingKind::Changed, side: None, key: Vec::new(), cells, detail: None }
+        Finding { kind: FindingKind::Changed, side: None, key: Vec::new(), cells, detail: None, seen: None }
     }
 
     fn patch_text(finding: &Finding) -> String {

@@ -1,6 +1,6 @@
 //! From what the merge meets to what a report shows: examples up to a limit, counts by column, and every finding in a file.
 
-use super::{Coarsened, ColumnReport, Difference, Finding as Shown, FindingKind, Side, cell, json};
+use super::{Coarsened, ColumnReport, Difference, Finding as Shown, FindingKind, Seen, Side, cell, json};
 use crate::{
     diff::{Finding, Sink, cells},
     error::{Error, Kind, Result},
@@ -20,6 +20,8 @@ pub struct Sampler {
     changed: Vec<u64>,
     /// Rows whose exact cell differs, by the place of its copy, though they compare the same.
     tolerated: Vec<u64>,
+    /// What is known about the findings that come now from an earlier look.
+    mark: Option<Seen>,
     file: Option<Box<dyn Write + Send>>,
 }
 
@@ -28,7 +30,7 @@ impl Sampler {
     pub fn new(comparison: Arc<Comparison>, limit: usize, file: Option<Box<dyn Write + Send>>) -> Sampler {
         let shape = &comparison.target_shape;
         let (changed, tolerated) = (vec![0; shape.width()], vec![0; shape.width()]);
-        Sampler { comparison, limit, kept: BTreeMap::new(), seen: 0, changed, tolerated, file }
+        Sampler { comparison, limit, kept: BTreeMap::new(), seen: 0, changed, tolerated, mark: None, file }
     }
 
     /// A reference to nothing, or a unique value that is taken. `value` and `key` are cells in ordered form.
@@ -57,7 +59,21 @@ impl Sampler {
             }
             place += 1;
         });
-        self.keep(Shown { kind, side: Some(side), key, cells, detail: Some(detail) })
+        self.keep(Shown { kind, side: Some(side), key, cells, detail: Some(detail), seen: None })
+    }
+
+    /// Says what an earlier look knows about the findings that come from now on.
+    pub fn mark(&mut self, seen: Option<Seen>) {
+        self.mark = seen;
+    }
+
+    /// Takes over from the look before this one how many rows are the same only by a tolerance. `again` of them, by the place
+    /// of the exact cell, were looked at once more.
+    pub fn carry(&mut self, before: &Sampler, again: &[u64]) {
+        for (place, mine) in self.tolerated.iter_mut().enumerate() {
+            let count = |of: &[u64]| of.get(place).copied().unwrap_or(0);
+            *mine += count(&before.tolerated).saturating_sub(count(again));
+        }
     }
 
     /// A finding that no row of the comparison holds, such as one of an index row.
@@ -102,8 +118,9 @@ impl Sampler {
         ColumnReport { name: pair.name.clone(), ty: pair.ty.name(), changed, coarsened }
     }
 
-    fn keep(&mut self, finding: Shown) -> Result<()> {
+    fn keep(&mut self, mut finding: Shown) -> Result<()> {
         self.seen += 1;
+        finding.seen = self.mark;
         if let Some(file) = &mut self.file {
             let written = json::finding_line(&finding, file);
             written.map_err(|it| Error::new(Kind::File, format_args!("cannot write the findings: {it}")))?;
@@ -140,7 +157,7 @@ impl Sampler {
             Side::Target => Difference { column: name, source: None, target: Some(cell) },
         });
         let side = (kind == FindingKind::Duplicate).then_some(side);
-        Shown { kind, side, key: self.key(row), cells: cells.collect(), detail: None }
+        Shown { kind, side, key: self.key(row), cells: cells.collect(), detail: None, seen: None }
     }
 
     fn changed(&mut self, source: Row<'_>, target: Row<'_>) -> Result<()> {
@@ -158,7 +175,14 @@ impl Sampler {
             Some(cell::difference(&pair.name, a, b, place < source.shape().key, pair.secret))
         });
         let cells = cells.collect();
-        self.keep(Shown { kind: FindingKind::Changed, side: None, key: self.key(source), cells, detail: None })
+        self.keep(Shown {
+            kind: FindingKind::Changed,
+            side: None,
+            key: self.key(source),
+            cells,
+            detail: None,
+            seen: None,
+        })
     }
 
     fn invalid(&mut self, side: Side, row: Row<'_>, place: usize) -> Result<()> {
@@ -167,7 +191,7 @@ impl Sampler {
         let detail = format!("not {}", pair.ty.name());
         let cells = vec![one_sided(pair, side, shown)];
         let key = self.key(row);
-        self.keep(Shown { kind: FindingKind::Invalid, side: Some(side), key, cells, detail: Some(detail) })
+        self.keep(Shown { kind: FindingKind::Invalid, side: Some(side), key, cells, detail: Some(detail), seen: None })
     }
 
     fn reject(&mut self, reject: &Reject) -> Result<()> {
@@ -183,7 +207,14 @@ impl Sampler {
             target: None,
         });
         let cells = cells.collect();
-        self.keep(Shown { kind: FindingKind::Reject, side: None, key, cells, detail: Some(reject.rule.clone()) })
+        self.keep(Shown {
+            kind: FindingKind::Reject,
+            side: None,
+            key,
+            cells,
+            detail: Some(reject.rule.clone()),
+            seen: None,
+        })
     }
 }
 

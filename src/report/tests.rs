@@ -20,7 +20,7 @@ fn texts(text: &str) -> Cell {
 
 fn finding(kind: FindingKind, key: &[(&str, Cell)], cells: Vec<Difference>) -> Finding {
     let key = key.iter().map(|(name, cell)| ((*name).to_owned(), cell.clone())).collect();
-    Finding { kind, side: None, key, cells, detail: None }
+    Finding { kind, side: None, key, cells, detail: None, seen: None }
 }
 
 fn cells(column: &str, source: Option<Cell>, target: Option<Cell>) -> Difference {
@@ -86,6 +86,7 @@ fn links() -> TableReport {
         findings_truncated: true,
         findings_file: Some("findings/bio_links.ndjson".to_owned()),
         witnesses: strings(&["count", "check:links per domain"]),
+        recheck: None,
         canary: Canary::Caught,
         notes: Vec::new(),
     }

@@ -92,6 +92,7 @@ pub fn text(report: &Report, style: Style) -> String {
         for table in &report.tables {
             lines.extend(section::differences(table, style));
         }
+        lines.extend(titled("Looked at again", looks(report), style));
         lines.extend(unpaired(report, style));
         lines.extend(checks(report, style));
         lines.extend(titled("Equal only by a tolerance of the plan", tolerances(report), style));
@@ -280,6 +281,19 @@ fn checks(report: &Report, style: Style) -> Vec<String> {
         *line = line.replacen(word(it.verdict), &style.paint(ink(it.verdict), word(it.verdict)), 1);
     }
     titled("Checks", lines, style)
+}
+
+/// What became of the rows that differed at first.
+fn looks(report: &Report) -> Vec<String> {
+    let line = |table: &TableReport| {
+        let it = table.recheck?;
+        let some = [(it.converged, "the same now"), (it.still, "still different"), (it.changed_again, "changed again")];
+        let some = some.into_iter().filter(|it| it.0 > 0).map(|(rows, what)| format!("{} {what}", layout::count(rows)));
+        let some = some.collect::<Vec<_>>().join(", ");
+        let (rows, looks) = (counted(it.keys, "row"), counted(it.rounds, "more look"));
+        Some(format!("{}: {rows} differed at first; after {looks}: {some}", message(&table.name)))
+    };
+    report.tables.iter().filter_map(line).collect()
 }
 
 fn tolerances(report: &Report) -> Vec<String> {

@@ -219,7 +219,14 @@ impl Findings<'_> {
         let names = self.reach.from.names(&self.reach.from.key);
         let key = names.into_iter().map(|it| (it, row.clone())).collect();
         let cells = vec![Difference { column: column.to_owned(), source: Some(value), target: None }];
-        self.outcome.sampler.add(Finding { kind, side: Some(Side::Source), key, cells, detail: Some(detail) })
+        self.outcome.sampler.add(Finding {
+            kind,
+            side: Some(Side::Source),
+            key,
+            cells,
+            detail: Some(detail),
+            seen: None,
+        })
     }
 }
 

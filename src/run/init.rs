@@ -1,16 +1,20 @@
 //! `init`: a plan for two stores, to start from.
 
 use super::verify::{Pairing, Task};
-use crate::report::StoreName;
 use std::fmt::Write;
 
 /// A commented plan that compares `task`'s tables as [`diff`](super::prepare::diff) would.
 ///
-/// `path` tells how the plan, from where it will lie, names a store.
-pub fn plan(task: &Task, path: &dyn Fn(&StoreName) -> String) -> String {
+/// `settings` are what the plan says about the source and the target beside their kinds: a path from where the plan will lie, or
+/// how a live store is found.
+pub fn plan(task: &Task, settings: [&[(String, String)]; 2]) -> String {
     let mut out = String::from(HEAD);
-    for (title, name) in [("source", &task.source_name), ("target", &task.target_name)] {
-        let _ = write!(out, "\n[{title}]\nkind = {}\npath = {}\n", quoted(&name.kind), quoted(&path(name)));
+    let sides = [("source", &task.source_name), ("target", &task.target_name)];
+    for ((title, name), settings) in sides.into_iter().zip(settings) {
+        let _ = write!(out, "\n[{title}]\nkind = {}\n", quoted(&name.kind));
+        for (key, value) in settings {
+            let _ = writeln!(out, "{key} = {}", quoted(value));
+        }
     }
     for pairing in &task.tables {
         table(pairing, &mut out);

@@ -9,6 +9,7 @@ mod index;
 pub mod init;
 mod pipeline;
 pub mod prepare;
+mod recheck;
 mod selection;
 mod table;
 pub mod show;
@@ -20,9 +21,10 @@ use crate::{error::Result, sort::Budget};
 use std::{
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Condvar, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 /// What every verb is given: limits, and the way in and out while it runs.
@@ -38,17 +40,38 @@ pub struct Run {
     pub limit: usize,
     /// How far it is, and whether to stop.
     pub watch: Arc<Watch>,
+    /// How often to look again at what differs.
+    pub recheck: Recheck,
+    /// Where a sentence about what happens now goes, for people who wait.
+    pub tell: fn(&str),
+}
+
+/// How often to look again at the rows that differ, while they are still on their way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recheck {
+    /// Looks after the first one, at most.
+    pub rounds: u32,
+    /// How long to wait before each.
+    pub delay: Duration,
 }
 
 /// Seen from outside while a verb runs.
 #[derive(Debug, Default)]
 pub struct Watch {
     stop: AtomicBool,
+    /// Wakes who waits when `stop` is set.
+    waiting: (Mutex<()>, Condvar),
     rows: AtomicU64,
     expected: AtomicU64,
 }
 
 impl Run {
+    /// Within so many bytes of memory: one table at a time, up to 100 examples of each, one look.
+    pub fn new(memory: usize, scratch: PathBuf) -> Run {
+        let (watch, recheck) = (Arc::default(), Recheck::default());
+        Run { memory, scratch, threads: 2, limit: 100, watch, recheck, tell: |_| () }
+    }
+
     /// How many tables may be compared side by side.
     fn tables_at_once(&self) -> usize {
         (self.threads / 2).max(1)
@@ -68,12 +91,23 @@ impl Run {
 impl Watch {
     /// Asks the run to end at the next batch.
     pub fn stop(&self) {
+        let held = self.waiting.0.lock().unwrap_or_else(PoisonError::into_inner);
         self.stop.store(true, Ordering::Relaxed);
+        drop(held);
+        self.waiting.1.notify_all();
     }
 
     /// Rows read so far on both sides, and about how many there will be, 0 where nobody knows.
     pub fn progress(&self) -> (u64, u64) {
         (self.rows.load(Ordering::Relaxed), self.expected.load(Ordering::Relaxed))
+    }
+
+    /// Lets time go by, unless somebody asks the run to end.
+    fn wait(&self, delay: Duration) -> Result<()> {
+        let held = self.waiting.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.waiting.1.wait_timeout_while(held, delay, |()| !self.stop.load(Ordering::Relaxed));
+        drop(waited.map_err(PoisonError::into_inner));
+        self.read(0)
     }
 
     fn expect(&self, rows: u64) {

@@ -11,7 +11,7 @@ use crate::{
     store::Source,
     transform::{Over, Program, Selected},
 };
-use std::sync::Arc;
+use std::{cmp::Ordering, sync::Arc};
 
 /// One side of a comparison, to be read once.
 pub(super) struct Reader<'s> {
@@ -22,6 +22,8 @@ pub(super) struct Reader<'s> {
     pub indexes: Vec<Index>,
     /// Present where the rows do not come in order.
     pub sort: Option<Budget>,
+    /// The keys to read, of the shape's key cells alone and in order. Nothing: all there are.
+    pub keys: Option<Batch>,
 }
 
 /// What is left of a side after it was read.
@@ -38,7 +40,7 @@ impl Reader<'_> {
         let mut counted = Counted { watch: &run.watch, next: &mut tap, rows: 0 };
         let sort = self.sort.take();
         let result = match sort {
-            None => self.feed(&mut counted),
+            None => self.feed(&run.watch, &mut counted),
             Some(budget) => self.sorted(budget, &mut counted),
         };
         let rows = counted.rows;
@@ -48,23 +50,60 @@ impl Reader<'_> {
     }
 
     fn sorted(&mut self, budget: Budget, next: &mut Counted<'_>) -> Result<()> {
+        let watch = next.watch;
         let mut sorting = Sorting { sorter: RowSorter::new(budget), watch: next.watch, next };
-        self.feed(&mut sorting)?;
+        self.feed(watch, &mut sorting)?;
         let Sorting { sorter, next, .. } = sorting;
         sorter.drain(Batch::new(Arc::clone(self.shape)), next)
     }
 
-    fn feed(&mut self, next: &mut dyn Feed) -> Result<()> {
+    fn feed(&mut self, watch: &Watch, next: &mut dyn Feed) -> Result<()> {
         let mut indexed = Indexed { indexes: &mut self.indexes, next: Some(next) };
-        match &mut self.program {
-            None => self.store.scan(self.table, self.shape, &mut indexed),
-            Some(program) => {
+        let mut wanted = Wanted { keys: self.keys.as_ref(), watch, next: &mut indexed };
+        match (&mut self.program, &self.keys) {
+            (None, None) => self.store.scan(self.table, self.shape, &mut wanted),
+            (None, Some(keys)) => self.store.scan_keys(self.table, self.shape, keys, &mut wanted),
+            // Which rows the wanted ones are made of, nobody knows.
+            (Some(program), _) => {
                 let input = program.input();
-                let mut over = Over::new(program, Arc::clone(self.shape), &mut indexed);
+                let mut over = Over::new(program, Arc::clone(self.shape), &mut wanted);
                 self.store.scan(self.table, &input, &mut over)
             }
         }
     }
+}
+
+/// Lets only rows with one of the keys through, if there are keys to look for. Rejects pass: nobody knows their keys.
+struct Wanted<'f> {
+    keys: Option<&'f Batch>,
+    watch: &'f Watch,
+    next: &'f mut dyn Feed,
+}
+
+impl Feed for Wanted<'_> {
+    fn take(&mut self, batch: &mut Batch) -> Result<Flow> {
+        let Some(keys) = self.keys else { return self.next.take(batch) };
+        self.watch.read(0)?;
+        let mut found = Batch::new(Arc::clone(batch.shape()));
+        found.rejects = std::mem::take(&mut batch.rejects);
+        batch.rows().filter(|it| place(keys, it.key()).is_some()).for_each(|it| found.push_row(it));
+        batch.clear();
+        if found.is_end() { Ok(Flow::Continue) } else { self.next.take(&mut found) }
+    }
+}
+
+/// Where in a sorted batch of keys one stands.
+pub(super) fn place(keys: &Batch, key: &[u8]) -> Option<usize> {
+    let (mut low, mut high) = (0, keys.len());
+    while low < high {
+        let middle = low.midpoint(high);
+        match keys.row(middle).bytes().cmp(key) {
+            Ordering::Less => low = middle + 1,
+            Ordering::Greater => high = middle,
+            Ordering::Equal => return Some(middle),
+        }
+    }
+    None
 }
 
 /// Counts rows and ends the stream when somebody asks for it.

@@ -4,17 +4,18 @@ use super::{
     Run,
     constraints::Spec,
     pipeline::{Drained, Reader},
+    recheck::{Differing, Noting},
 };
 use crate::{
     ahead::{Ahead, Tap, ahead},
     diff::{
-        self, Tally,
+        self, Sink, Tally,
         canary::{Watch, plant},
         references::Index,
     },
     error::{Error, Kind, Result},
     pairing::{Choices, Comparison},
-    report::{Canary, Side, sampler::Sampler},
+    report::{self, Canary, Side, sampler::Sampler},
     schema::Table,
     store::Source,
     transform::{Program, Selected},
@@ -50,6 +51,12 @@ pub(super) struct Outcome {
     pub sampler: Sampler,
     /// Of the source and of the target, each in the order of the specs that ask for one there.
     pub indexes: [Vec<Index>; 2],
+    /// What differs, where it is to be looked at again.
+    pub differing: Option<Differing>,
+    /// What came of that.
+    pub recheck: Option<report::Recheck>,
+    /// What later looks could not tell, a sentence each.
+    pub unchecked: Vec<String>,
 }
 
 /// Which streams have to be sorted first.
@@ -63,7 +70,7 @@ struct Disorder {
 pub(super) fn compare(run: &Run, mut comparison: Arc<Comparison>, mut job: Job<'_>) -> Result<Outcome> {
     let mut disorder = job.expected(&comparison)?;
     loop {
-        let outcome = match attempt(run, &comparison, &mut job, disorder) {
+        let outcome = match attempt(run, &comparison, &mut job, disorder, None) {
             Err(it) if it.kind() == Kind::Order && !disorder.source => {
                 disorder.source = true;
                 continue;
@@ -96,7 +103,18 @@ impl Job<'_> {
     }
 }
 
-fn attempt(run: &Run, comparison: &Arc<Comparison>, job: &mut Job<'_>, disorder: Disorder) -> Result<Outcome> {
+/// Compares the rows of these keys alone.
+pub(super) fn look(run: &Run, comparison: &Arc<Comparison>, mut job: Job<'_>, again: &Differing) -> Result<Outcome> {
+    attempt(run, comparison, &mut job, Disorder { source: true, target: true }, Some(again))
+}
+
+fn attempt(
+    run: &Run,
+    comparison: &Arc<Comparison>,
+    job: &mut Job<'_>,
+    disorder: Disorder,
+    again: Option<&Differing>,
+) -> Result<Outcome> {
     let [source_program, target_program] = [(job.programs[0])()?, (job.programs[1])()?];
     let mut sampler = (job.sampler)(comparison);
     let budget = |known: bool, program: &Option<Program>| {
@@ -114,6 +132,7 @@ fn attempt(run: &Run, comparison: &Arc<Comparison>, job: &mut Job<'_>, disorder:
         sort: budget(disorder.source, &source_program),
         program: source_program,
         indexes: indexes(Side::Source),
+        keys: again.map(|it| it.keys(&comparison.source_shape)),
     };
     let target = Reader {
         store: &mut *job.target,
@@ -122,17 +141,21 @@ fn attempt(run: &Run, comparison: &Arc<Comparison>, job: &mut Job<'_>, disorder:
         sort: budget(disorder.target, &target_program),
         program: target_program,
         indexes: indexes(Side::Target),
+        keys: again.map(|it| it.keys(&comparison.target_shape)),
     };
     let (source_tap, source_rows) = ahead(&comparison.source_shape);
     let (target_tap, target_rows) = ahead(&comparison.target_shape);
+    let mut noting = Noting::new(&mut sampler, again, &comparison.target_shape, run.recheck.rounds > 0);
     let (merged, source, target) = thread::scope(|scope| {
         let read = |reader: Reader<'_>, tap: Tap| reader.read(tap, run);
         let source = scope.spawn(move || read(source, source_tap));
         let target = scope.spawn(move || read(target, target_tap));
-        let merged = merge(comparison, source_rows, target_rows, &mut sampler);
+        let sink: &mut dyn Sink = &mut noting;
+        let merged = merge(comparison, source_rows, target_rows, sink);
         (merged, source.join(), target.join())
     });
     let (tally, canary) = merged?;
+    let differing = Some(noting.finish());
     let (source, target) = (joined(source)?, joined(target)?);
     // Counted where rows leave the store and where the merge meets them: a witness that nothing is lost in between.
     if source.rows + tally.rejects != tally.source_rows || target.rows != tally.target_rows {
@@ -141,17 +164,27 @@ fn attempt(run: &Run, comparison: &Arc<Comparison>, job: &mut Job<'_>, disorder:
         return Err(Error::new(Kind::Broken, message));
     }
     let indexes = [source.indexes, target.indexes];
-    Ok(Outcome { comparison: Arc::clone(comparison), tally, canary, selected: source.selected, sampler, indexes })
+    Ok(Outcome {
+        comparison: Arc::clone(comparison),
+        tally,
+        canary,
+        selected: source.selected,
+        sampler,
+        indexes,
+        differing,
+        recheck: None,
+        unchecked: Vec::new(),
+    })
 }
 
 fn merge(
     comparison: &Comparison,
     mut source: Ahead,
     mut target: Ahead,
-    sampler: &mut Sampler,
+    sink: &mut dyn Sink,
 ) -> Result<(Tally, Canary)> {
     let [mut planted_source, mut planted_target] = plant(&mut source, &mut target);
-    let mut watch = Watch::new(sampler);
+    let mut watch = Watch::new(sink);
     let mut tally = diff::compare(&mut planted_source, &mut planted_target, &comparison.target.name, &mut watch)?;
     let canary = match watch.settle(&comparison.target_shape, &mut tally) {
         None => Canary::Caught,

@@ -3,6 +3,7 @@
 use super::{
     Run, checks,
     constraints::{self, Constraints, Filled, Spec, fill},
+    recheck::{self, Differing},
     selection::{Selection, Shares},
     table::{self, Job, MakeProgram, Outcome},
 };
@@ -134,6 +135,8 @@ impl Task {
             }
             outcomes.extend(done.outcome.map(|it| (at, it)));
         }
+        let looked = recheck::look_again(&mut self, run, &mut outcomes, folder)?;
+        self.notes.extend(looked);
         constraints.check(&mut outcomes, &mut filled)?;
         drop(filled);
         let shares = self.survey(run, &mut outcomes, &mut constraints)?;
@@ -141,7 +144,7 @@ impl Task {
         for (side, store) in [("source", self.source.as_mut()), ("target", self.target.as_mut())] {
             self.unchecked.extend(store.torn()?.map(|why| format!("the {side} may not have been so: {why}")));
         }
-        self.report(outcomes, &constraints, &shares, checks, folder.is_some())
+        self.report(outcomes, &constraints, &shares, checks, (folder.is_some(), run.recheck.rounds > 0))
     }
 
     /// Says for each source table of which rows are selected who takes what.
@@ -200,7 +203,7 @@ impl Task {
         constraints: &Constraints,
         shares: &[Shares],
         checks: Vec<CheckReport>,
-        written: bool,
+        (written, again): (bool, bool),
     ) -> Result<Report> {
         let mut report = Report::default();
         (report.source, report.target) = (self.source_name.clone(), self.target_name.clone());
@@ -217,7 +220,10 @@ impl Task {
         let mut verdicts = Vec::new();
         for (at, pairing) in self.tables.iter().enumerate().filter(|it| it.1.referred.is_none()) {
             let unchecked = constraints.unchecked[at].clone();
-            let table = table_report(pairing, outcomes.remove(&at), unchecked, &self.policy, &self.checks, written)?;
+            let outcome = outcomes.remove(&at);
+            let notes = outcome.iter().filter(|_| again).flat_map(|it| recheck::notes(pairing, it)).collect::<Vec<_>>();
+            let mut table = table_report(pairing, outcome, unchecked, &self.policy, &self.checks, written)?;
+            table.notes.extend(notes);
             report.totals.add(&table.tally);
             verdicts.push(Judgement { verdict: table.verdict, reasons: table.reasons.clone() });
             report.tables.push(table);
@@ -313,13 +319,35 @@ impl Share<'_> {
     }
 }
 
-fn compare(
+/// Two stores to read from.
+type Stores<'s> = (&'s mut (dyn Source + 'static), &'s mut (dyn Source + 'static));
+
+fn compare(run: &Run, pairing: &Pairing, specs: &[Spec], stores: Stores<'_>, folder: Option<&Folder>) -> Result<Done> {
+    let comparison = Arc::clone(&pairing.comparison);
+    let mut outcome = work(pairing, specs, stores, (folder, run), |job| table::compare(run, comparison, job))?;
+    let indexes = std::mem::take(&mut outcome.indexes);
+    Ok(Done { outcome: Some(outcome), indexes })
+}
+
+/// Compares the rows that differed before once more.
+pub(super) fn look(
     run: &Run,
     pairing: &Pairing,
-    specs: &[Spec],
-    (source, target): (&mut (dyn Source + 'static), &mut (dyn Source + 'static)),
+    comparison: &Arc<Comparison>,
+    stores: Stores<'_>,
     folder: Option<&Folder>,
-) -> Result<Done> {
+    again: &Differing,
+) -> Result<Outcome> {
+    work(pairing, &[], stores, (folder, run), |job| table::look(run, comparison, job, again))
+}
+
+fn work(
+    pairing: &Pairing,
+    specs: &[Spec],
+    (source, target): Stores<'_>,
+    (folder, run): (Option<&Folder>, &Run),
+    compare: impl FnOnce(Job<'_>) -> Result<Outcome>,
+) -> Result<Outcome> {
     let sampler = |comparison: &Arc<Comparison>| {
         let file = folder.map(|it| it.findings(&comparison.target.name));
         Sampler::new(Arc::clone(comparison), run.limit, file)
@@ -331,10 +359,7 @@ fn compare(
         Some(made) => &mut ***made,
         None => source,
     };
-    let job = Job { source, target, choices, from, to, programs, sampler: &sampler, specs };
-    let mut outcome = table::compare(run, Arc::clone(&pairing.comparison), job)?;
-    let indexes = std::mem::take(&mut outcome.indexes);
-    Ok(Done { outcome: Some(outcome), indexes })
+    compare(Job { source, target, choices, from, to, programs, sampler: &sampler, specs })
 }
 
 /// Others refer to this table, but it is not to be compared.
@@ -408,6 +433,8 @@ fn table_report(
             unchecked.push(format!("the comparer did not see {missed} that was planted; please report this defect"));
         }
         report.canary = outcome.canary;
+        report.recheck = outcome.recheck;
+        unchecked.extend(outcome.unchecked);
         report.witnesses.push("count".to_owned());
         if let Some(selected) = outcome.selected {
             selected_nothing = selected.items == 0;

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use std::{collections::HashSet, path::Path};
 
 /// The version that is written, and the only one so far that is read.
-pub(super) const FORMAT: &str = "cutover-snapshot/1";
+pub const FORMAT: &str = "cutover-snapshot/1";
 
 /// The whole of `snapshot.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -28,7 +28,7 @@ mod names;
 mod read;
 mod write;
 
-pub use format::{Part, Store};
+pub use format::{FORMAT, Part, Store};
 pub use read::{Reader, TableRows};
 pub use write::{Meta, Options, TableWriter, Writer};
 

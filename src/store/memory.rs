@@ -7,7 +7,7 @@ use crate::{
     schema::Table,
     value::{Value, time::Moment},
 };
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 /// A store of tables that hand out their rows in the order given.
 ///
@@ -25,6 +25,8 @@ use std::sync::Arc;
 pub struct Memory {
     tables: Vec<(Table, Vec<Vec<Owned>>)>,
     notes: Vec<String>,
+    /// What it becomes, refresh by refresh.
+    later: VecDeque<Memory>,
 }
 
 /// A [`Value`] that borrows nothing.
@@ -67,6 +69,13 @@ impl Memory {
         self
     }
 
+    /// The store, which becomes another one when it is looked at again, each time the next. The last one stays.
+    #[must_use]
+    pub fn then(mut self, next: Memory) -> Memory {
+        self.later.push_back(next);
+        self
+    }
+
     /// The store with something to say in the report.
     #[must_use]
     pub fn note(mut self, note: impl Into<String>) -> Memory {
@@ -93,6 +102,13 @@ impl Source for Memory {
             }
         }
         feed.take(&mut batch).map(|_| ())
+    }
+
+    fn refresh(&mut self) -> Result<()> {
+        if let Some(next) = self.later.pop_front() {
+            (self.tables, self.notes) = (next.tables, next.notes);
+        }
+        Ok(())
     }
 
     fn notes(&self) -> Vec<String> {

@@ -62,6 +62,14 @@ pub trait Source: Send {
         self.scan(table, shape, feed)
     }
 
+    /// Lets go of whatever keeps others from writing while nothing is read. [`Source::refresh`] comes before the next scan.
+    ///
+    /// # Errors
+    /// If the store fails.
+    fn release(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// Lets go of the state that was read so far. From now on the store is read as it is now.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! A snapshot as a store.
 
-use super::Source;
+use super::{Source, about::Fact};
 use crate::{
     error::Result,
     row::{Batch, Feed, Flow, Rows, Shape},
@@ -39,6 +39,22 @@ impl Source for Snapshot {
                 return Ok(());
             }
         }
+    }
+
+    /// A snapshot never changes.
+    fn refresh(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn about(&mut self) -> Result<Vec<Fact>> {
+        let (store, rows) =
+            (self.reader.store(), self.reader.tables().iter().filter_map(|it| it.rows_about).sum::<u64>());
+        Ok(vec![
+            Fact::new("version", crate::snapshot::FORMAT.to_owned()),
+            Fact::new("of", format!("{} `{}`, captured at {}", store.kind, store.name, self.reader.captured())),
+            Fact::new("size", format!("{rows} rows")),
+            Fact::new("access", "opened for reading only; a snapshot never changes"),
+        ])
     }
 
     fn notes(&self) -> Vec<String> {

@@ -4,10 +4,15 @@
 //! changes. Write-ahead logs are honoured. A file that is in WAL mode but has no log beside it is opened `immutable`, since
 //! SQLite would create the log otherwise; should somebody write to it meanwhile, the run says so and ends.
 
+mod about;
+mod lookup;
 mod spout;
 
 use super::{
-    Source, places,
+    Source,
+    about::Fact,
+    files::d1_export,
+    places,
     pragmas::{self, Listed},
     sql,
 };
@@ -194,6 +199,32 @@ impl Source for Sqlite {
             Flow::Continue => self.unchanged(),
             Flow::Stop => Ok(()),
         }
+    }
+
+    fn scan_keys(&mut self, table: &Table, shape: &Arc<Shape>, keys: &Batch, feed: &mut dyn Feed) -> Result<()> {
+        if lookup::scan(self, table, shape, keys, feed)? { Ok(()) } else { self.scan(table, shape, feed) }
+    }
+
+    fn release(&mut self) -> Result<()> {
+        // Outside of a transaction nothing is locked.
+        if self.connection.is_autocommit() {
+            return Ok(());
+        }
+        self.connection.execute_batch("ROLLBACK").map_err(|it| self.failed(&it))
+    }
+
+    fn refresh(&mut self) -> Result<()> {
+        *self = if self.nameless {
+            let loaded = d1_export::load(&self.path)?;
+            Sqlite::nameless(loaded.connection, &self.path, self.views, loaded.notes)?
+        } else {
+            Sqlite::open(&self.path, self.views)?
+        };
+        Ok(())
+    }
+
+    fn about(&mut self) -> Result<Vec<Fact>> {
+        about::facts(self)
     }
 
     fn query(&mut self, query: &str) -> Result<Vec<String>> {

@@ -26,7 +26,7 @@ pub(crate) struct Done {
 }
 
 impl Done {
-    fn new(output: Output) -> Done {
+    pub(crate) fn new(output: Output) -> Done {
         let text = |it: Vec<u8>| String::from_utf8(it).expect("output is UTF-8");
         let code = output.status.code().expect("the program was not killed");
         Done { code, stdout: text(output.stdout), stderr: text(output.stderr) }

@@ -4,12 +4,13 @@ use super::{command::cutover, support::Folder};
 use insta_cmd::assert_cmd_snapshot;
 use std::process::Command;
 
-fn snapshot(name: &str, mut command: &mut Command) {
+pub(crate) fn snapshot(name: &str, mut command: &mut Command) {
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path("../../snapshots");
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
     settings.add_filter(r#""seconds": [0-9.e-]+"#, r#""seconds": [SECONDS]"#);
+    settings.add_filter(r"SQLite \d+\.\d+\.\d+", "SQLite [VERSION]");
     settings.add_filter(r"cutover \d+\.\d+\.\d+", "cutover [VERSION]");
     settings.bind(|| assert_cmd_snapshot!(name, command));
 }

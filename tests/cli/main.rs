@@ -3,10 +3,12 @@
 #![cfg(test)]
 
 mod command;
+mod connection;
 mod counts;
 mod faces;
 mod files;
 mod inspect;
+mod moving;
 mod names;
 mod resources;
 mod selectors;

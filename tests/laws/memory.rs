@@ -104,4 +104,8 @@ impl Source for Memory {
         }
         Ok(())
     }
+
+    fn refresh(&mut self) -> Result<()> {
+        Ok(())
+    }
 }

@@ -14,6 +14,7 @@ mod server;
 mod guide2;
 mod web;
 mod kv;
+mod moving;
 #[path = "../support/miniflare.rs"]
 mod miniflare;
 mod d1;

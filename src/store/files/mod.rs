@@ -12,9 +12,12 @@ mod folder;
 mod input;
 mod json;
 mod ndjson;
+mod opened;
 mod scan;
 mod statements;
 mod walk;
+
+pub(in crate::store) use opened::about;
 
 use super::Source;
 use crate::{
@@ -56,6 +59,10 @@ pub struct FileOptions {
 /// # Errors
 /// If there is no such file, it is not what `kind` says, it is damaged, or the options name what it does not hold.
 pub fn open(kind: &str, path: &Path, options: &FileOptions) -> Result<Box<dyn Source>> {
+    Ok(Box::new(opened::Opened::open(kind, path, options)?))
+}
+
+fn open_source(kind: &str, path: &Path, options: &FileOptions) -> Result<Box<dyn Source>> {
     if let Some(it) = options.delimiter.filter(|it| matches!(it, b'"' | b'\r' | b'\n')) {
         let what = format_args!("the delimiter {:?} cannot stand between cells", char::from(it));
         return Err(Error::new(Kind::Plan, what));
