@@ -414,6 +414,18 @@ fn user(base: &mut Url, secrets: &mut Vec<SecretString>) -> Result<Option<Secret
     Ok(Some(header.into()))
 }
 
+/// A text as a segment of a path, or as a name or value of a query: all but what RFC 3986, section 2.3, leaves as it is.
+pub fn encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
 fn percent_decoded(text: &str) -> Option<String> {
     let (mut out, mut bytes) = (Vec::with_capacity(text.len()), text.bytes());
     while let Some(byte) = bytes.next() {
