@@ -12,6 +12,7 @@ mod proxy;
 mod server;
 
 mod guide2;
+mod http;
 mod web;
 mod kv;
 #[path = "../support/miniflare.rs"]
