@@ -313,6 +313,39 @@ fn whatever_goes_wrong_ends_in_exact_data_or_in_exit_2() {
     check(Act::Instead(away), 1, "6", "");
 }
 
+/// Requests go through a proxy that the environment names, unless it leaves the host out, or the host is this machine.
+#[test]
+fn proxies_are_used_as_the_environment_says() {
+    let service = Server::new(|_| Response::json(r#"[{"id":1}]"#));
+    let proxy = Server::new(|request| match request.method.as_str() {
+        "CONNECT" => Response::text("no").status(403),
+        _ => Response::json(r#"[{"id":1}]"#),
+    });
+    let address = proxy.url().replace("//", "//c4n4ry-user:c4n4ry-password@");
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("rows.json"), r#"[{"id":1}]"#).expect("a file");
+    let run = |url: &str, no_proxy: &str| {
+        let plan = format!(
+            "version = 1\nsource = {{ kind = 'http', url = '{url}', tls = 'disable', deadline = 1 }}\n\
+             target = {{ kind = 'json', path = 'rows.json' }}\n"
+        );
+        fs::write(folder.path().join("cutover.toml"), plan).expect("a file");
+        let variables = [("HTTP_PROXY", address.as_str()), ("HTTPS_PROXY", &address), ("NO_PROXY", no_proxy)];
+        let done = cutover(folder.path(), &variables, &["verify", "--format", "json"]);
+        assert!(!format!("{} {}", done.stdout, done.stderr).contains("c4n4ry"), "{} {}", done.stdout, done.stderr);
+        let seen = proxy.take().into_iter().next().map(|it| {
+            assert!(it.header("proxy-authorization").is_some(), "{it:?}");
+            format!("{} {}", it.method, it.path)
+        });
+        (done.code, seen)
+    };
+    assert_eq!(run("http://service.test/rows", ""), (Some(0), Some("GET /rows".to_owned())));
+    assert_eq!(run("http://service.test/rows", "other.test,service.test"), (Some(2), None));
+    assert_eq!(run("https://service.test/rows", ""), (Some(2), Some("CONNECT service.test:443".to_owned())));
+    assert_eq!(run(&format!("{}/rows", service.url()), ""), (Some(0), None));
+    assert_eq!(service.take().len(), 1);
+}
+
 /// No secret is anywhere but in the requests: not in outputs, reports, snapshots or files.
 #[test]
 fn secrets_are_nowhere() {
@@ -363,20 +396,28 @@ fn secrets_are_nowhere() {
     assert_eq!(run("echo", &["verify"]), Some(2));
     assert_eq!(run("storm", &["verify"]), Some(2));
     assert_eq!(run("good", &["check"]), Some(0));
+    assert_eq!(
+        run("good", &["capture", "source", "snapshot", "--plan", "cutover.toml", "--mask", "rows.password"]),
+        Some(0)
+    );
     assert!(server.take().iter().any(|it| format!("{it:?}").contains("c4n4ry-key")), "the service was told");
     fs::remove_file(path("rows.json")).expect("it is there");
     let mut folders = vec![folder.path().to_owned()];
-    let mut files = 0;
+    let (mut files, mut rows) = (0, false);
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).expect("a folder").flatten() {
             if entry.path().is_dir() {
                 folders.push(entry.path());
             } else {
-                let text = String::from_utf8_lossy(&fs::read(entry.path()).expect("a file")).into_owned();
+                let bytes = fs::read(entry.path()).expect("a file");
+                // The parts of a snapshot are packed.
+                let bytes = zstd::decode_all(bytes.as_slice()).unwrap_or(bytes);
+                let text = String::from_utf8_lossy(&bytes).into_owned();
                 assert!(!text.contains("c4n4ry"), "{}: {text}", entry.path().display());
+                rows |= text.contains("9007199254740993");
                 files += 1;
             }
         }
     }
-    assert!(files > 2, "there is a report");
+    assert!(files > 2 && rows, "there are a report and a snapshot");
 }
