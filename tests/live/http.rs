@@ -4,12 +4,20 @@ use super::{
     proxy::{self, Act},
     server::{Fault, Request, Response, Server},
 };
+use cutover::{
+    plan::Setting,
+    store::{self, Options, Source, settings::Settings},
+};
 use serde_json::{Value, json};
 use std::{
+    collections::BTreeMap,
     fs,
     path::Path,
     process::Command,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -142,9 +150,8 @@ fn paged(all: &[Value], request: &Request, own: &str) -> Response {
 #[test]
 fn all_pages_are_read() {
     let all = rows(250);
-    let (shown, own) = (all.clone(), std::sync::OnceLock::new());
-    let own = std::sync::Arc::new(own);
-    let known = std::sync::Arc::clone(&own);
+    let (shown, own) = (all.clone(), Arc::new(OnceLock::new()));
+    let known = Arc::clone(&own);
     let server = Server::new(move |request| paged(&shown, request, own.get().map_or("", String::as_str)));
     known.set(server.url()).expect("it is set once");
     let url = |it: &str| format!("{}/{it}/rows", server.url());
@@ -311,6 +318,52 @@ fn whatever_goes_wrong_ends_in_exact_data_or_in_exit_2() {
     check(Act::Instead(status(429).header("retry-after", "1000000000")), 1, "6", "asks to come back in 11575 days");
     let away = Response::text("").status(302).header("location", format!("{}/elsewhere", service.url()));
     check(Act::Instead(away), 1, "6", "");
+}
+
+/// What the store says about itself, and that it looks again when it is asked to.
+#[test]
+fn the_store_says_what_it_found_and_looks_again() {
+    let count = AtomicUsize::new(0);
+    let server = Server::new(move |request| {
+        if request.header("authorization") != Some("Bearer c4n4ry") {
+            return Response::json(r#"{"error":{"message":"no such token","code":"denied"}}"#).status(403);
+        }
+        let response = Response::json(json!([{"id": count.fetch_add(1, Ordering::Relaxed)}]));
+        response.header("server", "shop/2").header("date", "Fri, 20 Nov 2026 12:00:00 GMT")
+    });
+    let open = |token: &str| {
+        let text = |name: &str, value: &str| (name.to_owned(), Setting::Text(value.to_owned()));
+        let given = BTreeMap::from([text("url", &format!("{}/rows?x=1", server.url())), text("token", token)]);
+        let options = Options { settings: Settings::new(given, Arc::new(|_| None)), ..Options::default() };
+        store::open("http", Path::new(""), &options).expect("a store")
+    };
+    let facts = |source: &mut dyn Source| {
+        let facts = source.about().expect("facts");
+        facts.into_iter().map(|it| format!("{} {} {:?}", it.what, it.says, it.level)).collect::<Vec<_>>()
+    };
+    let mut source = open("c4n4ry");
+    assert_eq!(
+        facts(&mut *source),
+        [
+            "answer status 200 Good",
+            "server shop/2 Good",
+            "clock Fri, 20 Nov 2026 12:00:00 GMT Good",
+            "tls none: everyone on the way may read along Note",
+            "credentials accepted, or not looked at by the service Good",
+            "access only GET is used, which reads Good",
+        ]
+    );
+    assert_eq!(source.name().as_deref(), Some(format!("{}/rows", server.url()).as_str()));
+    server.take();
+    source.tables().expect("tables");
+    source.tables().expect("tables");
+    assert_eq!(server.take().len(), 1);
+    source.refresh().expect("a second look");
+    source.tables().expect("tables");
+    assert_eq!(server.take().len(), 1);
+    let refused = facts(&mut *open("c4n4ry-other"));
+    assert_eq!(refused[0], "answer status 403: no such token (denied) Bad");
+    assert_eq!(refused[3], "credentials refused: look at the token and the headers Bad");
 }
 
 /// Requests go through a proxy that the environment names, unless it leaves the host out, or the host is this machine.

@@ -14,6 +14,7 @@ mod server;
 mod guide2;
 mod http;
 mod web;
+mod web_tls;
 mod kv;
 #[path = "../support/miniflare.rs"]
 mod miniflare;

@@ -113,7 +113,7 @@ impl Source for Http {
 
     fn about(&mut self) -> Result<Vec<Fact>> {
         let answer = self.collection.look()?;
-        let status = Fact::new("status", answer.summary());
+        let status = Fact::new("answer", answer.summary());
         let good = (200..300).contains(&answer.status);
         let mut facts = vec![if good { status } else { status.level(Level::Bad) }];
         let said = |name: &str| answer.header(name).map(|it| it.chars().take(100).collect::<String>());

@@ -30,7 +30,7 @@ use reqwest::{
     redirect,
 };
 use secrecy::{ExposeSecret, SecretString};
-use std::{error, fmt::Display, sync::Arc, time::Duration};
+use std::{error, fmt::Display, io, sync::Arc, time::Duration};
 
 /// One service, reached below one address. Clones share its connections, its pace and its pauses.
 #[derive(Clone)]
@@ -353,18 +353,18 @@ impl Failure {
             return Failure::passing(format!("no answer within {}", after::spoken(time)));
         }
         // A certificate is no better the next time.
-        let again = !chain(error).any(|it| {
-            let inner = it.downcast_ref::<std::io::Error>().and_then(|it| it.get_ref());
-            it.is::<rustls::Error>() || inner.is_some_and(|it| it.is::<rustls::Error>())
-        });
+        let again = !chain(error).any(|it| it.is::<rustls::Error>());
         let what = if error.is_connect() { "no connection: " } else { "" };
         Failure { again, ..Failure::passing(format!("{what}{}", root(error))) }
     }
 }
 
-/// An error and what caused it.
+/// An error and what caused it. What an error of input and output holds is not among the sources that it names.
 fn chain<'e>(error: &'e (dyn error::Error + 'static)) -> impl Iterator<Item = &'e (dyn error::Error + 'static)> {
-    std::iter::successors(Some(error), |it| it.source())
+    std::iter::successors(Some(error), |it| match it.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(inner) => Some(inner),
+        None => it.source(),
+    })
 }
 
 /// What an error comes from, which says most.
