@@ -142,6 +142,7 @@ fn paged(all: &[Value], request: &Request, own: &str) -> Response {
         }
         "/part/rows" => Response::json(Value::from(page(0))).status(206).header("content-range", "0-99/250"),
         "/total/rows" => Response::json(Value::from(page(0))).header("x-total-count", all.len()),
+        "/counted/rows" => Response::json(json!({"rows": page(0), "count": all.len(), "next": "?page=2"})),
         "/more/rows" => Response::json(json!({"rows": page(0), "has_more": true})),
         it => Response::text(it).status(404),
     }
@@ -180,6 +181,7 @@ fn all_pages_are_read() {
         ("part", "", "the service says that this is a part"),
         ("total", "", "there are 250 rows, and 100 came"),
         ("more", "rows = '/rows'", "the answer says so in `has_more`"),
+        ("counted", "rows = '/rows'", "the answer says so in `next`"),
     ] {
         let done = verify(&url(place), settings, &part);
         assert_eq!((done.code, done.json()["verdict"].as_str()), (Some(2), Some("unknown")), "{place}");
@@ -370,8 +372,11 @@ fn the_store_says_what_it_found_and_looks_again() {
 #[test]
 fn proxies_are_used_as_the_environment_says() {
     let service = Server::new(|_| Response::json(r#"[{"id":1}]"#));
-    let proxy = Server::new(|request| match request.method.as_str() {
-        "CONNECT" => Response::text("no").status(403),
+    let inside = service.url();
+    let proxy = Server::new(move |request| match (request.method.as_str(), request.path.as_str()) {
+        ("CONNECT", _) => Response::text("no").status(403),
+        (_, "/inside") => Response::text("").status(302).header("location", &inside),
+        (_, "/cloud") => Response::text("").status(307).header("location", "http://169.254.169.254/latest/meta-data"),
         _ => Response::json(r#"[{"id":1}]"#),
     });
     let address = proxy.url().replace("//", "//c4n4ry-user:c4n4ry-password@");
@@ -397,6 +402,11 @@ fn proxies_are_used_as_the_environment_says() {
     assert_eq!(run("https://service.test/rows", ""), (Some(2), Some("CONNECT service.test:443".to_owned())));
     assert_eq!(run(&format!("{}/rows", service.url()), ""), (Some(0), None));
     assert_eq!(service.take().len(), 1);
+    // Nobody outside makes this machine ask others on its own network.
+    for place in ["/inside", "/cloud"] {
+        assert_eq!(run(&format!("http://service.test{place}"), ""), (Some(2), Some(format!("GET {place}"))));
+    }
+    assert!(service.take().is_empty() && proxy.take().is_empty());
 }
 
 /// No secret is anywhere but in the requests: not in outputs, reports, snapshots or files.

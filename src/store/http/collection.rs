@@ -48,13 +48,18 @@ const LOOKS: usize = 3;
 /// Headers that say how many rows a collection has.
 const TOTALS: [&str; 3] = ["x-total-count", "x-total", "x-wp-total"];
 /// Members beside the rows that say that there are more.
-const MORE: [&str; 8] = [
+const MORE: [&str; 13] = [
     "has_more",
     "hasMore",
     "has_next_page",
     "hasNextPage",
     "next_cursor",
     "nextCursor",
+    "next",
+    "next_url",
+    "nextUrl",
+    "next_page_url",
+    "@odata.nextLink",
     "next_page_token",
     "nextPageToken",
 ];
@@ -306,6 +311,10 @@ impl Progress {
     }
 
     fn finish(mut self, marked: bool) -> Result<Whole> {
+        // Members of an object are no rows that a service would count.
+        if self.open == Some('{') {
+            self.total = None;
+        }
         if let Some(total) = self.total.filter(|&it| it != self.rows) {
             let rows = self.rows;
             self.more.get_or_insert_with(|| format!("the service says that there are {total} rows, and {rows} came"));

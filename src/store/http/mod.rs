@@ -66,13 +66,11 @@ impl Http {
             web = web.with_secret(&SecretString::from(value));
         }
         let name = address(&url).unwrap_or_else(|| "http".to_owned());
-        let last = base.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-        let stem = last.strip_suffix(".json").unwrap_or(last).to_owned();
         Ok(Http {
             collection: Collection::new(web, path, settings)?,
             options: options.files.clone(),
             name,
-            stem,
+            stem: stem(base),
             secure: base.starts_with("https://"),
             signed: token.is_some() || !settings.named("headers").is_empty() || base.contains('@') || !path.is_empty(),
             read: None,
@@ -88,6 +86,14 @@ impl Http {
         }
         self.read.as_mut().ok_or_else(|| Error::new(Kind::Broken, "what was read is gone"))
     }
+}
+
+/// What a document is called by its address: as a file of that name would be.
+fn stem(base: &str) -> String {
+    let path = base.split_once("://").and_then(|it| it.1.split_once('/')).map_or("", |it| it.1);
+    let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    let stem = last.strip_suffix(".json").unwrap_or(last);
+    if stem.is_empty() { "document".to_owned() } else { stem.to_owned() }
 }
 
 impl Source for Http {
@@ -156,5 +162,19 @@ impl Source for Http {
             )
         });
         notes.chain(marked).chain(read.document.notes()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn documents_are_called_as_their_address_ends() {
+        let check = |base: &str, expect: &str| assert_eq!(super::stem(base), expect, "{base}");
+        check("https://h.test/api/config", "config");
+        check("https://h.test/api/config/", "config");
+        check("https://h.test/rows.json", "rows");
+        for it in ["https://h.test", "https://h.test/", "https://h.test/.json", "x"] {
+            check(it, "document");
+        }
     }
 }

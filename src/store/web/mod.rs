@@ -197,7 +197,7 @@ impl Web {
                     Advice::Take => return Ok(answer),
                     Advice::Refuse(why) => return Err(Failure::lasting(why + &trace(&answer))),
                     Advice::Again(why) => {
-                        let asked = after::wait(&answer.headers, self.clock.date());
+                        let asked = after::wait(answer.status, &answer.headers, self.clock.date());
                         (Failure::passing(why + &trace(&answer)), asked)
                     }
                 },
@@ -209,16 +209,19 @@ impl Web {
             let Some(pause) = pauses.next() else {
                 return Err(failure.because(&format!("; asked {ATTEMPTS} times")));
             };
-            let pause = asked.unwrap_or(pause);
             let now = self.clock.now();
-            if pause >= end.saturating_sub(now) {
-                return Err(failure.because(&match asked {
-                    Some(it) => format!("; the service asks to come back in {}", after::spoken(it)),
-                    None => format!("; nothing better came within {}", after::spoken(self.times.deadline)),
-                }));
+            let left = end.saturating_sub(now);
+            if let Some(it) = asked.filter(|it| *it >= left) {
+                return Err(failure.because(&format!("; the service asks to come back in {}", after::spoken(it))));
+            }
+            // A service that does not want to wait at all gets a pause too.
+            let pause = asked.unwrap_or_default().max(pause);
+            if pause >= left {
+                let time = after::spoken(self.times.deadline);
+                return Err(failure.because(&format!("; nothing better came within {time}")));
             }
             match asked {
-                Some(it) => self.pace.hold(now + it),
+                Some(_) => self.pace.hold(now + pause),
                 None => self.clock.wait(pause),
             }
             self.pace.turn(&*self.clock);
