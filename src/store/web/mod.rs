@@ -6,7 +6,7 @@
 //! - **Size.** A body is bounded, on the wire and unpacked.
 //! - **Repetition.** Only what can do no harm is asked again, after growing pauses, or when the service says so.
 //! - **Secrets.** They go to the origin of the service and nowhere else, and are taken out of every error.
-//! - **Addresses.** What an answer names is asked only where [`guard`] allows it.
+//! - **Addresses.** What an answer names is asked only where `guard.rs` allows it.
 
 mod after;
 mod answer;
