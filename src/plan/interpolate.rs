@@ -167,3 +167,40 @@ fn double_quoted(text: &str) -> Option<(String, &str)> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::render;
+
+    #[test]
+    fn dotenv_files() {
+        let ok = |text: &str, expect: &[(&str, &str)]| {
+            let pairs = parse_dotenv(text).unwrap();
+            let pairs: Vec<_> = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            assert_eq!(pairs, expect, "{text:?}");
+        };
+        ok("", &[]);
+        ok("\n# a=b\n  \r\n", &[]);
+        ok("\u{feff}A=1\r\nB = two words \r\n", &[("A", "1"), ("B", "two words")]);
+        ok("export A=1\nexport\tB=2", &[("A", "1"), ("B", "2")]);
+        ok("A=1\nA=2", &[("A", "1"), ("A", "2")]);
+        ok("A=\nB=''\nC=\"\"\nD=#x\nE=a#b #c", &[("A", ""), ("B", ""), ("C", ""), ("D", ""), ("E", "a#b")]);
+        ok("A='a\\n\"$x' # c\nB=\"a\\n\\\"\\\\\\$\\q\"", &[("A", "a\\n\"$x"), ("B", "a\n\"\\$\\q")]);
+        ok("A='one\ntwo'\nB=\"one\n\ntwo\"\nC=x", &[("A", "one\ntwo"), ("B", "one\n\ntwo"), ("C", "x")]);
+        ok("URL=postgres://u:p@h/d?a=b", &[("URL", "postgres://u:p@h/d?a=b")]);
+        ok("exported=1", &[("exported", "1")]);
+        let wrong = |text: &str, expect: &str| {
+            let fault = parse_dotenv(text).unwrap_err();
+            assert_eq!(fault.to_string(), format!("{expect} (write `NAME=value`)"), "{text:?}");
+            let shown = render(&[fault], ".env", text, false);
+            assert!(!shown.contains("hunter2"), "{shown}");
+        };
+        wrong("A=1\nhunter2", "2:1: there is no `=`");
+        wrong("A=1\n\n  2B=hunter2", "3:3: what stands before `=` is not a name");
+        wrong("=hunter2", "1:1: what stands before `=` is not a name");
+        wrong("A='hunter2\nB=1", "1:1: the quote is never closed");
+        wrong("A=\"hunter2\\\"", "1:1: the quote is never closed");
+        wrong("A=\"hunter2\"hunter2", "1:1: something follows the closing quote");
+    }
+}

@@ -22,6 +22,8 @@ pub(super) enum Shape {
     Secret,
     /// An address, where the password must be a variable.
     Url,
+    /// The value of a header of HTTP. Where its name is that of a secret, a variable, or a word such as `Bearer` and one.
+    Header,
     /// An IANA time zone or an offset.
     Zone,
     /// An RFC 3339 instant, as a string or a TOML date-time.
@@ -210,6 +212,21 @@ pub(super) const ENDPOINT: &[Key] = &[
     key("prefix", Shape::Text, "Only keys that begin with this."),
     key("include", Shape::SomeTexts, "Only keys that begin with one of these."),
     key("exclude", Shape::SomeTexts, "No keys that begin with one of these."),
+    key("headers", Shape::Named(&Shape::Header), "Headers of every request, by name. A secret must be a variable."),
+    key("rows", Shape::Text, "JSON pointer to the rows in an answer. Absent: the answer is the document."),
+    key(
+        "next_link",
+        Shape::Name,
+        "JSON pointer to the link to the next page, or \"Link\" for the header of that name.",
+    ),
+    key(
+        "next_cursor",
+        Shape::Named(&Shape::Name),
+        "Parameter of the query for the next page, and the JSON pointer to what it gets.",
+    ),
+    key("page", Shape::Name, "Parameter of the query that counts pages from 1 until one is empty."),
+    key("pages", Shape::Count, "Pages to read at most. More are an error. 10000 if absent."),
+    key("deadline", Shape::Decimal, "Seconds that one request may take with all its attempts. 180 if absent."),
 ];
 
 const TABLE: &[Key] = &[

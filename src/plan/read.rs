@@ -89,7 +89,7 @@ impl Reader<'_> {
             if matches!(shape, Shape::Tables(_)) {
                 fault = fault.with_hint(format!("write `[[{name}]]`"));
             }
-            let guarded = matches!(shape, Shape::Secret | Shape::Url);
+            let guarded = matches!(shape, Shape::Secret | Shape::Url | Shape::Header);
             self.faults.push(if guarded { fault.masking(node.span()) } else { fault });
             return;
         }
@@ -181,6 +181,9 @@ impl Reader<'_> {
             }
             Shape::Secret if !is_only_variables(raw) => return self.secret(name, span),
             Shape::Url if holds_secret(raw) => return self.secret(name, span),
+            Shape::Header if is_secret_header(name) && !is_only_variables(behind_scheme(raw)) => {
+                return self.secret(name, span);
+            }
             _ => (),
         }
         let value = match interpolate(raw, self.lookup) {
@@ -368,7 +371,7 @@ fn accepts(shape: &Shape, value: &DeValue<'_>) -> bool {
         Shape::Decimal => value.is_integer() || value.is_float() || value.is_str(),
         Shape::Instant => value.is_str() || value.is_datetime(),
         Shape::Text | Shape::Name | Shape::Secret | Shape::Url | Shape::Zone | Shape::Byte => value.is_str(),
-        Shape::Expression | Shape::Regex | Shape::Word(_) => value.is_str(),
+        Shape::Header | Shape::Expression | Shape::Regex | Shape::Word(_) => value.is_str(),
         Shape::Texts | Shape::SomeTexts | Shape::Groups | Shape::Command => value.is_array(),
         Shape::Scalars | Shape::Tables(_) => value.is_array(),
         Shape::Map | Shape::Table(_) | Shape::Named(_) => value.is_table(),
@@ -385,7 +388,7 @@ fn expected(shape: &Shape) -> String {
         Shape::Decimal => "a number",
         Shape::Instant => "a date-time",
         Shape::Text | Shape::Name | Shape::Secret | Shape::Url | Shape::Zone | Shape::Byte => "a string",
-        Shape::Regex | Shape::Word(_) => "a string",
+        Shape::Header | Shape::Regex | Shape::Word(_) => "a string",
         Shape::Expression => "an expression in a string",
         Shape::Texts | Shape::SomeTexts | Shape::Command => "a list of strings",
         Shape::Groups => "a list of lists of strings",
@@ -447,6 +450,18 @@ fn holds_secret(raw: &str) -> bool {
     password.is_some_and(literal) || url.split(['?', '&', '#', ';', ':', ' ']).any(parameter)
 }
 
+/// Whether a header of that name holds a secret.
+fn is_secret_header(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["auth", "cookie", "token", "key", "secret", "password", "session", "signature"].iter().any(|it| name.contains(it))
+}
+
+/// What stands behind the scheme of credentials, such as `Bearer`.
+fn behind_scheme(raw: &str) -> &str {
+    let scheme = raw.split_once(' ').filter(|(word, _)| word.bytes().all(|it| it.is_ascii_alphabetic()));
+    scheme.map_or(raw, |(_, rest)| rest.trim_start())
+}
+
 /// What reports call a store: never its user, password or parameters.
 pub(crate) fn address(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
@@ -471,6 +486,7 @@ fn setting(reader: &Reader<'_>, node: &Node<'_>) -> Option<Setting> {
         DeValue::String(it) => Setting::Text(reader.filled(it)),
         DeValue::Integer(it) => Setting::Text(count(it)?.to_string()),
         DeValue::Boolean(it) => Setting::Text(it.to_string()),
+        DeValue::Float(it) => Setting::Text(float(it)?),
         DeValue::Array(all) => Setting::Texts(all.iter().filter_map(text).collect()),
         DeValue::Table(all) => {
             let named = |it: Entry<'_, '_>| Some((it.name.to_owned(), text(it.value)?));

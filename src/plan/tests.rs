@@ -76,6 +76,13 @@ tls = "verify-ca"
 ca = "j"
 include = ["k"]
 exclude = ["l"]
+headers = { Authorization = "Bearer ${SET}", accept-version = "2" }
+rows = "/data"
+next_link = "/next"
+next_cursor = { after = "/cursor" }
+page = "m"
+pages = 7
+deadline = 1.5
 [source.types.users]
 id = "int"
 [target]
@@ -684,6 +691,12 @@ fn secrets_are_not_written_in_plans() {
         assert!(secret(&format!("{key} = 's3cr")).contains("not TOML"));
     }
     assert_eq!(secret("tokn = 's3cr'"), "unknown key `tokn`;");
+    for header in
+        ["Authorization = 'Bearer s3cr'", "x-api-key = 's3cr'", "Cookie = 'a=${SET}'", "x-token = '${SET:-s3cr}'"]
+    {
+        assert!(secret(&format!("headers.{header}")).contains("holds a secret, which a plan never does"), "{header}");
+    }
+    assert_eq!(secret("headers = { Authorization = 'Bearer ${SET}', x-api-key = '${SET}', accept = 'text/x' }"), "");
     for url in [
         "postgres://u:s3cr@h/d",
         "https://h/x?token=s3cr",
@@ -766,35 +779,4 @@ fn any_text_is_answered() {
             assert!(!render(&faults, "cutover.toml", &text, true).contains("hunter2"));
         }
     }
-}
-
-#[test]
-fn dotenv_files() {
-    let ok = |text: &str, expect: &[(&str, &str)]| {
-        let pairs = parse_dotenv(text).unwrap();
-        let pairs: Vec<_> = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        assert_eq!(pairs, expect, "{text:?}");
-    };
-    ok("", &[]);
-    ok("\n# a=b\n  \r\n", &[]);
-    ok("\u{feff}A=1\r\nB = two words \r\n", &[("A", "1"), ("B", "two words")]);
-    ok("export A=1\nexport\tB=2", &[("A", "1"), ("B", "2")]);
-    ok("A=1\nA=2", &[("A", "1"), ("A", "2")]);
-    ok("A=\nB=''\nC=\"\"\nD=#x\nE=a#b #c", &[("A", ""), ("B", ""), ("C", ""), ("D", ""), ("E", "a#b")]);
-    ok("A='a\\n\"$x' # c\nB=\"a\\n\\\"\\\\\\$\\q\"", &[("A", "a\\n\"$x"), ("B", "a\n\"\\$\\q")]);
-    ok("A='one\ntwo'\nB=\"one\n\ntwo\"\nC=x", &[("A", "one\ntwo"), ("B", "one\n\ntwo"), ("C", "x")]);
-    ok("URL=postgres://u:p@h/d?a=b", &[("URL", "postgres://u:p@h/d?a=b")]);
-    ok("exported=1", &[("exported", "1")]);
-    let wrong = |text: &str, expect: &str| {
-        let fault = parse_dotenv(text).unwrap_err();
-        assert_eq!(fault.to_string(), format!("{expect} (write `NAME=value`)"), "{text:?}");
-        let shown = render(&[fault], ".env", text, false);
-        assert!(!shown.contains("hunter2"), "{shown}");
-    };
-    wrong("A=1\nhunter2", "2:1: there is no `=`");
-    wrong("A=1\n\n  2B=hunter2", "3:3: what stands before `=` is not a name");
-    wrong("=hunter2", "1:1: what stands before `=` is not a name");
-    wrong("A='hunter2\nB=1", "1:1: the quote is never closed");
-    wrong("A=\"hunter2\\\"", "1:1: the quote is never closed");
-    wrong("A=\"hunter2\"hunter2", "1:1: something follows the closing quote");
 }

@@ -13,6 +13,7 @@ use std::{path::Path, sync::Arc};
 pub mod about;
 pub mod d1;
 pub mod files;
+pub mod http;
 pub mod local_storage;
 pub mod kv;
 pub mod memory;
@@ -174,6 +175,7 @@ pub fn open(kind: &str, path: &Path, options: &Options) -> Result<Box<dyn Source
         "d1" => Box::new(d1::D1::open(options)?),
         "d1-local" => Box::new(d1::local::open(path, options)?),
         "snapshot" => Box::new(snapshot::Snapshot::open(path)?),
+        "http" => Box::new(http::Http::open(options)?),
         "json" | "ndjson" | "csv" | "edge-config-export" => files::open(kind, path, &options.files)?,
         "kv" => Box::new(kv::Kv::open(options)?),
         "kv-local" => Box::new(kv::local::KvLocal::open(path, options)?),

@@ -12,7 +12,9 @@ mod proxy;
 mod server;
 
 mod guide2;
+mod http;
 mod web;
+mod web_tls;
 mod kv;
 mod moving;
 #[path = "../support/miniflare.rs"]

@@ -39,21 +39,17 @@ pub(super) struct Mark {
 }
 
 impl Input {
-    /// Opens a file and steps over a byte order mark.
+    /// Opens the file at `path`.
     pub(super) fn open(path: &Path, limit: usize) -> Result<Input> {
+        Input::new(path.display().to_string(), regular(path)?, limit)
+    }
+
+    /// Reads a file from its start, called `name` in errors, and steps over a byte order mark.
+    pub(super) fn new(name: String, file: File, limit: usize) -> Result<Input> {
         let start = Mark { offset: 0, line: 1, column: 1 };
-        let mut input = Input {
-            name: path.display().to_string(),
-            file: regular(path)?,
-            buffer: Vec::new(),
-            at: 0,
-            end: 0,
-            whole: false,
-            base: start,
-            marked: 0,
-            start,
-            limit,
-        };
+        let mut input =
+            Input { name, file, buffer: Vec::new(), at: 0, end: 0, whole: false, base: start, marked: 0, start, limit };
+        input.seek(start)?;
         input.more()?;
         match input.rest() {
             [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {

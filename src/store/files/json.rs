@@ -53,10 +53,14 @@ enum Form {
 }
 
 impl Document {
-    /// Reads the document once, to check it and to learn its tables.
+    /// The document in the file at `path`.
     pub(super) fn open(path: &Path, options: &FileOptions) -> Result<Document> {
-        let mut document = Document { walk: Walk::open(path)?, parts: Vec::new(), tables: Vec::new() };
-        let stem = super::stem(path);
+        Document::new(Walk::open(path)?, super::stem(path), options)
+    }
+
+    /// Reads the document once, to check it and to learn its tables. The one that it has no name for is called `stem`.
+    pub(super) fn new(walk: Walk, stem: String, options: &FileOptions) -> Result<Document> {
+        let mut document = Document { walk, parts: Vec::new(), tables: Vec::new() };
         match document.walk.peek()? {
             Some(b'[') => document.array(stem)?,
             Some(b'{') => {

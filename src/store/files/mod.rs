@@ -26,7 +26,7 @@ use crate::{
     schema::{Origin, Table},
     value::Type,
 };
-use std::{collections::BTreeMap, io::Read, path::Path};
+use std::{collections::BTreeMap, fs::File, io::Read, path::Path};
 
 /// What a plan says about files.
 #[derive(Clone, Debug, Default)]
@@ -73,6 +73,16 @@ fn open_source(kind: &str, path: &Path, options: &FileOptions) -> Result<Box<dyn
     };
     options.check(&source.tables()?, path.display())?;
     Ok(source)
+}
+
+/// The JSON document in `file`, which errors call `name`. The table that it has no name for is called `stem`.
+///
+/// # Errors
+/// If it is no JSON document, or the options name what it does not hold.
+pub(crate) fn json_in(file: File, name: &str, stem: &str, options: &FileOptions) -> Result<Box<dyn Source>> {
+    let mut document = json::Document::new(walk::Walk::within(name, file)?, stem.to_owned(), options)?;
+    options.check(&document.tables()?, name)?;
+    Ok(Box::new(document))
 }
 
 fn open_file(kind: &str, path: &Path, options: &FileOptions) -> Result<Box<dyn Source>> {

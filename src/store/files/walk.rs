@@ -9,7 +9,7 @@ use crate::{
     error::{Error, Result},
     value::json,
 };
-use std::path::Path;
+use std::{fs::File, path::Path};
 
 /// Where a walk stands in a document.
 pub(super) struct Walk {
@@ -22,7 +22,16 @@ pub(super) struct Walk {
 impl Walk {
     /// At the start of the document in the file at `path`.
     pub(super) fn open(path: &Path) -> Result<Walk> {
-        Ok(Walk { input: Input::open(path, LIMIT)?, scanner: Scanner::default(), name: String::new() })
+        Ok(Walk::new(Input::open(path, LIMIT)?))
+    }
+
+    /// At the start of the document in `file`, which errors call `name`.
+    pub(super) fn within(name: &str, file: File) -> Result<Walk> {
+        Ok(Walk::new(Input::new(name.to_owned(), file, LIMIT)?))
+    }
+
+    fn new(input: Input) -> Walk {
+        Walk { input, scanner: Scanner::default(), name: String::new() }
     }
 
     /// The next byte that is not white space. At the end of the file there is none.

@@ -8,8 +8,9 @@ use std::time::Duration;
 ///
 /// `Retry-After` is a number of seconds or a date (RFC 9110, section 10.2.3). Some services are more exact in
 /// `retry-after-ms`, others say in `x-ratelimit-reset` when their limit ends: as a date, as seconds or milliseconds since
-/// 1970, or as seconds from now. Dates are compared with the service's own `Date`, where there is one.
-pub(super) fn wait(headers: &HeaderMap, today: Timestamp) -> Option<Duration> {
+/// 1970, or as seconds from now. They say so in every answer, so it counts where the limit is the reason. Dates are compared
+/// with the service's own `Date`, where there is one.
+pub(super) fn wait(status: u16, headers: &HeaderMap, today: Timestamp) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     let today = headers.get(DATE).and_then(|it| date(it.to_str().ok()?)).unwrap_or(today);
     let until = |it: Timestamp| Duration::try_from(it.duration_since(today)).unwrap_or_default();
@@ -28,7 +29,7 @@ pub(super) fn wait(headers: &HeaderMap, today: Timestamp) -> Option<Duration> {
         };
         at.ok().map(until)
     };
-    millis.or_else(after).or_else(reset)
+    millis.or_else(after).or_else(|| if status == 429 { reset() } else { None })
 }
 
 /// A time as people say it, for the sentence that says when to come back.

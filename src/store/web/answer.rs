@@ -54,7 +54,9 @@ impl Answer {
     /// # Errors
     /// If the body is something else, in a sentence that says what.
     pub fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, String> {
-        serde_json::from_slice(&self.body).map_err(|it| {
+        // A byte order mark is against RFC 8259, section 8.1, which lets a reader step over it.
+        let body = self.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.body);
+        serde_json::from_slice(body).map_err(|it| {
             let status = self.status;
             if self.is_web_page() {
                 format!("the service answered with a web page, status {status}; is the address right?")

@@ -6,7 +6,7 @@
 //! - **Size.** A body is bounded, on the wire and unpacked.
 //! - **Repetition.** Only what can do no harm is asked again, after growing pauses, or when the service says so.
 //! - **Secrets.** They go to the origin of the service and nowhere else, and are taken out of every error.
-//! - **Addresses.** What an answer names is asked only where [`guard`] allows it.
+//! - **Addresses.** What an answer names is asked only where `guard.rs` allows it.
 
 mod after;
 mod answer;
@@ -30,7 +30,7 @@ use reqwest::{
     redirect,
 };
 use secrecy::{ExposeSecret, SecretString};
-use std::{error, fmt::Display, sync::Arc, time::Duration};
+use std::{error, fmt::Display, io, sync::Arc, time::Duration};
 
 /// One service, reached below one address. Clones share its connections, its pace and its pauses.
 #[derive(Clone)]
@@ -197,7 +197,7 @@ impl Web {
                     Advice::Take => return Ok(answer),
                     Advice::Refuse(why) => return Err(Failure::lasting(why + &trace(&answer))),
                     Advice::Again(why) => {
-                        let asked = after::wait(&answer.headers, self.clock.date());
+                        let asked = after::wait(answer.status, &answer.headers, self.clock.date());
                         (Failure::passing(why + &trace(&answer)), asked)
                     }
                 },
@@ -209,16 +209,19 @@ impl Web {
             let Some(pause) = pauses.next() else {
                 return Err(failure.because(&format!("; asked {ATTEMPTS} times")));
             };
-            let pause = asked.unwrap_or(pause);
             let now = self.clock.now();
-            if pause >= end.saturating_sub(now) {
-                return Err(failure.because(&match asked {
-                    Some(it) => format!("; the service asks to come back in {}", after::spoken(it)),
-                    None => format!("; nothing better came within {}", after::spoken(self.times.deadline)),
-                }));
+            let left = end.saturating_sub(now);
+            if let Some(it) = asked.filter(|it| *it >= left) {
+                return Err(failure.because(&format!("; the service asks to come back in {}", after::spoken(it))));
+            }
+            // A service that does not want to wait at all gets a pause too.
+            let pause = asked.unwrap_or_default().max(pause);
+            if pause >= left {
+                let time = after::spoken(self.times.deadline);
+                return Err(failure.because(&format!("; nothing better came within {time}")));
             }
             match asked {
-                Some(it) => self.pace.hold(now + it),
+                Some(_) => self.pace.hold(now + pause),
                 None => self.clock.wait(pause),
             }
             self.pace.turn(&*self.clock);
@@ -353,18 +356,18 @@ impl Failure {
             return Failure::passing(format!("no answer within {}", after::spoken(time)));
         }
         // A certificate is no better the next time.
-        let again = !chain(error).any(|it| {
-            let inner = it.downcast_ref::<std::io::Error>().and_then(|it| it.get_ref());
-            it.is::<rustls::Error>() || inner.is_some_and(|it| it.is::<rustls::Error>())
-        });
+        let again = !chain(error).any(|it| it.is::<rustls::Error>());
         let what = if error.is_connect() { "no connection: " } else { "" };
         Failure { again, ..Failure::passing(format!("{what}{}", root(error))) }
     }
 }
 
-/// An error and what caused it.
+/// An error and what caused it. What an error of input and output holds is not among the sources that it names.
 fn chain<'e>(error: &'e (dyn error::Error + 'static)) -> impl Iterator<Item = &'e (dyn error::Error + 'static)> {
-    std::iter::successors(Some(error), |it| it.source())
+    std::iter::successors(Some(error), |it| match it.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(inner) => Some(inner),
+        None => it.source(),
+    })
 }
 
 /// What an error comes from, which says most.
@@ -412,6 +415,18 @@ fn user(base: &mut Url, secrets: &mut Vec<SecretString>) -> Result<Option<Secret
     let removed = base.set_username("").and_then(|()| base.set_password(None));
     removed.map_err(|()| unusable("it cannot have a user"))?;
     Ok(Some(header.into()))
+}
+
+/// A text as a segment of a path, or as a name or value of a query: all but what RFC 3986, section 2.3, leaves as it is.
+pub fn encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
 }
 
 fn percent_decoded(text: &str) -> Option<String> {

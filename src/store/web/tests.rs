@@ -87,7 +87,7 @@ fn when_to_come_back() {
     let check = |headers: &[(&str, &str)], expect: Option<u64>| {
         let pair = |it: &(&str, &str)| (it.0.parse().unwrap(), it.1.parse().unwrap());
         let headers: HeaderMap = headers.iter().map(pair).collect();
-        assert_eq!(after::wait(&headers, today), expect.map(Duration::from_millis), "{headers:?}");
+        assert_eq!(after::wait(429, &headers, today), expect.map(Duration::from_millis), "{headers:?}");
     };
     check(&[], None);
     check(&[("retry-after", "7")], Some(7000));
@@ -108,9 +108,11 @@ fn when_to_come_back() {
     check(&[("x-ratelimit-reset", "1795176005500")], Some(5500));
     check(&[("x-ratelimit-reset", "Fri, 20 Nov 2026 12:05:00 GMT")], Some(300_000));
     check(&[("retry-after", "9"), ("x-ratelimit-reset", "30")], Some(9000));
+    let headers = [("x-ratelimit-reset".parse().unwrap(), "30".parse().unwrap())].into_iter().collect();
+    assert_eq!(after::wait(503, &headers, today), None);
     let huge = "9".repeat(40);
     let headers = [("retry-after".parse().unwrap(), huge.parse().unwrap())].into_iter().collect();
-    assert_eq!(after::wait(&headers, today), Some(Duration::from_secs(u64::MAX)));
+    assert_eq!(after::wait(429, &headers, today), Some(Duration::from_secs(u64::MAX)));
     let spoken = [0, 1, 120, 121, 7201, 200_000].map(|it| after::spoken(Duration::from_secs(it)));
     assert_eq!(spoken, ["0 ms", "1 s", "120 s", "3 minutes", "3 hours", "3 days"]);
 }
