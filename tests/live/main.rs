@@ -19,6 +19,7 @@ mod miniflare;
 mod d1;
 #[path = "../support/workerd.rs"]
 mod workerd;
+mod local_storage;
 
 /// Where the vendors' engines and clients are.
 const NODE_MODULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node/node_modules");
