@@ -41,19 +41,14 @@ pub(super) struct Mark {
 impl Input {
     /// Opens a file and steps over a byte order mark.
     pub(super) fn open(path: &Path, limit: usize) -> Result<Input> {
+        Input::of(path.display().to_string(), regular(path)?, limit)
+    }
+
+    /// The same for a file that is open already, called `name` in errors.
+    pub(super) fn of(name: String, file: File, limit: usize) -> Result<Input> {
         let start = Mark { offset: 0, line: 1, column: 1 };
-        let mut input = Input {
-            name: path.display().to_string(),
-            file: regular(path)?,
-            buffer: Vec::new(),
-            at: 0,
-            end: 0,
-            whole: false,
-            base: start,
-            marked: 0,
-            start,
-            limit,
-        };
+        let mut input =
+            Input { name, file, buffer: Vec::new(), at: 0, end: 0, whole: false, base: start, marked: 0, start, limit };
         input.more()?;
         match input.rest() {
             [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {

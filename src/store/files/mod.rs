@@ -23,7 +23,7 @@ use crate::{
     schema::{Origin, Table},
     value::Type,
 };
-use std::{collections::BTreeMap, io::Read, path::Path};
+use std::{collections::BTreeMap, fs::File, io::Read, path::Path};
 
 /// What a plan says about files.
 #[derive(Clone, Debug, Default)]
@@ -66,6 +66,16 @@ pub fn open(kind: &str, path: &Path, options: &FileOptions) -> Result<Box<dyn So
     };
     options.check(&source.tables()?, path.display())?;
     Ok(source)
+}
+
+/// The items of an Edge Config, as either of its interfaces answered them into `file`, which is called `name` in errors.
+///
+/// # Errors
+/// If they are no items, or the options name what they do not hold.
+pub(super) fn edge_config_items(name: &str, file: File, options: &FileOptions) -> Result<Box<dyn Source>> {
+    let mut items = edge_config::Items::of(name, file, options)?;
+    options.check(&items.tables()?, name)?;
+    Ok(Box::new(items))
 }
 
 fn open_file(kind: &str, path: &Path, options: &FileOptions) -> Result<Box<dyn Source>> {

@@ -22,7 +22,12 @@ pub(super) struct Walk {
 impl Walk {
     /// At the start of the document in the file at `path`.
     pub(super) fn open(path: &Path) -> Result<Walk> {
-        Ok(Walk { input: Input::open(path, LIMIT)?, scanner: Scanner::default(), name: String::new() })
+        Ok(Walk::over(Input::open(path, LIMIT)?))
+    }
+
+    /// At the start of the document in `input`.
+    pub(super) fn over(input: Input) -> Walk {
+        Walk { input, scanner: Scanner::default(), name: String::new() }
     }
 
     /// The next byte that is not white space. At the end of the file there is none.
