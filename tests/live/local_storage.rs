@@ -1,6 +1,6 @@
 //! Local storage that a real Chromium writes while the test runs.
 
-use super::NODE_MODULES;
+use super::{NODE_MODULES, postgres};
 use cutover::{
     error::Result,
     row::{Batch, Feed, Field, Flow, Shape},
@@ -189,4 +189,50 @@ fn a_profile_is_captured_and_verified_without_a_word_of_what_it_holds() {
     assert_eq!(code, Some(1), "{shown}");
     let report: Value = serde_json::from_str(&shown).unwrap();
     assert_eq!((&report["totals"]["same"], &report["totals"]["invalid"]), (&30.into(), &2.into()), "{shown}");
+}
+
+/// What `psql` would be given to load a file of rows.
+fn load(table: &str, rows: &str) -> String {
+    let rows: Vec<Value> = rows.lines().map(|it| serde_json::from_str(it).unwrap()).collect();
+    let rows = Value::Array(rows).to_string().replace('\'', "''");
+    format!("INSERT INTO {table} SELECT * FROM json_populate_recordset(NULL::{table}, '{rows}');")
+}
+
+#[test]
+fn the_migration_of_the_guide_is_verified_in_a_real_postgres() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/local-storage-to-postgres");
+    let database = postgres::database();
+    let mut statements = fs::read_to_string(fixture.join("schema.postgres.sql")).unwrap();
+    for table in ["tasks", "environments", "form_data", "user_preferences", "custom_data"] {
+        statements += &load(table, &fs::read_to_string(fixture.join(format!("target/{table}.ndjson"))).unwrap());
+    }
+    database.execute(&statements);
+    let home = tempfile::tempdir().unwrap();
+    fs::create_dir(home.path().join("expected")).unwrap();
+    for name in ["expected/tasks.ndjson", "expected/environments.ndjson"] {
+        fs::copy(fixture.join(name), home.path().join(name)).unwrap();
+    }
+    let plan = fs::read_to_string(fixture.join("cutover.toml")).unwrap();
+    let live = plan.replace("kind = \"json\"\npath = \"target\"", "kind = \"postgres\"");
+    assert_ne!(live, plan);
+    let verify = |source: &str| {
+        let source = fixture.join(source);
+        let live = live.replace("source/local-storage.json", &source.display().to_string());
+        fs::write(home.path().join("cutover.toml"), live).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cutover"));
+        command.args(["verify", "cutover.toml", "--format", "json"]).current_dir(home.path());
+        let output = command.env("DATABASE_URL", database.url()).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        let shown = String::from_utf8(output.stdout).unwrap();
+        assert!(!shown.contains("ghp_invented") && !error.contains("ghp_invented"), "{shown}{error}");
+        let report: Value = serde_json::from_str(&shown).unwrap_or_else(|it| panic!("{it}: {error}"));
+        (output.status.code(), report)
+    };
+    for source in ["source/local-storage.json", "profiles/chromium", "profiles/chromium-sqlite"] {
+        let (code, report) = verify(source);
+        assert_eq!((code, &report["totals"]["same"]), (Some(0), &14.into()), "{source}: {}", report["reasons"]);
+    }
+    database.execute("UPDATE environments SET config = config - 'githubToken' WHERE name = 'production'");
+    let (code, report) = verify("profiles/chromium");
+    assert_eq!((code, &report["totals"]["changed"]), (Some(1), &1.into()), "{}", report["reasons"]);
 }
