@@ -11,19 +11,20 @@ use serde_json::Value;
 use std::{
     collections::BTreeMap,
     fs,
-    io::{BufRead, BufReader, Write},
+    io::{self, BufRead, BufReader, Write},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
     sync::Arc,
-    thread,
-    time::{Duration, Instant},
 };
 
 /// Each storage and its entries, as bytes of WTF-8.
 type Content = BTreeMap<String, BTreeMap<Vec<u8>, Vec<u8>>>;
 
 /// A Chromium that has written all and waits. It ends with its standard input, so also with the test.
-struct Browser(Child);
+struct Browser {
+    process: Child,
+    output: BufReader<ChildStdout>,
+}
 
 impl Browser {
     fn start(profile: &Path, features: &str, entries: &str) -> Browser {
@@ -36,22 +37,30 @@ impl Browser {
         let mut command = Command::new(node);
         command.arg("local-storage.mjs").arg(chromium).arg(profile).arg(features).current_dir(folder);
         command.env("HOME", profile).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut browser = Browser(command.spawn().expect("node starts"));
+        let mut process = command.spawn().expect("node starts");
+        let output = BufReader::new(process.stdout.take().unwrap());
+        let mut browser = Browser { process, output };
         browser.tell(entries);
-        let mut line = String::new();
-        BufReader::new(browser.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert_eq!(line, "written\n", "Chromium starts");
+        browser.wait_for("written");
         browser
     }
 
     fn tell(&mut self, line: &str) {
-        writeln!(self.0.stdin.as_mut().unwrap(), "{line}").unwrap();
+        writeln!(self.process.stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    /// Waits until the script says so. It ends after a minute.
+    fn wait_for(&mut self, word: &str) {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        assert_eq!(line.trim_end(), word, "what the browser is doing");
     }
 
     /// Closes it as a user would, so that everything is on the disk.
     fn close(mut self) {
         self.tell("close");
-        assert!(self.0.wait().unwrap().success());
+        io::copy(&mut self.output, &mut io::sink()).unwrap();
+        assert!(self.process.wait().unwrap().success());
     }
 }
 
@@ -130,26 +139,20 @@ fn read(profile: &Path) -> Result<(Content, Vec<String>)> {
 fn check(features: &str) {
     let profile = tempfile::tempdir().unwrap();
     let (entries, expect) = entries();
-    let browser = Browser::start(profile.path(), features, &entries);
+    let mut browser = Browser::start(profile.path(), features, &entries);
     // It writes some seconds late, and what is left when it is closed may be lost. Until all is there it may be between two
     // writes, which is an error or less data, and never other data.
-    let late = Instant::now() + Duration::from_secs(60);
     loop {
-        match read(profile.path()) {
-            Ok((found, notes)) => {
-                assert!(notes.iter().any(|it| it.contains("close it first")), "{notes:?}");
-                if found == expect {
-                    break;
-                }
-                let other = |(storage, found): (&String, &BTreeMap<_, _>)| {
-                    found.iter().any(|it| expect[storage].get(it.0) != Some(it.1))
-                };
-                assert!(!found.iter().any(other), "other data");
-            }
-            Err(it) => assert!(Instant::now() < late, "{it}"),
+        browser.wait_for("changed");
+        let Ok((found, notes)) = read(profile.path()) else { continue };
+        assert!(notes.iter().any(|it| it.contains("close it first")), "{notes:?}");
+        if found == expect {
+            break;
         }
-        assert!(Instant::now() < late, "the browser does not write what it was told");
-        thread::sleep(Duration::from_millis(100));
+        let other = |(storage, found): (&String, &BTreeMap<_, _>)| {
+            found.iter().any(|it| expect[storage].get(it.0) != Some(it.1))
+        };
+        assert!(!found.iter().any(other), "other data");
     }
     browser.close();
     let (found, notes) = read(profile.path()).unwrap();
