@@ -12,6 +12,7 @@ use std::{
 };
 
 /// What a run of the program came to.
+#[derive(Debug)]
 struct Done {
     code: Option<i32>,
     stdout: String,
@@ -121,7 +122,7 @@ fn what_goes_wrong_says_what_to_do() {
     let vercel = small();
     let team = format!("team = \"{TEAM}\"");
     let check = |more: &str, variables: &[(&str, &str)], expect: &[&str]| {
-        let error = captured(&plan(&vercel, more), variables).err().expect("an error").stderr;
+        let error = captured(&plan(&vercel, more), variables).expect_err("an error").stderr;
         for part in expect {
             assert!(error.contains(part), "{error}, not {part}");
         }
