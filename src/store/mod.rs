@@ -12,6 +12,7 @@ use std::{path::Path, sync::Arc};
 
 pub mod about;
 pub mod d1;
+pub mod edge_config;
 pub mod files;
 pub mod http;
 pub mod local_storage;
@@ -171,6 +172,7 @@ pub fn open(kind: &str, path: &Path, options: &Options) -> Result<Box<dyn Source
             Box::new(sqlite::Sqlite::nameless(loaded.connection, path, options.views, loaded.notes)?)
         }
         "postgres" => Box::new(postgres::Postgres::open(options)?),
+        "edge-config" => Box::new(edge_config::EdgeConfig::open(options)?),
         "local-storage" => Box::new(local_storage::LocalStorage::open(path, options)?),
         "d1" => Box::new(d1::D1::open(options)?),
         "d1-local" => Box::new(d1::local::open(path, options)?),

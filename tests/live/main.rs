@@ -22,6 +22,10 @@ mod miniflare;
 mod d1;
 #[path = "../support/workerd.rs"]
 mod workerd;
+mod edge_config;
+mod local_storage;
+#[path = "../support/vercel.rs"]
+mod vercel;
 
 /// Where the vendors' engines and clients are.
 const NODE_MODULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node/node_modules");

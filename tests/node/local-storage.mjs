@@ -1,8 +1,9 @@
 // Lets a real Chromium write a profile: node local-storage.mjs EXECUTABLE PROFILE [FEATURES] < entries.json
 //
 // The entries are {"ORIGIN": [["key", "value"], ["key", null]]}; null removes a key. "TOP|FRAME" is a frame of one origin within
-// a page of another, whose storage is partitioned. No page is fetched: each is answered here. Prints one line once all is
-// written, and closes the browser when it is told so by one more line, or when its input ends.
+// a page of another, whose storage is partitioned. No page is fetched: each is answered here. Prints `written` once the pages
+// are done, and `changed` each time when the browser has been writing to its profile and has stopped. Closes the browser when it
+// is told so by one more line, when its input ends, or after a minute.
 import { chromium } from "playwright-core";
 import fs from "node:fs";
 import readline from "node:readline";
@@ -45,6 +46,14 @@ for (const [place, all] of Object.entries(entries)) {
   }, JSON.stringify(all));
 }
 console.log("written");
+let pause;
+const changed = () => {
+  clearTimeout(pause);
+  pause = setTimeout(() => console.log("changed"), 100);
+};
+fs.watch(`${profile}/Default`, { recursive: true }, (_, name) => name?.startsWith("Local") && changed());
+changed();
+setTimeout(() => process.exit(1), 60_000);
 await lines.next();
 await context.close();
 process.exit(0);

@@ -11,7 +11,7 @@ use crate::{
     store::{Source, places},
     value::{Type, Value, json},
 };
-use std::{borrow::Cow, path::Path, sync::Arc};
+use std::{borrow::Cow, fs::File, path::Path, sync::Arc};
 
 /// What an item may have. The first are the columns of the table, the others belong to the service.
 const MEMBERS: [&str; 7] = ["key", "value", "description", "edgeConfigId", "createdAt", "updatedAt", "digest"];
@@ -51,17 +51,20 @@ pub(super) fn looks_like_items(path: &Path) -> bool {
 impl Items {
     /// Reads the file once, to check it.
     pub(super) fn open(path: &Path, options: &FileOptions) -> Result<Items> {
+        Items::read(path.display().to_string(), Walk::open(path)?, options)
+    }
+
+    /// The same for a file that is open already, called `name` in errors.
+    pub(super) fn of(name: &str, file: File, options: &FileOptions) -> Result<Items> {
+        Items::read(name.to_owned(), Walk::within(name, file)?, options)
+    }
+
+    fn read(path: String, walk: Walk, options: &FileOptions) -> Result<Items> {
         let key = Column { origin: Origin::Enforced, nullable: false, ..Column::new("key", Type::Text) };
         let value = Column { nullable: false, ..Column::new("value", Type::Json) };
         let (columns, key_origin) = (vec![key, value], Origin::Enforced);
         let table = Table { columns, key: vec![0], key_origin, ..Table::new("items") };
-        let mut items = Items {
-            walk: Walk::open(path)?,
-            path: path.display().to_string(),
-            table,
-            columns: None,
-            left_out: Vec::new(),
-        };
+        let mut items = Items { walk, path, table, columns: None, left_out: Vec::new() };
         let count = match items.walk.peek()? {
             Some(b'[') => items.array()?,
             Some(b'{') => items.object()?,

@@ -85,6 +85,16 @@ pub(crate) fn json_in(file: File, name: &str, stem: &str, options: &FileOptions)
     Ok(Box::new(document))
 }
 
+/// The items of an Edge Config, as either of its interfaces answered them into `file`, which is called `name` in errors.
+///
+/// # Errors
+/// If they are no items, or the options name what they do not hold.
+pub(super) fn edge_config_items(name: &str, file: File, options: &FileOptions) -> Result<Box<dyn Source>> {
+    let mut items = edge_config::Items::of(name, file, options)?;
+    options.check(&items.tables()?, name)?;
+    Ok(Box::new(items))
+}
+
 fn open_file(kind: &str, path: &Path, options: &FileOptions) -> Result<Box<dyn Source>> {
     Ok(match kind {
         "json" => Box::new(json::Document::open(path, options)?),

@@ -74,11 +74,11 @@ mod tests {
         let path = home.path().join("log");
         let check = |writes: u32, expect: Option<&str>| {
             fs::write(&path, "0").unwrap();
-            let looked = Cell::new(0);
+            let looked = Cell::new(0_u32);
             let copy = copy(home.path(), &|| {
                 // Each copy is looked at twice. Between the looks somebody writes.
                 looked.set(looked.get() + 1);
-                if looked.get() % 2 == 0 && looked.get() / 2 <= writes {
+                if looked.get().is_multiple_of(2) && looked.get() / 2 <= writes {
                     fs::write(&path, "0".repeat(1 + looked.get() as usize / 2)).unwrap();
                 }
                 Ok(vec![path.clone()])

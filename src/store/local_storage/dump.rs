@@ -40,7 +40,8 @@ pub(super) fn read(path: &Path, name: &str, entries: &mut Entries) -> Result<()>
                 serde_json::error::Category::Eof => "cut off in the middle",
                 _ => "not JSON",
             };
-            Err(error(&format_args!("{}:{}: {what}", it.line(), it.column())))
+            let (path, line, column) = (path.display(), it.line(), it.column());
+            Err(Error::new(Kind::Store, format_args!("{path}:{line}:{column}: {what}")))
         }
         (None, Ok(())) => Ok(()),
     }

@@ -25,6 +25,9 @@ pub(super) struct Storage {
     pub(super) modified: Option<i64>,
 }
 
+/// Whoever takes keys and values, until it returns false.
+type Take<'t> = dyn FnMut(&[u8], &[u8]) -> Result<bool> + 't;
+
 impl Entries {
     /// None yet.
     ///
@@ -110,7 +113,7 @@ impl Entries {
     ///
     /// # Errors
     /// If the database cannot be read, or `take` fails.
-    pub(super) fn each(&self, storage: &str, take: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool>) -> Result<()> {
+    pub(super) fn each(&self, storage: &str, take: &mut Take<'_>) -> Result<()> {
         let Some(storage) = self.storages.get(storage) else {
             return Err(Error::new(Kind::Store, format_args!("there is no storage of {storage}")));
         };

@@ -29,6 +29,9 @@ pub(super) struct Version<'a> {
 /// Whoever takes the versions of keys, in no order.
 type Take<'t> = dyn FnMut(Version<'_>) -> Result<()> + 't;
 
+/// Whoever takes the keys and values of a block.
+type TakePair<'t> = dyn FnMut(&[u8], &[u8]) -> Result<()> + 't;
+
 /// Which files make up the database.
 #[derive(Debug, Default)]
 struct Manifest {
@@ -262,7 +265,7 @@ fn block(path: &Path, file: &File, size: u64, (offset, length): (u64, u64)) -> R
 }
 
 /// Hands out the keys and values of a block. Nothing: it cannot be read.
-fn entries(block: &[u8], take: &mut dyn FnMut(&[u8], &[u8]) -> Result<()>) -> Option<Result<()>> {
+fn entries(block: &[u8], take: &mut TakePair<'_>) -> Option<Result<()>> {
     let (rest, restarts) = block.split_last_chunk::<4>()?;
     let restarts = usize::try_from(u32::from_le_bytes(*restarts)).ok()?.checked_mul(4)?;
     let mut rest = rest.get(..rest.len().checked_sub(restarts)?)?;

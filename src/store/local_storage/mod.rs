@@ -75,6 +75,8 @@ impl LocalStorage {
             notes: Vec::new(),
         };
         storage.load()?;
+        let tables = storage.tables()?;
+        storage.files.check(&tables, path.display())?;
         Ok(storage)
     }
 
@@ -109,11 +111,6 @@ impl LocalStorage {
                 let what = format_args!("{}: no local storage of {origin}; there are {there}", path.display());
                 return Err(Error::new(Kind::Plan, what));
             }
-        }
-        let described = self.files.types.keys().find(|it| !entries.storages().contains_key(*it));
-        if let Some(name) = described {
-            let what = format_args!("the plan describes a table `{name}` that {} does not hold", path.display());
-            return Err(Error::new(Kind::Plan, what));
         }
         if self.running {
             notes.push(format!(

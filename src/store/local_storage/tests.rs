@@ -126,6 +126,9 @@ fn an_app_is_read_alike_from_profiles_and_from_a_console() {
     }
 }
 
+/// A key and its value.
+type Pair<'p> = (&'p [u8], &'p [u8]);
+
 /// A file with that content.
 fn file(name: &str, content: impl AsRef<[u8]>) -> (TempDir, PathBuf) {
     let home = tempfile::tempdir().unwrap();
@@ -136,7 +139,7 @@ fn file(name: &str, content: impl AsRef<[u8]>) -> (TempDir, PathBuf) {
 
 #[test]
 fn dumps() {
-    let check = |content: &[u8], expect: Result<&[(&[u8], &[u8])], &str>| {
+    let check = |content: &[u8], expect: Result<&[Pair<'_>], &str>| {
         let (_home, path) = file("dump.json", content);
         match (open(&path, None), expect) {
             (Ok(mut store), Ok(expect)) => {
