@@ -212,6 +212,8 @@ struct Authority {
 impl Authority {
     fn new() -> Authority {
         let authority = Authority { folder: tempfile::tempdir().expect("a folder") };
+        // Nothing of what the system would add.
+        fs::write(authority.path("config"), "[req]\ndistinguished_name = name\n[name]\n").expect("a file");
         authority.self_signed("ca", "CA:TRUE");
         authority
     }
@@ -235,8 +237,6 @@ impl Authority {
         let key = format!("-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout {name}.key");
         let how = format!("-subj /CN={name} -addext basicConstraints=critical,{constraint}");
         let names = "-addext subjectAltName=DNS:localhost";
-        let text = format!("[req]\ndistinguished_name = name\n[name]\n");
-        fs::write(self.path("config"), text).expect("a file");
         self.openssl(&format!("req -x509 -config config {key} -out {name}.crt -days 3650 {how} {names}"));
     }
 

@@ -233,6 +233,7 @@ fn unprivileged(program: impl AsRef<OsStr>) -> Command {
 }
 
 /// One of the programs of the newest Postgres: where Debian has them, or on the path.
+#[expect(clippy::disallowed_methods, reason = "programs are found by the environment")]
 fn program(name: &str) -> PathBuf {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let version = |it: &PathBuf| it.file_name().and_then(|it| it.to_str()?.parse::<u32>().ok());

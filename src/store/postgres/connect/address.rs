@@ -506,7 +506,7 @@ impl Place {
     pub(super) fn is_local(&self) -> bool {
         match &self.host {
             Host::Socket(_) => true,
-            Host::Name(name) if name == "localhost" => self.number.is_none_or(|it| is_loopback(it)),
+            Host::Name(name) if name == "localhost" => self.number.is_none_or(is_loopback),
             Host::Name(name) => self.number.or_else(|| name.parse().ok()).is_some_and(is_loopback),
         }
     }
