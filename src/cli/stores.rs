@@ -63,7 +63,10 @@ pub(super) fn open(text: &str, options: &store::Options) -> Result<Opened> {
     let named = match text.strip_prefix("env:") {
         Some(variable) => {
             let missing = || Error::new(Kind::Usage, format_args!("the variable `{variable}` is not set"));
-            Named::new(&lookup(variable).ok_or_else(missing)?)?
+            // What it holds may be secret, so it is not repeated.
+            let neither = "the variable holds neither the address of a store nor the path of one that is there";
+            let unknown = |it: Error| Error::new(it.kind(), format_args!("{variable}: {neither}"));
+            Named::new(&lookup(variable).ok_or_else(missing)?).map_err(unknown)?
         }
         None => {
             if holds_password(text) {
@@ -90,7 +93,8 @@ impl Named {
         };
         let live = |kind: &str, setting: &str, text: &str| {
             let given = (!text.is_empty()).then(|| (setting.to_owned(), Setting::Text(text.to_owned())));
-            let name = plan::address(text).unwrap_or_else(|| text.to_owned());
+            // What is no address may hold a password in some other form, so the store says its name then.
+            let name = if setting == "url" { plan::address(text).unwrap_or_default() } else { text.to_owned() };
             Named { kind: kind.to_owned(), path: PathBuf::new(), given: given.into_iter().collect(), name }
         };
         if let Some((scheme, _)) = text.split_once("://").filter(|it| !it.0.contains(['/', ':'])) {
@@ -114,7 +118,7 @@ impl Named {
 
 /// Whether what was typed is an address with a password in it.
 fn holds_password(text: &str) -> bool {
-    let authority = text.split_once("://").map(|(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or_default());
+    let authority = text.split_once("://").map(|(_, rest)| rest.split(['/', '?']).next().unwrap_or_default());
     let user = authority.and_then(|it| it.rsplit_once('@')).map(|(user, _)| user);
     user.is_some_and(|it| it.contains(':')) || text.contains("password=") || text.contains("token=")
 }

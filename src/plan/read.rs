@@ -435,7 +435,7 @@ fn holds_secret(raw: &str) -> bool {
         }
     }
     let literal = |it: &str| it.chars().any(|c| c != VARIABLE);
-    let authority = url.split_once("://").map(|(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or_default());
+    let authority = url.split_once("://").map(|(_, rest)| rest.split(['/', '?']).next().unwrap_or_default());
     let user = authority.and_then(|it| it.rsplit_once('@')).map(|(user, _)| user);
     let password = user.and_then(|it| it.split_once(':')).map(|(_, password)| password);
     let parameter = |it: &str| {
@@ -450,9 +450,14 @@ fn holds_secret(raw: &str) -> bool {
 /// What reports call a store: never its user, password or parameters.
 pub(crate) fn address(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
-    let rest = rest.split(['?', '#']).next().unwrap_or_default();
-    let (authority, path) = rest.find('/').map_or((rest, ""), |it| rest.split_at(it));
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let (authority, path) = rest.find(['/', '?']).map_or((rest, ""), |it| rest.split_at(it));
+    let host = match authority.rsplit_once('@') {
+        Some((_, host)) => host,
+        // The first half of a password whose slash or question mark is not encoded may stand here.
+        None if authority.contains(':') && path.contains('@') => return Some(format!("{scheme}://…")),
+        None => authority,
+    };
+    let path = path.split(['?', '#']).next().unwrap_or_default();
     Some(format!("{scheme}://{host}{path}"))
 }
 
