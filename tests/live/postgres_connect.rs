@@ -199,6 +199,63 @@ fn what_is_no_postgres_is_left_alone() {
     url(impostor(b"Sx", true)).key("tls", "verify-full").fails("TLS failed");
 }
 
+/// The program with these variables alone: its exit code and all that it says and leaves behind.
+fn run(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cutover"));
+    command.args(arguments).env_clear().envs(variables.iter().copied()).current_dir(folder);
+    let output = command.output().expect("the program runs");
+    let mut all = [output.stdout, output.stderr].map(|it| String::from_utf8_lossy(&it).into_owned()).concat();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder").flatten() {
+            match entry.path() {
+                path if path.is_dir() => folders.push(path),
+                path => all.push_str(&String::from_utf8_lossy(&fs::read(path).expect("a file"))),
+            }
+        }
+    }
+    (output.status.code(), all)
+}
+
+#[test]
+fn no_secret_is_said_or_left_behind() {
+    let database = postgres::database();
+    database.execute("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1); GRANT SELECT ON t TO PUBLIC");
+    let url = role(&database, "canary_role", SCRAM, "scram-sha-256");
+    let (name, port) = (database.name(), database.server().port());
+    let good = url.replace('@', &format!(":{CANARY}@"));
+    let check = |arguments: &[&str], variables: &[(&str, &str)], code: i32, expect: &str| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (found, all) = run(folder.path(), arguments, variables);
+        assert!(!all.contains("CANARY"), "{all}");
+        assert!(all.contains(expect), "{all}\nhas: {expect}");
+        assert_eq!(found, Some(code), "{all}");
+    };
+    let both = ["diff", "env:STORE", "env:STORE", "--output", "report"];
+    check(&both, &[("STORE", &good)], 0, &format!("postgres://127.0.0.1:{port}/{name}"));
+    check(&["capture", "env:STORE", "snapshot"], &[("STORE", &good)], 0, "postgres");
+    let pairs = format!("postgres:host=127.0.0.1 port={port} user=canary_role dbname={name} password={CANARY}");
+    check(&both, &[("STORE", &pairs)], 0, &format!("canary_role@127.0.0.1:{port}/{name}"));
+    check(&["diff", "postgres:", "postgres:"], &[("DATABASE_URL", &good)], 0, "canary_role@127.0.0.1");
+    for (variables, expect) in [
+        ([("STORE", &*good.replace(CANARY, "CANARY-wrong"))], "password authentication failed"),
+        ([("STORE", &*good.replace(CANARY, "CANARY/1"))], "%2F"),
+        ([("STORE", &*good.replace(CANARY, "CANARY#%"))], "%25"),
+        ([("STORE", &*good.replace("127.0.0.1", "localhost.invalid"))], "no such host"),
+        ([("STORE", &*format!("{good}?sslmode=verify-full"))], "it does not offer TLS"),
+        ([("STORE", "password=CANARY")], "STORE: the variable holds neither"),
+        ([("STORE", "CANARY")], "STORE: the variable holds neither"),
+    ] {
+        check(&both, &variables, 2, expect);
+    }
+    let home = tempfile::tempdir().expect("a folder");
+    let path = home.path().join(".pgpass");
+    fs::write(&path, format!("*:*:*:*:{CANARY}-wrong\n")).expect("a file");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("permissions");
+    let home = home.path().display().to_string();
+    check(&both, &[("STORE", &url), ("HOME", &home)], 2, "password authentication failed");
+}
+
 fn dead_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address").port()
