@@ -714,7 +714,7 @@ fn stores_are_named_without_secrets() {
         ("http://h:80/d#s3cr", "http://h:80/d"),
         ("http://h/@me", "http://h/@me"),
     ] {
-        assert_eq!(super::read::address(url).as_deref(), Some(expect));
+        assert_eq!(read::address(url).as_deref(), Some(expect));
     }
     assert_eq!(name("kind = 'http'\nurl = '${SET}'\nid = 'x'"), "x");
     assert_eq!(name("kind = 'kv'\nnamespace = 'n'\ntoken = '${SET}'"), "n");
