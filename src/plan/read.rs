@@ -482,3 +482,19 @@ fn setting(reader: &Reader<'_>, node: &Node<'_>) -> Option<Setting> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn an_address_loses_its_secrets() {
+        for (url, expect) in [
+            ("postgres://u:s3#cr@t@h/d?a=b@c", "postgres://h/d"),
+            ("postgres://u:s3/cr@h/d", "postgres://…"),
+            ("postgres://u:s3?cr@h/d", "postgres://…"),
+            ("http://h:80/d#s3cr", "http://h:80/d"),
+            ("http://h/@me", "http://h/@me"),
+        ] {
+            assert_eq!(super::address(url).as_deref(), Some(expect));
+        }
+    }
+}
