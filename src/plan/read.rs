@@ -438,7 +438,7 @@ fn holds_secret(raw: &str) -> bool {
         }
     }
     let literal = |it: &str| it.chars().any(|c| c != VARIABLE);
-    let authority = url.split_once("://").map(|(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or_default());
+    let authority = url.split_once("://").map(|(_, rest)| rest.split(['/', '?']).next().unwrap_or_default());
     let user = authority.and_then(|it| it.rsplit_once('@')).map(|(user, _)| user);
     let password = user.and_then(|it| it.split_once(':')).map(|(_, password)| password);
     let parameter = |it: &str| {
@@ -465,11 +465,16 @@ fn behind_scheme(raw: &str) -> &str {
 /// What reports call a store: never its user, password or parameters.
 pub(crate) fn address(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
-    // A password that is not escaped may hold any of what ends one.
-    let rest = rest.rsplit_once('@').filter(|it| it.0.contains(':')).map_or(rest, |it| it.1);
-    let rest = rest.split(['?', '#']).next().unwrap_or_default();
-    let (authority, path) = rest.find('/').map_or((rest, ""), |it| rest.split_at(it));
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let (authority, path) = rest.find(['/', '?', '#']).map_or((rest, ""), |it| rest.split_at(it));
+    let port = |it: &str| !it.is_empty() && it.bytes().all(|it| it.is_ascii_digit());
+    let (host, path) = match (authority.rsplit_once('@'), authority.rsplit_once(':'), path.rsplit_once('@')) {
+        (Some((_, host)), ..) => (host, path),
+        // A password that is not escaped may hold what ends one, and its first half may look like a port.
+        (None, Some((_, half)), Some(_)) if port(half) => return Some(format!("{scheme}://…")),
+        (None, Some(_), Some((_, rest))) => rest.find(['/', '?', '#']).map_or((rest, ""), |it| rest.split_at(it)),
+        _ => (authority, path),
+    };
+    let path = path.split(['?', '#']).next().unwrap_or_default();
     Some(format!("{scheme}://{host}{path}"))
 }
 
@@ -494,4 +499,20 @@ fn setting(reader: &Reader<'_>, node: &Node<'_>) -> Option<Setting> {
         }
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn an_address_loses_its_secrets() {
+        for (url, expect) in [
+            ("postgres://u:s3#cr@t@h/d?a=b@c", "postgres://h/d"),
+            ("postgres://u:s3/cr@h/d", "postgres://…"),
+            ("postgres://u:s3?cr@h/d", "postgres://…"),
+            ("http://h:80/d#s3cr", "http://h:80/d"),
+            ("http://h/@me", "http://h/@me"),
+        ] {
+            assert_eq!(super::address(url).as_deref(), Some(expect));
+        }
+    }
 }

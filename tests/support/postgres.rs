@@ -171,10 +171,8 @@ impl Server {
     /// Runs statements in one of its databases and gives what they say: a row a line, `|` between the fields.
     pub(crate) fn execute(&self, database: &str, sql: &str) -> String {
         let mut psql = Command::new(program("psql"));
-        psql.env_clear()
-            .env("PGCLIENTENCODING", "UTF8")
-            .env("PGHOST", &self.folder)
-            .env("PGPORT", self.port.to_string());
+        psql.env_clear().env("PGCLIENTENCODING", "UTF8");
+        psql.env("PGHOST", &self.folder).env("PGPORT", self.port.to_string());
         psql.args(["-XqAt", "-v", "ON_ERROR_STOP=1", "-U", USER, "-d", database, "-f", "-"]);
         psql.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut psql = psql.spawn().expect("psql starts");
@@ -235,6 +233,7 @@ fn unprivileged(program: impl AsRef<OsStr>) -> Command {
 }
 
 /// One of the programs of the newest Postgres: where Debian has them, or on the path.
+#[expect(clippy::disallowed_methods, reason = "programs are found by the environment")]
 fn program(name: &str) -> PathBuf {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let version = |it: &PathBuf| it.file_name().and_then(|it| it.to_str()?.parse::<u32>().ok());

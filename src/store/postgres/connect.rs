@@ -6,17 +6,19 @@ use crate::{
     store::Options,
 };
 use address::{Address, ChannelBinding, Host, Place, Wanted};
-use rustls::ClientConfig;
+use refusal::Refusal;
 use secrecy::{ExposeSecret, SecretString};
-use std::{net::IpAddr, time::Duration};
+use socket::Socket;
+use std::net::IpAddr;
 use tls::Mode;
 use tokio::{net::lookup_host, runtime::Runtime, time::timeout};
-use tokio_postgres::{Client, Config, NoTls, config::SslMode};
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage, config::SslMode, tls::MakeTlsConnect};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 mod address;
 mod passfile;
 mod refusal;
+mod socket;
 mod tls;
 
 /// One connection, and what drives it.
@@ -37,14 +39,12 @@ struct Reached {
     mode: Mode,
 }
 
+/// What makes a TLS connection to one host.
+type RustlsConnect = <MakeRustlsConnect as MakeTlsConnect<Socket>>::TlsConnect;
+
 /// What our reading of values depends on.
 const SETTINGS: &str = "SET extra_float_digits = 3; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres'; \
     SET TimeZone = 'UTC'; SET bytea_output = 'hex'; SET xmlbinary = 'base64'";
-
-/// How long a connection may be silent before its other end is asked whether it is still there, how often, and how many times.
-const IDLE: Duration = Duration::from_secs(30);
-const INTERVAL: Duration = Duration::from_secs(10);
-const RETRIES: u32 = 3;
 
 /// Connects as the settings say.
 ///
@@ -105,12 +105,46 @@ impl Connection {
     }
 
     /// Asks the server to end the statement that runs.
-    pub(super) async fn cancel(&self) -> Result<(), tokio_postgres::Error> {
+    ///
+    /// # Errors
+    /// If it cannot be reached once more.
+    pub(super) async fn cancel(&self) -> Result<()> {
+        let tls = self.address.tls(&self.reached)?;
         let token = self.client.cancel_token();
-        match self.address.tls(self.reached.mode) {
-            Ok(Some(tls)) => token.cancel_query(MakeRustlsConnect::new(tls)).await,
-            _ => token.cancel_query(NoTls).await,
-        }
+        let asked = timeout(self.address.timeout, async {
+            let socket = Socket::open(&self.reached.place, self.reached.number).await.map_err(Refusal::Socket)?;
+            let asked = match tls {
+                None => token.cancel_query_raw(socket, NoTls).await,
+                Some(tls) => token.cancel_query_raw(socket, tls).await,
+            };
+            asked.map_err(Refusal::Server)
+        });
+        let late = |_| self.address.error(&self.reached.place, "it does not take the request to end a statement");
+        asked.await.map_err(late)?.map_err(|it| it.told(&self.address, &self.reached))
+    }
+}
+
+impl Wanted {
+    /// Whether it is such a server.
+    async fn check(self, client: &Client) -> Result<(), Refusal> {
+        let (ask, expect, what) = match self {
+            Wanted::Any => return Ok(()),
+            Wanted::ReadWrite => {
+                ("SHOW transaction_read_only", "off", "it takes no writes, and a server that does is wanted")
+            }
+            Wanted::ReadOnly => {
+                ("SHOW transaction_read_only", "on", "it takes writes, and a server that does not is wanted")
+            }
+            Wanted::Primary => {
+                ("SELECT pg_catalog.pg_is_in_recovery()", "f", "it is a standby, and a primary is wanted")
+            }
+            Wanted::Standby => {
+                ("SELECT pg_catalog.pg_is_in_recovery()", "t", "it is a primary, and a standby is wanted")
+            }
+        };
+        let said = client.simple_query(ask).await.map_err(Refusal::Server)?;
+        let holds = said.iter().any(|it| matches!(it, SimpleQueryMessage::Row(row) if row.get(0) == Some(expect)));
+        if holds { Ok(()) } else { Err(Refusal::Unwanted(what)) }
     }
 }
 
@@ -151,66 +185,40 @@ impl Address {
 
     /// Connects and signs in, in time.
     fn enter(&self, runtime: &Runtime, reached: &Reached, password: Option<&SecretString>) -> Result<Client> {
-        let tls = self.tls(reached.mode)?;
+        let tls = self.tls(reached)?;
         let config = self.config(reached, password);
         let entered = runtime.block_on(async {
-            let entered = timeout(self.timeout, async {
-                let client = match tls {
+            timeout(self.timeout, async {
+                let socket = Socket::open(&reached.place, reached.number).await.map_err(Refusal::Socket)?;
+                let heard = socket.heard();
+                let (client, task) = match tls {
                     None => {
-                        let (client, connection) = config.connect(NoTls).await?;
-                        tokio::spawn(connection);
-                        client
+                        let (client, connection) = config.connect_raw(socket, NoTls).await.map_err(Refusal::Server)?;
+                        (client, tokio::spawn(connection).abort_handle())
                     }
                     Some(tls) => {
-                        let (client, connection) = config.connect(MakeRustlsConnect::new(tls)).await?;
-                        tokio::spawn(connection);
-                        client
+                        let (client, connection) = config.connect_raw(socket, tls).await.map_err(Refusal::Server)?;
+                        (client, tokio::spawn(connection).abort_handle())
                     }
                 };
-                let standby = match self.wanted {
-                    Wanted::Primary | Wanted::Standby => {
-                        client.query_typed("SELECT pg_is_in_recovery()", &[]).await?.first().map(|it| it.get(0))
-                    }
-                    _ => None,
-                };
-                client.batch_execute(SETTINGS).await?;
-                Ok((client, standby))
-            });
-            entered.await
+                tokio::spawn(socket::watch(heard, self.silence, task));
+                self.wanted.check(&client).await?;
+                client.batch_execute(SETTINGS).await.map_err(Refusal::Server)?;
+                Ok(client)
+            })
+            .await
         });
-        let (client, standby) = match entered {
-            Err(_) => {
-                let seconds = self.timeout.as_secs();
-                let what = format_args!("there was no answer within {seconds} s; is it Postgres that listens there?")
-                    .to_string();
-                return Err(self.error(&reached.place, &what));
-            }
-            Ok(Err(error)) => return Err(refusal::of(&error, self, reached)),
-            Ok(Ok(it)) => it,
+        let late = || {
+            let seconds = self.timeout.as_secs();
+            let what = format!("there was no answer within {seconds} s; is it Postgres that listens there?");
+            self.error(&reached.place, &what)
         };
-        match (self.wanted, standby) {
-            (Wanted::Primary, Some(true)) => {
-                Err(self.error(&reached.place, "it is a standby, and a primary is wanted"))
-            }
-            (Wanted::Standby, Some(false)) => {
-                Err(self.error(&reached.place, "it is a primary, and a standby is wanted"))
-            }
-            _ => Ok(client),
-        }
+        entered.map_err(|_| late())?.map_err(|it: Refusal| it.told(self, reached))
     }
 
     fn config(&self, reached: &Reached, password: Option<&SecretString>) -> Config {
         let mut config = Config::new();
-        match &reached.place.host {
-            Host::Name(name) => config.host(name),
-            Host::Socket(folder) => config.host_path(folder),
-        };
-        if let Some(number) = reached.number {
-            config.hostaddr(number);
-        }
-        config.port(reached.place.port).user(&self.user).dbname(&self.database);
-        config.application_name(&self.application).connect_timeout(self.timeout);
-        config.keepalives_idle(IDLE).keepalives_interval(INTERVAL).keepalives_retries(RETRIES);
+        config.user(&self.user).dbname(&self.database).application_name(&self.application);
         // Without TLS or with it: never with it if the server feels like it.
         config.ssl_mode(if reached.mode == Mode::Disable { SslMode::Disable } else { SslMode::Require });
         config.channel_binding(match self.channel_binding {
@@ -218,15 +226,6 @@ impl Address {
             ChannelBinding::Prefer => tokio_postgres::config::ChannelBinding::Prefer,
             ChannelBinding::Require => tokio_postgres::config::ChannelBinding::Require,
         });
-        match self.wanted {
-            Wanted::ReadWrite => {
-                config.target_session_attrs(tokio_postgres::config::TargetSessionAttrs::ReadWrite);
-            }
-            Wanted::ReadOnly => {
-                config.target_session_attrs(tokio_postgres::config::TargetSessionAttrs::ReadOnly);
-            }
-            _ => {}
-        }
         if let Some(options) = &self.options {
             config.options(options);
         }
@@ -236,8 +235,13 @@ impl Address {
         config
     }
 
-    fn tls(&self, mode: Mode) -> Result<Option<ClientConfig>> {
-        tls::config(mode, self.ca.as_deref())
+    fn tls(&self, reached: &Reached) -> Result<Option<RustlsConnect>> {
+        let Host::Name(name) = &reached.place.host else { return Ok(None) };
+        let config = tls::config(reached.mode, self.ca.as_deref())?;
+        Ok(config.map(|config| {
+            let Ok(tls) = MakeTlsConnect::<Socket>::make_tls_connect(&mut MakeRustlsConnect::new(config), name);
+            tls
+        }))
     }
 
     /// What is said, or what is usual: nothing that leaves this machine goes unprotected, nothing else needs to be.

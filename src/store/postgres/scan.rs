@@ -113,7 +113,7 @@ impl Scan {
             };
             if !matches!(flow, Ok(Flow::Continue)) {
                 // The rest would be sent to the end; what comes until the server has heard is thrown away.
-                session.connection.cancel().await.map_err(|it| failed(&it))?;
+                session.connection.cancel().await?;
                 while let Some(Ok(_)) = stream.next().await {}
                 return flow;
             }

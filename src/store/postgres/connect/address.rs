@@ -27,6 +27,8 @@ pub(super) struct Address {
     /// A file of certificates. Nothing: those of the system.
     pub(super) ca: Option<PathBuf>,
     pub(super) timeout: Duration,
+    /// How long a server may be silent while something is asked of it.
+    pub(super) silence: Duration,
     /// What the server shall call us in its lists.
     pub(super) application: String,
     /// Settings for the session, as the server's command line takes them.
@@ -79,11 +81,14 @@ struct Parameters(BTreeMap<&'static str, String>);
 const PORT: u16 = 5432;
 /// How long it may take until a server lets us in.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Longer than it takes to count the rows of all but the largest tables, in which the server is silent. A machine that is gone is noticed
+/// earlier.
+const SILENCE: Duration = Duration::from_secs(15 * 60);
 /// Where libpq looks for a socket, on Debian and elsewhere.
 const SOCKETS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 
 /// What is looked at, with other names for the same.
-const KNOWN: [(&str, &str); 24] = [
+const KNOWN: [(&str, &str); 26] = [
     ("ApplicationName", "application_name"),
     ("application_name", "application_name"),
     ("channel_binding", "channel_binding"),
@@ -98,6 +103,9 @@ const KNOWN: [(&str, &str); 24] = [
     ("password", "password"),
     ("port", "port"),
     ("schema", "schema"),
+    // Of JDBC and Prisma.
+    ("socketTimeout", "socket_timeout"),
+    ("socket_timeout", "socket_timeout"),
     ("ssl", "ssl"),
     ("ssl_mode", "sslmode"),
     ("sslmode", "sslmode"),
@@ -111,7 +119,7 @@ const KNOWN: [(&str, &str); 24] = [
 ];
 
 /// What pools, object mappers and other clients write into an address for themselves, or what changes nothing about reading.
-const IGNORED: [&str; 38] = [
+const IGNORED: [&str; 36] = [
     "binary_parameters",
     "client_encoding",
     "conn_max_age",
@@ -138,8 +146,6 @@ const IGNORED: [&str; 38] = [
     "prepared_statement_cache_size",
     "reWriteBatchedInserts",
     "single_use_connections",
-    "socketTimeout",
-    "socket_timeout",
     "sslaccept",
     "sslcompression",
     "sslsni",
@@ -396,7 +402,8 @@ impl Parameters {
             passfile: self.take("passfile").map(PathBuf::from).or(home),
             mode,
             ca,
-            timeout: self.timeout()?,
+            timeout: self.seconds("connect_timeout", TIMEOUT)?,
+            silence: self.seconds("socket_timeout", SILENCE)?,
             application: self.take("application_name").unwrap_or_else(|| "cutover".to_owned()),
             options: self.take("options"),
             channel_binding: self.word(
@@ -474,11 +481,11 @@ impl Parameters {
         }))
     }
 
-    fn timeout(&mut self) -> Result<Duration> {
-        let Some(text) = self.take("connect_timeout") else { return Ok(TIMEOUT) };
-        let seconds: i64 = text.trim().parse().map_err(|_| wrong("connect_timeout is not a number of seconds"))?;
+    fn seconds(&mut self, name: &str, usual: Duration) -> Result<Duration> {
+        let Some(text) = self.take(name) else { return Ok(usual) };
+        let seconds: i64 = text.trim().parse().map_err(|_| wrong(format_args!("{name} is not a number of seconds")))?;
         // Without a limit, a silent server would hold a run for ever.
-        Ok(u64::try_from(seconds).ok().filter(|&it| it > 0).map_or(TIMEOUT, |it| Duration::from_secs(it.min(3600))))
+        Ok(u64::try_from(seconds).ok().filter(|&it| it > 0).map_or(usual, |it| Duration::from_secs(it.min(86_400))))
     }
 
     fn word<T: Copy>(&mut self, name: &str, usual: T, words: &[(&str, T)]) -> Result<T> {
@@ -506,7 +513,7 @@ impl Place {
     pub(super) fn is_local(&self) -> bool {
         match &self.host {
             Host::Socket(_) => true,
-            Host::Name(name) if name == "localhost" => self.number.is_none_or(|it| is_loopback(it)),
+            Host::Name(name) if name == "localhost" => self.number.is_none_or(is_loopback),
             Host::Name(name) => self.number.or_else(|| name.parse().ok()).is_some_and(is_loopback),
         }
     }

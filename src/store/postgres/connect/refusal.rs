@@ -1,7 +1,7 @@
 //! Why a server did not let us in, and what to do about it.
 
 use super::{Reached, address::Address, failure};
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use rustls::CertificateError;
 use std::{error, io};
 
@@ -26,10 +26,30 @@ const ALIEN: &str = "what answers there does not speak Postgres; are host and po
 /// How it shows that bytes make no message.
 const ALIEN_KINDS: [io::ErrorKind; 3] = [io::ErrorKind::InvalidData, io::ErrorKind::InvalidInput, io::ErrorKind::Other];
 
-/// An error of signing in.
-#[cold]
-pub(super) fn of(error: &tokio_postgres::Error, address: &Address, reached: &Reached) -> Error {
-    let name = |it: &str| Error::new(Kind::Store, format_args!("Postgres at {}: {it}", reached.place));
+/// What kept us out.
+pub(super) enum Refusal {
+    /// There is no way to the server.
+    Socket(io::Error),
+    /// The server, or what answers in its place.
+    Server(tokio_postgres::Error),
+    /// Another kind of server is wanted.
+    Unwanted(&'static str),
+}
+
+impl Refusal {
+    /// For whoever has to do something about it.
+    #[cold]
+    pub(super) fn told(&self, address: &Address, reached: &Reached) -> Error {
+        match self {
+            Refusal::Socket(error) => address.error(&reached.place, &socket(error)),
+            Refusal::Server(error) => server(error, address, reached),
+            Refusal::Unwanted(what) => address.error(&reached.place, what),
+        }
+    }
+}
+
+fn server(error: &tokio_postgres::Error, address: &Address, reached: &Reached) -> Error {
+    let name = |it: &str| address.error(&reached.place, it);
     if let Some(said) = error.as_db_error() {
         let code = said.code().code();
         let advice = ADVICE.iter().find(|it| it.0 == code).map(|it| it.1);
@@ -44,7 +64,6 @@ pub(super) fn of(error: &tokio_postgres::Error, address: &Address, reached: &Rea
     let cause = cause.map(ToString::to_string).unwrap_or_default();
     name(&match error.to_string().as_str() {
         "error performing TLS handshake" => tls(&cause, io, address, reached),
-        "error connecting to server" => socket(&cause, io),
         "invalid configuration" if cause.contains("password") => {
             "it asks for a password and there is none; set PGPASSWORD, or `password` in the plan, or write a password file".to_owned()
         }
@@ -59,20 +78,18 @@ pub(super) fn of(error: &tokio_postgres::Error, address: &Address, reached: &Rea
     })
 }
 
-fn socket(cause: &str, io: Option<&io::Error>) -> String {
-    match io.map(io::Error::kind) {
-        Some(io::ErrorKind::ConnectionRefused) => {
+fn socket(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => {
             "nothing listens there; is the server running, and is the port right?".to_owned()
         }
-        Some(io::ErrorKind::NotFound) => {
-            "there is no such socket; is the server running, and is this its folder?".to_owned()
-        }
-        Some(io::ErrorKind::PermissionDenied) => format!("it cannot be entered: {cause}"),
-        Some(io::ErrorKind::TimedOut) => {
+        io::ErrorKind::NotFound => "there is no such socket; is the server running, and is this its folder?".to_owned(),
+        io::ErrorKind::PermissionDenied => format!("it cannot be entered: {error}"),
+        io::ErrorKind::TimedOut => {
             "it did not answer in time; is there a firewall between, or does the host let only some addresses in?"
                 .to_owned()
         }
-        _ => cause.to_owned(),
+        _ => error.to_string(),
     }
 }
 

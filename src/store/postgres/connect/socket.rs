@@ -1,0 +1,124 @@
+//! The socket under a connection, which knows whether anything was heard.
+
+use super::{Host, Place};
+use socket2::{SockRef, TcpKeepalive};
+use std::{
+    io,
+    net::IpAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpStream, UnixStream},
+    task::AbortHandle,
+    time::{MissedTickBehavior, interval},
+};
+
+/// A socket that counts how often something came.
+pub(super) struct Socket {
+    inner: Inner,
+    heard: Arc<AtomicU64>,
+}
+
+enum Inner {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// How long a connection may be silent before the other end's machine is asked whether it is still there, how often, and how many times.
+const IDLE: Duration = Duration::from_secs(30);
+const INTERVAL: Duration = Duration::from_secs(10);
+const RETRIES: u32 = 3;
+
+/// How often it is looked whether something was heard, until a connection is given up.
+const LOOKS: u32 = 8;
+
+impl Socket {
+    /// Opens the way to a server.
+    pub(super) async fn open(place: &Place, number: Option<IpAddr>) -> io::Result<Socket> {
+        let inner = match (&place.host, number) {
+            (Host::Socket(folder), _) => {
+                Inner::Unix(UnixStream::connect(folder.join(format!(".s.PGSQL.{}", place.port))).await?)
+            }
+            (Host::Name(_), Some(number)) => Inner::Tcp(tcp(TcpStream::connect((number, place.port)).await?)?),
+            (Host::Name(name), None) => Inner::Tcp(tcp(TcpStream::connect((name.as_str(), place.port)).await?)?),
+        };
+        Ok(Socket { inner, heard: Arc::default() })
+    }
+
+    /// How often something was heard on it.
+    pub(super) fn heard(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.heard)
+    }
+}
+
+fn tcp(stream: TcpStream) -> io::Result<TcpStream> {
+    stream.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new().with_time(IDLE).with_interval(INTERVAL).with_retries(RETRIES);
+    SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+    Ok(stream)
+}
+
+/// Ends a connection on which nothing was heard for so long. It runs only while somebody waits for an answer, and time in which nobody did
+/// counts once at most.
+pub(super) async fn watch(heard: Arc<AtomicU64>, silence: Duration, connection: AbortHandle) {
+    let mut looks = interval(silence / LOOKS);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut before, mut silent) = (0, 0);
+    // The first look is at once.
+    looks.tick().await;
+    while silent < LOOKS {
+        looks.tick().await;
+        let now = heard.load(Ordering::Relaxed);
+        silent = if now == before { silent + 1 } else { 0 };
+        before = now;
+    }
+    connection.abort();
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let done = match &mut self.inner {
+            Inner::Tcp(it) => Pin::new(it).poll_read(context, buffer),
+            Inner::Unix(it) => Pin::new(it).poll_read(context, buffer),
+        };
+        if buffer.filled().len() > before {
+            self.heard.fetch_add(1, Ordering::Relaxed);
+        }
+        done
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.inner {
+            Inner::Tcp(it) => Pin::new(it).poll_write(context, bytes),
+            Inner::Unix(it) => Pin::new(it).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.inner {
+            Inner::Tcp(it) => Pin::new(it).poll_flush(context),
+            Inner::Unix(it) => Pin::new(it).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.inner {
+            Inner::Tcp(it) => Pin::new(it).poll_shutdown(context),
+            Inner::Unix(it) => Pin::new(it).poll_shutdown(context),
+        }
+    }
+}
