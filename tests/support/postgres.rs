@@ -171,10 +171,8 @@ impl Server {
     /// Runs statements in one of its databases and gives what they say: a row a line, `|` between the fields.
     pub(crate) fn execute(&self, database: &str, sql: &str) -> String {
         let mut psql = Command::new(program("psql"));
-        psql.env_clear()
-            .env("PGCLIENTENCODING", "UTF8")
-            .env("PGHOST", &self.folder)
-            .env("PGPORT", self.port.to_string());
+        psql.env_clear().env("PGCLIENTENCODING", "UTF8");
+        psql.env("PGHOST", &self.folder).env("PGPORT", self.port.to_string());
         psql.args(["-XqAt", "-v", "ON_ERROR_STOP=1", "-U", USER, "-d", database, "-f", "-"]);
         psql.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut psql = psql.spawn().expect("psql starts");
