@@ -6,6 +6,7 @@
 mod postgres;
 
 mod postgres_connect;
+mod postgres_store;
 #[path = "../support/proxy.rs"]
 mod proxy;
 #[path = "../support/web.rs"]
