@@ -243,8 +243,8 @@ fn no_secret_is_said_or_left_behind() {
         ([("STORE", &*good.replace(CANARY, "CANARY#%"))], "%25"),
         ([("STORE", &*good.replace("127.0.0.1", "localhost.invalid"))], "no such host"),
         ([("STORE", &*format!("{good}?sslmode=verify-full"))], "it does not offer TLS"),
-        ([("STORE", "password=CANARY")], "STORE: the variable holds neither"),
-        ([("STORE", "CANARY")], "STORE: the variable holds neither"),
+        ([("STORE", "password=CANARY")], "`STORE` holds no store that is known"),
+        ([("STORE", "CANARY")], "`STORE` holds no store that is known"),
     ] {
         check(&both, &variables, 2, expect);
     }
