@@ -149,3 +149,128 @@ fn wrangler_writes_what_we_read() {
     let expect = json!({"key": "user:1", "value": {"name": "Mira"}, "metadata": {"v": 1}, "expiration": LATER});
     assert_eq!(serde_json::from_str::<Value>(&done.stdout).unwrap(), expect);
 }
+
+/// A plan that compares the namespace with what is kept of it here.
+fn local_plan(folder: &Path, namespace: &Namespace, settings: &str) {
+    let Namespace { id, state_dir, .. } = namespace;
+    let (state, source) = (state_dir.display(), "kind = \"kv\"");
+    let plan = format!(
+        "version = 1\n[source]\n{source}\n{settings}\n[target]\nkind = \"kv-local\"\npath = \"{state}\"\nnamespace = \"{id}\"\n{settings}\n"
+    );
+    std::fs::write(folder.join("cutover.toml"), plan).unwrap();
+}
+
+#[test]
+fn what_is_kept_here_is_what_the_interface_says() {
+    let namespace = miniflare::namespace();
+    awkward(&namespace);
+    // More than one page of keys, in an order that numbers do not have.
+    let many: Vec<(String, String)> = (0..1500).map(|it| (format!("many:{it}"), format!("{{\"n\":{it}}}"))).collect();
+    let entries: Vec<_> = many.iter().map(|(key, value)| (key.as_str(), value.as_bytes(), None, None)).collect();
+    namespace.put_all(&entries);
+    let folder = tempfile::tempdir().unwrap();
+    local_plan(folder.path(), &namespace, "");
+    let done = cutover(folder.path(), &namespace.variables(), &["verify", "--format", "json"]);
+    assert_eq!((done.code, done.json()["verdict"].as_str()), (0, Some("pass")), "{} {}", done.stdout, done.stderr);
+    assert_eq!(done.totals(), json!({"source_rows": 1512, "target_rows": 1512, "same": 1512}));
+    let [lists, bulks, singles] = namespace.asked();
+    // What is empty, may have been bytes, or was replaced, is read by itself.
+    assert_eq!((lists, bulks, singles), (2, 16, 3));
+
+    local_plan(folder.path(), &namespace, "prefix = \"many:1\"\nexclude = [\"many:10\"]");
+    let done = cutover(folder.path(), &namespace.variables(), &["verify", "--format", "json"]);
+    assert_eq!(done.totals(), json!({"source_rows": 500, "target_rows": 500, "same": 500}));
+    let notes = done.json()["notes"].to_string();
+    assert!(notes.contains("111 keys are left out, as the settings say"), "{notes}");
+}
+
+#[test]
+fn text_and_bytes_are_the_same_only_if_they_are() {
+    let (source, target) = (miniflare::namespace(), miniflare::namespace());
+    awkward(&source);
+    awkward(&target);
+    let folder = tempfile::tempdir().unwrap();
+    let [from, to] = [&source, &target].map(|it| format!("kv:{}", it.id));
+    let diff = || cutover(folder.path(), &source.variables(), &["diff", &from, &to, "--format", "json"]);
+    let same = diff();
+    assert_eq!(
+        (same.code, same.totals()),
+        (0, json!({"source_rows": 12, "target_rows": 12, "same": 12})),
+        "{}",
+        same.stdout
+    );
+
+    target.put("user:7", br#"{"id":7,"name":"Mira"}"#, Some(r#"{"tags":["a"],"v":1}"#), None);
+    let same = diff();
+    assert_eq!(same.totals()["same"], 12, "JSON in another spelling is the same: {}", same.stdout);
+
+    target.put("a/../b?c=d&e#f%2Fg h+i", b"a path ", None, Some(LATER));
+    target.put("bytes", &[0xff, 0x00, 0xfd, b'"'], Some(r#""bytes""#), Some(LATER));
+    target.put("empty", b"", None, None);
+    target.put("nul", b"a\0b", None, Some(LATER));
+    target.put("number", b"12345678901234567890.1", None, None);
+    target.delete(&["null"]);
+    let changed = diff();
+    let report = changed.json();
+    assert_eq!((changed.code, &report["totals"]["changed"], &report["totals"]["missing"]), (1, &json!(5), &json!(1)));
+    assert_eq!(report["totals"]["invalid"], 0, "no value is invalid where nothing says what it must be");
+    let findings = report["tables"][0]["findings"].as_array().unwrap();
+    let check = |key: &str, column: &str, expect: Value| {
+        let found = findings.iter().find(|it| it["key"]["key"] == key).unwrap_or_else(|| panic!("{key}: {findings:?}"));
+        assert_eq!(found["cells"][column], expect, "{key}");
+    };
+    check("a/../b?c=d&e#f%2Fg h+i", "value", json!({"source": "a path", "target": "a path "}));
+    check("bytes", "value", json!({"source": "/wD+Ig==", "target": "/wD9Ig=="}));
+    check("empty", "metadata", json!({"source": {"empty": true}, "target": null}));
+    check("nul", "expiration", json!({"source": null, "target": LATER}));
+}
+
+#[test]
+fn a_capture_holds_everything() {
+    let namespace = miniflare::namespace();
+    awkward(&namespace);
+    let folder = tempfile::tempdir().unwrap();
+    let captured = cutover(folder.path(), &namespace.variables(), &["capture", "kv:", "backup"]);
+    assert_eq!(captured.code, 0, "{}", captured.stderr);
+    let diff = || cutover(folder.path(), &namespace.variables(), &["diff", "backup", "kv:", "--format", "json"]);
+    let same = diff();
+    assert_eq!(
+        (same.code, same.totals()),
+        (0, json!({"source_rows": 12, "target_rows": 12, "same": 12})),
+        "{}",
+        same.stdout
+    );
+    // A rewrite that says nothing about metadata and expiration drops them.
+    namespace.put("bytes", &[0xff, 0x00, 0xfe, b'"'], None, None);
+    let changed = diff();
+    assert_eq!(changed.json()["totals"]["changed"], 1);
+    let cells =
+        json!({"metadata": {"source": "bytes", "target": null}, "expiration": {"source": LATER, "target": null}});
+    assert_eq!(changed.json()["tables"][0]["findings"][0]["cells"], cells);
+}
+
+#[test]
+fn refusals_say_what_to_do() {
+    let namespace = miniflare::namespace();
+    namespace.put("k", b"v", None, None);
+    let folder = tempfile::tempdir().unwrap();
+    let check = |change: &[(&'static str, &'static str)], arguments: &[&str], expect: &str| {
+        let mut variables = namespace.variables();
+        for (name, value) in change {
+            variables.iter_mut().filter(|it| it.0 == *name).for_each(|it| it.1 = value);
+        }
+        let done = cutover(folder.path(), &variables, arguments);
+        assert_eq!(done.code, 2, "{change:?} {}", done.stdout);
+        assert!(done.stderr.contains(expect), "{change:?} {arguments:?}: {}", done.stderr);
+        assert!(!done.stderr.contains(&namespace.token) && !done.stderr.contains("canary"), "{}", done.stderr);
+    };
+    let show = ["show", "kv:", "entries"];
+    check(&[("CLOUDFLARE_API_TOKEN", "canary")], &show, "the token is not accepted");
+    check(&[("CLOUDFLARE_API_TOKEN", "")], &show, "no token; set CLOUDFLARE_API_TOKEN or CF_API_TOKEN");
+    check(&[("CLOUDFLARE_ACCOUNT_ID", "another")], &show, "the token may not read this account's KV");
+    check(&[("CLOUDFLARE_KV_NAMESPACE_ID", "ffffffffffffffffffffffffffffffff")], &show, "no such KV namespace");
+    check(&[], &["show", "kv:no-such-title", "entries"], "no KV namespace of the account is called `no-such-title`");
+    let by_title = format!("kv:{}", namespace.title);
+    let done = cutover(folder.path(), &namespace.variables(), &["show", &by_title, "entries"]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+}
