@@ -1,5 +1,8 @@
 //! Workers KV: namespaces of miniflare, by REST and from their files.
 
+#[path = "kv_nested.rs"]
+mod nested;
+
 use crate::{NODE_MODULES, miniflare, miniflare::Namespace};
 use serde_json::{Value, json};
 use std::{path::Path, process::Command};
