@@ -754,3 +754,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_document_that_is_copied_stays_one() {
+    let into = table("t", "id:int! v:json");
+    let mut program =
+        program("into = \"t\"\ncolumns.id = \".id\"\ncolumns.v = \".doc\"", "id:int! doc:json", Some(&into));
+    let documents = [r#""text""#, r#""12""#, "12", "null", r#"{"a":"b"}"#];
+    let (mut rows, mut out) = (Batch::new(program.input()), Batch::new(target("id:int! v:json")));
+    documents.iter().for_each(|it| rows.push([Value::Int(1), Value::Json(it)]));
+    program.apply(&rows, &mut out).unwrap();
+    let made = out.rows().map(|it| it.value(1, &mut Vec::new()) == Value::Json(documents[0])).next();
+    assert_eq!(made, Some(true), "a JSON string is not the text in it");
+    let lines: Vec<String> = documents.iter().map(|it| format!("{{\"id\":1,\"v\":{it}}}")).collect();
+    assert_eq!(text(&out), lines);
+}

@@ -1,9 +1,16 @@
 //! Workers KV: namespaces of miniflare, by REST and from their files.
 
+#[path = "kv_answers.rs"]
+mod answers;
 #[path = "kv_nested.rs"]
 mod nested;
 
 use crate::{NODE_MODULES, miniflare, miniflare::Namespace};
+use cutover::{
+    row::{Batch, Feed, Flow, Shape},
+    snapshot,
+    store::{self, settings::Settings},
+};
 use serde_json::{Value, json};
 use std::{path::Path, process::Command};
 
@@ -276,4 +283,91 @@ fn refusals_say_what_to_do() {
     let by_title = format!("kv:{}", namespace.title);
     let done = cutover(folder.path(), &namespace.variables(), &["show", &by_title, "entries"]);
     assert_eq!(done.code, 0, "{}", done.stderr);
+}
+
+/// The rows that were handed out.
+#[derive(Default)]
+struct Kept(Vec<Batch>);
+
+impl Feed for Kept {
+    fn take(&mut self, batch: &mut Batch) -> cutover::error::Result<Flow> {
+        self.0.push(batch.clone());
+        batch.clear();
+        Ok(Flow::Continue)
+    }
+}
+
+#[test]
+fn only_the_keys_that_are_asked_for_are_read_again() {
+    let namespace = miniflare::namespace();
+    awkward(&namespace);
+    let variables: Vec<(String, String)> =
+        namespace.variables().iter().map(|it| (it.0.to_owned(), it.1.to_owned())).collect();
+    let lookup = move |name: &str| variables.iter().find(|it| it.0 == name).map(|it| it.1.clone());
+    let settings = Settings::new(std::collections::BTreeMap::new(), std::sync::Arc::new(lookup));
+    let mut store =
+        store::open("kv", Path::new(""), &store::Options { settings, ..store::Options::default() }).unwrap();
+    let table = store.tables().unwrap().remove(0);
+    let shape = snapshot::shape(&table);
+    let mut all = Kept::default();
+    store.scan(&table, &shape, &mut all).unwrap();
+    let facts = store.about().unwrap();
+    assert!(facts.iter().any(|it| it.says.starts_with("12 keys")), "{facts:?}");
+
+    let field = shape.fields[0].clone();
+    let mut keys = Batch::new(std::sync::Arc::new(Shape { fields: vec![field], key: 1, compared: 1, keyless: false }));
+    let wanted = ["bytes", "empty", "not there", "user:7"];
+    wanted.iter().for_each(|it| keys.push([cutover::value::Value::Text(it)]));
+    namespace.put("empty", b"no more", None, Some(LATER));
+    store.refresh().unwrap();
+    let before = namespace.asked();
+    let mut some = Kept::default();
+    store.scan_keys(&table, &shape, &keys, &mut some).unwrap();
+    let asked: Vec<u64> = namespace.asked().iter().zip(before).map(|(after, before)| after - before).collect();
+    assert_eq!(asked, [0, 3, 4], "no list, and only these values");
+
+    let rows = |kept: &Kept| -> std::collections::BTreeMap<Vec<u8>, Vec<u8>> {
+        kept.0.iter().flat_map(Batch::rows).map(|it| (it.key().to_vec(), it.bytes().to_vec())).collect()
+    };
+    let (all, some) = (rows(&all), rows(&some));
+    assert_eq!(some.len(), 3);
+    let changed = some.iter().filter(|(key, row)| all[*key] != **row).count();
+    assert_eq!(changed, 1, "`empty` was written since; the others are what the scan says");
+}
+
+#[test]
+fn what_has_expired_or_is_lost_on_this_machine_is_said() {
+    let namespace = miniflare::namespace();
+    namespace.put_all(&[("a", b"1", None, None), ("b", b"2", None, Some(LATER)), ("c", b"3", None, None)]);
+    // A copy of what miniflare keeps, to be spoiled.
+    let folder = tempfile::tempdir().unwrap();
+    let (from, to) = (namespace.state_dir.join("v3/kv"), folder.path().join("kv"));
+    let blobs = format!("{}/blobs", namespace.id);
+    for part in ["miniflare-KVNamespaceObject", &blobs] {
+        std::fs::create_dir_all(to.join(part)).unwrap();
+        for entry in std::fs::read_dir(from.join(part)).unwrap().map(Result::unwrap) {
+            std::fs::copy(entry.path(), to.join(part).join(entry.file_name())).unwrap();
+        }
+    }
+    let name = format!("kv-local:{}#{}", folder.path().display(), namespace.id);
+    let show = || cutover(folder.path(), &[], &["show", &name, "entries", "--format", "json"]);
+    assert_eq!(show().stdout.lines().count(), 3, "{}", show().stderr);
+    let objects = std::fs::read_dir(to.join("miniflare-KVNamespaceObject")).unwrap().map(|it| it.unwrap().path());
+    let index = objects.filter(|it| it.extension().is_some_and(|it| it == "sqlite")).find_map(|it| {
+        let index = rusqlite::Connection::open(it).ok()?;
+        let keys: rusqlite::Result<i64> =
+            index.query_row("SELECT count(*) FROM _mf_entries WHERE key = 'b'", [], |it| it.get(0));
+        (keys.ok()? == 1).then_some(index)
+    });
+    let index = index.unwrap();
+    index.execute("UPDATE _mf_entries SET expiration = 1700000000000 WHERE key = 'b'", []).unwrap();
+    assert_eq!(show().stdout.lines().count(), 2);
+    let other = format!("kv:{}", namespace.id);
+    let done = cutover(folder.path(), &namespace.variables(), &["diff", &other, &name, "--format", "json"]);
+    assert_eq!((done.code, done.totals()["missing"].as_u64()), (1, Some(1)));
+    assert!(done.json()["notes"].to_string().contains("1 keys have expired and are left out"), "{}", done.stdout);
+    let blob: String = index.query_row("SELECT blob_id FROM _mf_entries WHERE key = 'a'", [], |it| it.get(0)).unwrap();
+    std::fs::remove_file(to.join(&blobs).join(blob)).unwrap();
+    let lost = show();
+    assert!(lost.code == 2 && lost.stderr.contains("the value of the key `a`"), "{}", lost.stderr);
 }

@@ -40,7 +40,7 @@ const API: &str = "https://api.cloudflare.com/client/v4";
 /// Keys that one bulk read may ask for.
 const BULK: usize = 100;
 /// Pages without a key that may come one after another, as they do where many keys were deleted.
-const EMPTY_PAGES: usize = 1000;
+const EMPTY_PAGES: usize = 100;
 
 /// A namespace, reached by REST.
 pub struct Kv {
