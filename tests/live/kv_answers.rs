@@ -6,6 +6,10 @@ use serde_json::{Value, json};
 
 /// What `show` makes of a namespace that answers like this below its own path, and how often it was asked.
 fn show(answer: impl Fn(&str, &Request) -> Response + Send + Sync + 'static) -> (Done, usize) {
+    run(&["show", "kv:", "entries", "--format", "json", "--limit", "10000"], answer)
+}
+
+fn run(arguments: &[&str], answer: impl Fn(&str, &Request) -> Response + Send + Sync + 'static) -> (Done, usize) {
     let id = "0123456789abcdef0123456789abcdef";
     let below = format!("/accounts/me/storage/kv/namespaces/{id}");
     let server = Server::new(move |request| match request.path.strip_prefix(&below) {
@@ -20,7 +24,7 @@ fn show(answer: impl Fn(&str, &Request) -> Response + Send + Sync + 'static) -> 
         ("CLOUDFLARE_API_BASE_URL", &url),
     ];
     let folder = tempfile::tempdir().unwrap();
-    let done = cutover(folder.path(), &variables, &["show", "kv:", "entries", "--format", "json", "--limit", "10000"]);
+    let done = cutover(folder.path(), &variables, arguments);
     assert!(!(done.stdout.clone() + &done.stderr).contains("canary"), "{}{}", done.stdout, done.stderr);
     (done, server.requests().len())
 }
@@ -82,8 +86,8 @@ fn a_key_that_is_listed_twice_is_one_key() {
 
 #[test]
 fn a_key_without_a_value_is_never_dropped_unseen() {
-    let listed = |found: &'static [&'static str], date: &'static str| {
-        show(move |path, request| {
+    let listed = |arguments: &[&str], found: &'static [&'static str], date: &'static str| {
+        run(arguments, move |path, request| {
             let answer = match (path, request.parameter("prefix")) {
                 ("/keys", None) => {
                     let keys = json!([{ "name": "gone", "expiration": 1_800_000_000 }, { "name": "there" }]);
@@ -97,11 +101,14 @@ fn a_key_without_a_value_is_never_dropped_unseen() {
         })
     };
     let before = "Fri, 20 Nov 2026 12:05:00 GMT";
-    let (deleted, asked) = listed(&["gone:with the same beginning"], before);
+    let show = ["show", "kv:", "entries", "--format", "json"];
+    let (deleted, asked) = listed(&show, &["gone:with the same beginning"], before);
     assert_eq!((keys(&deleted), asked), (vec!["there".to_owned()], 4), "deleted since it was listed");
-    let (expired, asked) = listed(&["gone"], "Fri, 15 Jan 2027 08:00:01 GMT");
+    let (expired, asked) = listed(&show, &["gone"], "Fri, 15 Jan 2027 08:00:01 GMT");
     assert_eq!((keys(&expired), asked), (vec!["there".to_owned()], 3), "expired since it was listed");
-    let (unclear, _) = listed(&["gone"], before);
+    let (unclear, _) = listed(&show, &["gone"], before);
+    let (torn, _) = listed(&["capture", "kv:", "backup"], &[], before);
+    assert!(torn.code == 2 && torn.stderr.contains("1 keys of the namespace were deleted"), "{}", torn.stderr);
     assert!(unclear.code == 2 && unclear.stderr.contains("is listed and has no value"), "{}", unclear.stderr);
 }
 

@@ -183,5 +183,9 @@ fn a_mapping_leaves_alone_what_it_does_not_map() {
     let changed = verify(folder.path(), &namespace, "cutover.toml").json();
     let patch: Vec<&Value> =
         changed["tables"][0]["findings"].as_array().unwrap().iter().map(|it| &it["patch"]).collect();
-    assert_eq!(patch, [&serde_json::json!([{"op": "add", "path": "/value/more", "value": 1}])], "`.value` is the document");
+    assert_eq!(
+        patch,
+        [&serde_json::json!([{"op": "add", "path": "/value/more", "value": 1}])],
+        "`.value` is the document"
+    );
 }
