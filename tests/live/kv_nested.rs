@@ -161,6 +161,8 @@ fn a_mapping_leaves_alone_what_it_does_not_map() {
     let (namespace, folder) = (miniflare::namespace(), tempfile::tempdir().unwrap());
     super::awkward(&namespace);
     namespace.delete(&["null"]);
+    // JSON's own string, and the text in it, beside each other.
+    namespace.put_all(&[("quoted", b"\"12\"", Some("\"12\""), None), ("index", b"\"user:7\"", None, None)]);
     let plan = r#"version = 1
         [source]
         kind = "kv"
@@ -177,7 +179,29 @@ fn a_mapping_leaves_alone_what_it_does_not_map() {
     "#;
     fs::write(folder.path().join("cutover.toml"), plan).unwrap();
     let same = verify(folder.path(), &namespace, "cutover.toml");
-    assert_eq!((same.code, same.totals()["same"].as_u64()), (0, Some(11)), "{}{}", same.stdout, same.stderr);
+    assert_eq!((same.code, same.totals()["same"].as_u64()), (0, Some(13)), "{}{}", same.stdout, same.stderr);
+    let types =
+        "[source.types.entries]\nvalue = \"text\"\n[target]\nkind = \"kv\"\n[target.types.entries]\nvalue = \"text\"\n";
+    // One value is no text, on both sides.
+    for (ty, code, invalid) in [("text", 1, 2), ("bytes", 0, 0)] {
+        let plan = plan.replace("if .key == \"nobody\" then .value + {\"more\": 1} else .value end", ".value");
+        let plan = plan.replace("[target]\n        kind = \"kv\"\n", &types.replace("text", ty));
+        fs::write(folder.path().join("cutover.toml"), plan).unwrap();
+        let done = verify(folder.path(), &namespace, "cutover.toml");
+        let report = done.json();
+        assert_eq!(
+            (done.code, &report["tables"][0]["columns"]["value"]["type"]),
+            (code, &ty.into()),
+            "{}",
+            done.stdout
+        );
+        assert_eq!(
+            (&report["totals"]["same"], &report["totals"]["invalid"]),
+            (&13.into(), &invalid.into()),
+            "{}",
+            done.stdout
+        );
+    }
     let plan = plan.replace("nobody", "user:7");
     fs::write(folder.path().join("cutover.toml"), plan).unwrap();
     let changed = verify(folder.path(), &namespace, "cutover.toml").json();
