@@ -33,14 +33,26 @@ pub struct Field {
     pub column: String,
     /// What its value becomes.
     pub cast: Cast,
-    /// Whether a value that does not fit is a finding even where both sides agree on it.
-    pub strict: bool,
+    /// When a value that does not fit is a finding.
+    pub misfit: Misfit,
+}
+
+/// When a value that does not fit the type of its field is a finding, beside the difference that it may make.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Misfit {
+    /// Wherever it is: the type is enforced, or declared by the plan.
+    Always,
+    /// Where the sides do not agree on it.
+    #[default]
+    Disputed,
+    /// Nowhere: the type is a guess, and who guesses may be wrong.
+    Never,
 }
 
 impl Field {
     /// A field that is read from `column`; a value that does not fit `cast` counts only where the sides differ.
     pub fn new(column: impl Into<String>, cast: Cast) -> Field {
-        Field { column: column.into(), cast, strict: false }
+        Field { column: column.into(), cast, misfit: Misfit::default() }
     }
 }
 

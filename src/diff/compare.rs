@@ -3,7 +3,7 @@
 use super::{Finding, Side, Sink, Tally};
 use crate::{
     error::{Error, Kind, Result},
-    row::{Cursor, Reject, Row, Rows},
+    row::{Cursor, Misfit, Reject, Row, Rows},
 };
 use std::cmp::Ordering;
 
@@ -151,7 +151,12 @@ impl Count<'_> {
         }
         for place in 0..row.shape().compared {
             let agreed = other.is_none_or(|it| it.cell(place) == row.cell(place));
-            if row.is_odd_at(place) && (row.shape().fields[place].strict || !agreed) {
+            let counts = match row.shape().fields[place].misfit {
+                Misfit::Always => true,
+                Misfit::Disputed => !agreed,
+                Misfit::Never => false,
+            };
+            if counts && row.is_odd_at(place) {
                 self.tally.invalid += 1;
                 self.sink.finding(Finding::Invalid { side, row, place })?;
             }

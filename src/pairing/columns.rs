@@ -2,7 +2,7 @@
 
 use super::{Choices, ColumnChoice, Comparison, Pair, by_name, join};
 use crate::{
-    row::{Field, Shape},
+    row::{Field, Misfit, Shape},
     schema::{Origin, Table},
     value::{Type, cast::Cast},
 };
@@ -82,8 +82,13 @@ impl Comparison {
             let field = |it: &Pair, exact: bool| {
                 let column = &table.columns[place(it)];
                 let choice = choices.columns.get(&it.name).cloned().unwrap_or_default();
-                let declared = choice.ty.is_some() || self.origin(it) == Origin::Enforced;
-                Field { strict: declared, ..Field::new(&column.name, cast(it, table, &choice, choices, exact)) }
+                let misfit = match self.origin(it) {
+                    _ if choice.ty.is_some() => Misfit::Always,
+                    Origin::Enforced => Misfit::Always,
+                    Origin::Declared => Misfit::Disputed,
+                    Origin::Guessed => Misfit::Never,
+                };
+                Field { misfit, ..Field::new(&column.name, cast(it, table, &choice, choices, exact)) }
             };
             let mut fields: Vec<Field> = Vec::with_capacity(shadow);
             fields.extend(self.columns.iter().filter(|it| it.place.is_some()).map(|it| field(it, false)));

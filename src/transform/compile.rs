@@ -338,7 +338,8 @@ impl Compiler<'_> {
         let mut secret = Vec::new();
         for column in columns {
             if let Origin::Cell { column: name, place, path } = &mut column.origin {
-                *place = add(name, !path.0.is_empty());
+                // A document that is copied into a column of documents stays one: a JSON string is not the text in it.
+                *place = add(name, !path.0.is_empty() || self.wants_documents(&column.name));
                 if column.rules.secret {
                     secret.push(*place);
                 }
@@ -347,6 +348,14 @@ impl Compiler<'_> {
         let secret = (0..fields.len()).map(|it| secret.contains(&it)).collect();
         let compared = fields.len();
         (Shape { fields, key: key.len(), compared, ..Shape::default() }, secret)
+    }
+
+    /// Whether that target column holds JSON, as the plan or the target says.
+    fn wants_documents(&self, name: &str) -> bool {
+        let rules = self.mapping.columns.iter().flatten();
+        let declared = rules.filter(|it| it.0 == name).find_map(|it| it.1.ty).map(|it| it.ty);
+        let own = || self.into.and_then(|it| it.columns.get(it.column(name)?)).map(|it| it.ty);
+        declared.or_else(own) == Some(Type::Json)
     }
 
     fn keeps_order(&self, columns: &[Column]) -> bool {

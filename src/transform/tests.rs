@@ -200,7 +200,8 @@ fn tables_without_columns_keep_their_names() {
     let mut program = program("into = \"users\"", from, Some(&into));
     assert_eq!(program.columns().collect::<Vec<_>>(), ["id", "email", "is_active", "payload"]);
     assert_eq!(program.input().fields.len(), 4, "what nobody wants is not read");
-    assert!(program.input().fields.iter().all(|it| it.cast.ty == Type::Any));
+    let read: Vec<Type> = program.input().fields.iter().map(|it| it.cast.ty).collect();
+    assert_eq!(read, [Type::Any, Type::Any, Type::Any, Type::Json], "only documents are read as what they are");
     assert!(program.keeps_order());
     let rows = rows(&program.input(), line);
     let mut out = Batch::new(target("id:int! email:text is_active:bool payload:json"));
@@ -752,5 +753,24 @@ proptest! {
             prop_assert_eq!(&got, &expect, "{} on {}", text, canonical);
             prop_assert_eq!(&found, &expect, "{} on {}", text, canonical);
         }
+    }
+}
+
+#[test]
+fn a_document_that_is_copied_stays_one() {
+    let into = table("t", "id:int! v:json");
+    for expression in [".doc", "if .id == 2 then 7 else .doc end"] {
+        let fragment = format!("into = \"t\"\ncolumns.id = \".id\"\ncolumns.v = '{expression}'");
+        let mut program = program(&fragment, "id:int! doc:json", Some(&into));
+        let documents = [r#""text""#, r#""12""#, "12", r#""\"""#, r#"{"a":"b"}"#];
+        let (mut rows, mut out) = (Batch::new(program.input()), Batch::new(target("id:int! v:json")));
+        documents.iter().for_each(|it| rows.push([Value::Int(1), Value::Json(it)]));
+        rows.push([Value::Int(1), Value::Raw(b"text")]);
+        program.apply(&rows, &mut out).unwrap();
+        let mut scratch = Vec::new();
+        for (row, expect) in out.rows().zip(documents) {
+            assert_eq!(row.value(1, &mut scratch), Value::Json(expect), "a JSON string is not the text in it");
+        }
+        assert_eq!(out.row(5).value(1, &mut scratch), Value::Text("text"), "and text is no JSON string");
     }
 }

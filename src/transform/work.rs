@@ -11,7 +11,7 @@ use super::{
 use crate::{
     error::Error,
     row::{Batch, Flow, Reject, Row, Shape},
-    value::Value,
+    value::{Value, json},
 };
 use jaq_json::{Map, Num, Val};
 use std::{
@@ -232,8 +232,8 @@ impl<'c> Worker<'c> {
                 let cell = input.cells.get(*place).copied().unwrap_or(Value::Null);
                 Held::Plain(val::find(cell, path).map_err(failed)?)
             }
-            Origin::Item(path) => Held::of(path.get(item).map_err(failed)?).map_err(failed)?,
-            Origin::Jq(jq) => Held::of(self.one(jq, input, item, index)?).map_err(failed)?,
+            Origin::Item(path) => input.held(path.get(item).map_err(failed)?).map_err(failed)?,
+            Origin::Jq(jq) => input.held(self.one(jq, input, item, index)?).map_err(failed)?,
             Origin::Nothing => Held::Plain(Value::Null),
             Origin::Generated(kind) => {
                 Held::Text(self.program.maker.make(*kind, &column.name, &self.key(input.cells, true), index))
@@ -306,6 +306,19 @@ impl Refusal {
     /// A refusal that is not about a value at hand.
     fn whole(rule: String) -> Refusal {
         Refusal { rule, value: "null".into() }
+    }
+}
+
+impl<'r> Input<'r> {
+    /// A jq value on its way. To jq, text and a JSON string are the same: one that the row holds stays what it is there.
+    fn held(&self, value: Val) -> Result<Held<'r>, String> {
+        let is = |cell: &&Value<'r>| match (cell, &value) {
+            (Value::Json(it), Val::TStr(text)) if it.starts_with('"') => {
+                json::read_string(it).is_some_and(|it| *it.as_bytes() == **text)
+            }
+            _ => false,
+        };
+        self.cells.iter().find(is).map_or_else(|| Held::of(value.clone()), |cell| Ok(Held::Plain(*cell)))
     }
 }
 

@@ -1,6 +1,16 @@
 //! Workers KV: namespaces of miniflare, by REST and from their files.
 
+#[path = "kv_answers.rs"]
+mod answers;
+#[path = "kv_nested.rs"]
+mod nested;
+
 use crate::{NODE_MODULES, miniflare, miniflare::Namespace};
+use cutover::{
+    row::{Batch, Feed, Flow, Shape},
+    snapshot,
+    store::{self, settings::Settings},
+};
 use serde_json::{Value, json};
 use std::{path::Path, process::Command};
 
@@ -148,4 +158,216 @@ fn wrangler_writes_what_we_read() {
     assert_eq!(done.code, 0, "{}", done.stderr);
     let expect = json!({"key": "user:1", "value": {"name": "Mira"}, "metadata": {"v": 1}, "expiration": LATER});
     assert_eq!(serde_json::from_str::<Value>(&done.stdout).unwrap(), expect);
+}
+
+/// A plan that compares the namespace with what is kept of it here.
+fn local_plan(folder: &Path, namespace: &Namespace, settings: &str) {
+    let Namespace { id, state_dir, .. } = namespace;
+    let (state, source) = (state_dir.display(), "kind = \"kv\"");
+    let plan = format!(
+        "version = 1\n[source]\n{source}\n{settings}\n[target]\nkind = \"kv-local\"\npath = \"{state}\"\nnamespace = \"{id}\"\n{settings}\n"
+    );
+    std::fs::write(folder.join("cutover.toml"), plan).unwrap();
+}
+
+#[test]
+fn what_is_kept_here_is_what_the_interface_says() {
+    let namespace = miniflare::namespace();
+    awkward(&namespace);
+    // More than one page of keys, in an order that numbers do not have.
+    let many: Vec<(String, String)> = (0..1500).map(|it| (format!("many:{it}"), format!("{{\"n\":{it}}}"))).collect();
+    let entries: Vec<_> = many.iter().map(|(key, value)| (key.as_str(), value.as_bytes(), None, None)).collect();
+    namespace.put_all(&entries);
+    let folder = tempfile::tempdir().unwrap();
+    local_plan(folder.path(), &namespace, "");
+    let done = cutover(folder.path(), &namespace.variables(), &["verify", "--format", "json"]);
+    assert_eq!((done.code, done.json()["verdict"].as_str()), (0, Some("pass")), "{} {}", done.stdout, done.stderr);
+    assert_eq!(done.totals(), json!({"source_rows": 1512, "target_rows": 1512, "same": 1512}));
+    let [lists, bulks, singles] = namespace.asked();
+    // What is empty, may have been bytes, or was replaced, is read by itself.
+    assert_eq!((lists, bulks, singles), (2, 16, 3));
+
+    local_plan(folder.path(), &namespace, "prefix = \"many:1\"\nexclude = [\"many:10\"]");
+    let done = cutover(folder.path(), &namespace.variables(), &["verify", "--format", "json"]);
+    assert_eq!(done.totals(), json!({"source_rows": 500, "target_rows": 500, "same": 500}));
+    let notes = done.json()["notes"].to_string();
+    assert!(notes.contains("only keys that begin with `many:1`, and no keys that begin with `many:10`"), "{notes}");
+}
+
+#[test]
+fn text_and_bytes_are_the_same_only_if_they_are() {
+    let (source, target) = (miniflare::namespace(), miniflare::namespace());
+    awkward(&source);
+    awkward(&target);
+    let folder = tempfile::tempdir().unwrap();
+    let [from, to] = [&source, &target].map(|it| format!("kv:{}", it.id));
+    let diff = || cutover(folder.path(), &source.variables(), &["diff", &from, &to, "--format", "json"]);
+    let same = diff();
+    assert_eq!(
+        (same.code, same.totals()),
+        (0, json!({"source_rows": 12, "target_rows": 12, "same": 12})),
+        "{}",
+        same.stdout
+    );
+
+    target.put("user:7", br#"{"id":7,"name":"Mira"}"#, Some(r#"{"tags":["a"],"v":1}"#), None);
+    let same = diff();
+    assert_eq!(same.totals()["same"], 12, "JSON in another spelling is the same: {}", same.stdout);
+
+    target.put("a/../b?c=d&e#f%2Fg h+i", b"a path ", None, Some(LATER));
+    target.put("bytes", &[0xff, 0x00, 0xfd, b'"'], Some(r#""bytes""#), Some(LATER));
+    target.put("empty", b"", None, None);
+    target.put("nul", b"a\0b", None, Some(LATER));
+    target.put("number", b"12345678901234567890.1", None, None);
+    target.delete(&["null"]);
+    let changed = diff();
+    let report = changed.json();
+    assert_eq!((changed.code, &report["totals"]["changed"], &report["totals"]["missing"]), (1, &json!(5), &json!(1)));
+    assert_eq!(report["totals"]["invalid"], 0, "no value is invalid where nothing says what it must be");
+    let findings = report["tables"][0]["findings"].as_array().unwrap();
+    let check = |key: &str, column: &str, expect: Value| {
+        let found = findings.iter().find(|it| it["key"]["key"] == key).unwrap_or_else(|| panic!("{key}: {findings:?}"));
+        assert_eq!(found["cells"][column], expect, "{key}");
+    };
+    check("a/../b?c=d&e#f%2Fg h+i", "value", json!({"source": "a path", "target": "a path "}));
+    check("bytes", "value", json!({"source": "/wD+Ig==", "target": "/wD9Ig=="}));
+    check("empty", "metadata", json!({"source": {"empty": true}, "target": null}));
+    check("nul", "expiration", json!({"source": null, "target": LATER}));
+}
+
+#[test]
+fn a_capture_holds_everything() {
+    let namespace = miniflare::namespace();
+    awkward(&namespace);
+    let folder = tempfile::tempdir().unwrap();
+    let captured = cutover(folder.path(), &namespace.variables(), &["capture", "kv:", "backup"]);
+    assert_eq!(captured.code, 0, "{}", captured.stderr);
+    let diff = || cutover(folder.path(), &namespace.variables(), &["diff", "backup", "kv:", "--format", "json"]);
+    let same = diff();
+    assert_eq!(
+        (same.code, same.totals()),
+        (0, json!({"source_rows": 12, "target_rows": 12, "same": 12})),
+        "{}",
+        same.stdout
+    );
+    // A rewrite that says nothing about metadata and expiration drops them.
+    namespace.put("bytes", &[0xff, 0x00, 0xfe, b'"'], None, None);
+    let changed = diff();
+    assert_eq!(changed.json()["totals"]["changed"], 1);
+    let cells =
+        json!({"metadata": {"source": "bytes", "target": null}, "expiration": {"source": LATER, "target": null}});
+    assert_eq!(changed.json()["tables"][0]["findings"][0]["cells"], cells);
+}
+
+#[test]
+fn refusals_say_what_to_do() {
+    let namespace = miniflare::namespace();
+    namespace.put("k", b"v", None, None);
+    let folder = tempfile::tempdir().unwrap();
+    let check = |change: &[(&'static str, &'static str)], arguments: &[&str], expect: &str| {
+        let mut variables = namespace.variables();
+        for (name, value) in change {
+            variables.iter_mut().filter(|it| it.0 == *name).for_each(|it| it.1 = value);
+        }
+        let done = cutover(folder.path(), &variables, arguments);
+        assert_eq!(done.code, 2, "{change:?} {}", done.stdout);
+        assert!(done.stderr.contains(expect), "{change:?} {arguments:?}: {}", done.stderr);
+        assert!(!done.stderr.contains(&namespace.token) && !done.stderr.contains("canary"), "{}", done.stderr);
+    };
+    let show = ["show", "kv:", "entries"];
+    check(&[("CLOUDFLARE_API_TOKEN", "canary")], &show, "the token is not accepted");
+    check(&[("CLOUDFLARE_API_TOKEN", "")], &show, "no token; set CLOUDFLARE_API_TOKEN or CF_API_TOKEN");
+    check(&[("CLOUDFLARE_ACCOUNT_ID", "another")], &show, "the token may not read this account's KV");
+    check(&[("CLOUDFLARE_KV_NAMESPACE_ID", "ffffffffffffffffffffffffffffffff")], &show, "no such KV namespace");
+    check(&[], &["show", "kv:no-such-title", "entries"], "no KV namespace of the account is called `no-such-title`");
+    let by_title = format!("kv:{}", namespace.title);
+    let done = cutover(folder.path(), &namespace.variables(), &["show", &by_title, "entries"]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+}
+
+/// The rows that were handed out.
+#[derive(Default)]
+struct Kept(Vec<Batch>);
+
+impl Feed for Kept {
+    fn take(&mut self, batch: &mut Batch) -> cutover::error::Result<Flow> {
+        self.0.push(batch.clone());
+        batch.clear();
+        Ok(Flow::Continue)
+    }
+}
+
+#[test]
+fn only_the_keys_that_are_asked_for_are_read_again() {
+    let namespace = miniflare::namespace();
+    awkward(&namespace);
+    let variables: Vec<(String, String)> =
+        namespace.variables().iter().map(|it| (it.0.to_owned(), it.1.to_owned())).collect();
+    let lookup = move |name: &str| variables.iter().find(|it| it.0 == name).map(|it| it.1.clone());
+    let settings = Settings::new(std::collections::BTreeMap::new(), std::sync::Arc::new(lookup));
+    let mut store =
+        store::open("kv", Path::new(""), &store::Options { settings, ..store::Options::default() }).unwrap();
+    let table = store.tables().unwrap().remove(0);
+    let shape = snapshot::shape(&table);
+    let mut all = Kept::default();
+    store.scan(&table, &shape, &mut all).unwrap();
+    let facts = store.about().unwrap();
+    assert!(facts.iter().any(|it| it.says.starts_with("12 keys")), "{facts:?}");
+
+    let field = shape.fields[0].clone();
+    let mut keys = Batch::new(std::sync::Arc::new(Shape { fields: vec![field], key: 1, compared: 1, keyless: false }));
+    let wanted = ["bytes", "empty", "not there", "user:7"];
+    wanted.iter().for_each(|it| keys.push([cutover::value::Value::Text(it)]));
+    namespace.put("empty", b"no more", None, Some(LATER));
+    store.refresh().unwrap();
+    let before = namespace.asked();
+    let mut some = Kept::default();
+    store.scan_keys(&table, &shape, &keys, &mut some).unwrap();
+    let asked: Vec<u64> = namespace.asked().iter().zip(before).map(|(after, before)| after - before).collect();
+    assert_eq!(asked, [0, 3, 4], "no list, and only these values");
+
+    let rows = |kept: &Kept| -> std::collections::BTreeMap<Vec<u8>, Vec<u8>> {
+        kept.0.iter().flat_map(Batch::rows).map(|it| (it.key().to_vec(), it.bytes().to_vec())).collect()
+    };
+    let (all, some) = (rows(&all), rows(&some));
+    assert_eq!(some.len(), 3);
+    let changed = some.iter().filter(|(key, row)| all[*key] != **row).count();
+    assert_eq!(changed, 1, "`empty` was written since; the others are what the scan says");
+}
+
+#[test]
+fn what_has_expired_or_is_lost_on_this_machine_is_said() {
+    let namespace = miniflare::namespace();
+    namespace.put_all(&[("a", b"1", None, None), ("b", b"2", None, Some(LATER)), ("c", b"3", None, None)]);
+    // A copy of what miniflare keeps, to be spoiled.
+    let folder = tempfile::tempdir().unwrap();
+    let (from, to) = (namespace.state_dir.join("v3/kv"), folder.path().join("kv"));
+    let blobs = format!("{}/blobs", namespace.id);
+    for part in ["miniflare-KVNamespaceObject", &blobs] {
+        std::fs::create_dir_all(to.join(part)).unwrap();
+        for entry in std::fs::read_dir(from.join(part)).unwrap().map(Result::unwrap) {
+            std::fs::copy(entry.path(), to.join(part).join(entry.file_name())).unwrap();
+        }
+    }
+    let name = format!("kv-local:{}#{}", folder.path().display(), namespace.id);
+    let show = || cutover(folder.path(), &[], &["show", &name, "entries", "--format", "json"]);
+    assert_eq!(show().stdout.lines().count(), 3, "{}", show().stderr);
+    let objects = std::fs::read_dir(to.join("miniflare-KVNamespaceObject")).unwrap().map(|it| it.unwrap().path());
+    let index = objects.filter(|it| it.extension().is_some_and(|it| it == "sqlite")).find_map(|it| {
+        let index = rusqlite::Connection::open(it).ok()?;
+        let keys: rusqlite::Result<i64> =
+            index.query_row("SELECT count(*) FROM _mf_entries WHERE key = 'b'", [], |it| it.get(0));
+        (keys.ok()? == 1).then_some(index)
+    });
+    let index = index.unwrap();
+    index.execute("UPDATE _mf_entries SET expiration = 1700000000000 WHERE key = 'b'", []).unwrap();
+    assert_eq!(show().stdout.lines().count(), 2);
+    let other = format!("kv:{}", namespace.id);
+    let done = cutover(folder.path(), &namespace.variables(), &["diff", &other, &name, "--format", "json"]);
+    assert_eq!((done.code, done.totals()["missing"].as_u64()), (1, Some(1)));
+    assert!(done.json()["notes"].to_string().contains("1 keys have expired and are left out"), "{}", done.stdout);
+    let blob: String = index.query_row("SELECT blob_id FROM _mf_entries WHERE key = 'a'", [], |it| it.get(0)).unwrap();
+    std::fs::remove_file(to.join(&blobs).join(blob)).unwrap();
+    let lost = show();
+    assert!(lost.code == 2 && lost.stderr.contains("the value of the key `a`"), "{}", lost.stderr);
 }

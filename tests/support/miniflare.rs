@@ -137,13 +137,24 @@ impl Namespace {
         let path = format!("/{base}/accounts/{account}/storage/kv/namespaces/{id}/{path}");
         let length = body.len();
         let head = format!(
-            "{method} {path} HTTP/1.0\r\nhost: {host}\r\nauthorization: Bearer {token}\r\ncontent-length: {length}\r\n\r\n"
+            "{method} {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\ncontent-length: {length}\r\n\r\n"
         );
         connection.write_all(head.as_bytes()).and_then(|()| connection.write_all(body)).expect("it listens");
-        let mut answer = String::new();
-        connection.read_to_string(&mut answer).expect("it answers with text");
-        let body = answer.split_once("\r\n\r\n").expect("an answer has a body").1;
-        serde_json::from_str(body).unwrap_or_else(|_| panic!("{answer}"))
+        // The server leaves the connection open, whatever it is asked for.
+        let mut answer = BufReader::new(connection);
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            answer.read_line(&mut line).expect("its answer has a head");
+            match line.trim_end().to_ascii_lowercase().split_once(": ") {
+                Some(("content-length", it)) => length = it.parse().expect("a length"),
+                None if line.trim_end().is_empty() => break,
+                _ => {}
+            }
+        }
+        let mut body = vec![0; length];
+        answer.read_exact(&mut body).expect("its answer is whole");
+        serde_json::from_slice(&body).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&body)))
     }
 
     /// What `cutover` has to be told by the environment.

@@ -284,7 +284,6 @@ fn judge(answer: &Answer) -> Advice {
         (403, _) => "the token may not read this account's KV; it needs the permission `Workers KV Storage: Read`",
         (429, _) if said.contains("for today") => "the account has used up its reads or lists of today",
         (408 | 425 | 429 | 500.., _) => return Advice::Again(said),
-        (300..=399, _) => "it sends elsewhere, and the token goes nowhere else; is `api` right?",
         (404, 0) => "nothing is there; is `api` the address of Cloudflare's API?",
         _ => return Advice::Refuse(said),
     };
@@ -390,7 +389,6 @@ mod tests {
         check(429, &fault(1, "limit reached for today"), "refuse");
         check(503, "<html>", "again HTTP 503");
         check(500, &fault(10001, "internal"), "again internal");
-        check(302, "", "refuse HTTP 302: it sends elsewhere");
         check(404, "<html>", "refuse HTTP 404: nothing is there");
         let long = "x".repeat(10_000);
         check(400, &fault(1, &long), &"x".repeat(200));

@@ -115,6 +115,16 @@ impl Selection {
         Ok(Selection { prefixes, exclude })
     }
 
+    /// What is not read, for people; nothing if all is.
+    pub(super) fn note(&self) -> Option<String> {
+        let list = |it: &[String]| it.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", ");
+        let only = self.prefixes.iter().all(|it| !it.is_empty());
+        let only = only.then(|| format!("only keys that begin with {}", list(&self.prefixes)));
+        let but = (!self.exclude.is_empty()).then(|| format!("no keys that begin with {}", list(&self.exclude)));
+        let parts: Vec<String> = only.into_iter().chain(but).collect();
+        (!parts.is_empty()).then(|| format!("of the namespace it reads {}", parts.join(", and ")))
+    }
+
     /// What wanted keys begin with.
     pub(super) fn prefixes(&self) -> &[String] {
         &self.prefixes
@@ -158,6 +168,9 @@ mod tests {
         check("user:", &["snap:"], &[], None);
         check("user:", &[], &["us"], None);
         let it = check("", &["a_", "b"], &["b%"], Some(&["a_", "b"])).unwrap();
+        let note = "of the namespace it reads only keys that begin with `a_`, `b`, and no keys that begin with `b%`";
+        assert_eq!(it.note().as_deref(), Some(note));
+        assert_eq!(check("", &[], &[], Some(&[""])).unwrap().note(), None);
         for (key, expect) in [("a_1", true), ("ab1", false), ("b", true), ("b%1", false), ("bx", true), ("c", false)] {
             assert_eq!(it.selects(key), expect, "{key}");
         }

@@ -32,7 +32,6 @@ pub struct KvLocal {
     table: Table,
     selection: Selection,
     expired: u64,
-    excluded: u64,
 }
 
 impl KvLocal {
@@ -49,7 +48,7 @@ impl KvLocal {
         })?;
         let (selection, table) = (Selection::new(&options.settings)?, entry::table(&options.files)?);
         let blobs = folder.join(&id).join("blobs");
-        Ok(KvLocal { index: Sqlite::open(&file, false)?, file, blobs, id, table, selection, expired: 0, excluded: 0 })
+        Ok(KvLocal { index: Sqlite::open(&file, false)?, file, blobs, id, table, selection, expired: 0 })
     }
 
     fn value(&self, blob: &str, key: &str) -> Result<Vec<u8>> {
@@ -93,7 +92,7 @@ impl Source for KvLocal {
     fn scan(&mut self, table: &Table, shape: &Arc<Shape>, feed: &mut dyn Feed) -> Result<()> {
         let mut out = Out::new(table, shape, feed)?;
         let (now, wants_value) = (now(), out.wants(VALUE));
-        let (mut expired, mut excluded) = (0, 0);
+        let mut expired = 0;
         let failed =
             |it: &rusqlite::Error| self.index.failed(it).context(format_args!("cannot read namespace `{}`", self.id));
         // SQLite compares text by its bytes unless told otherwise, so this is the order of the keys.
@@ -105,7 +104,6 @@ impl Source for KvLocal {
             let (key, blob, expiration, metadata): (String, String, Option<i64>, Option<String>) =
                 read().map_err(|it| failed(&it))?;
             if !self.selection.selects(&key) {
-                excluded += 1;
                 continue;
             }
             if expiration.is_some_and(|it| it <= now) {
@@ -121,7 +119,7 @@ impl Source for KvLocal {
         out.finish()?;
         drop(rows);
         drop(statement);
-        (self.expired, self.excluded) = (expired, excluded);
+        self.expired = expired;
         self.index.unchanged()
     }
 
@@ -142,9 +140,7 @@ impl Source for KvLocal {
     }
 
     fn notes(&self) -> Vec<String> {
-        let counted =
-            [(self.expired, "have expired and are left out"), (self.excluded, "are left out, as the settings say")];
-        let left_out = counted.into_iter().filter(|it| it.0 > 0);
-        left_out.map(|(count, what)| format!("{}: {count} keys {what}", self.id)).collect()
+        let expired = (self.expired > 0).then(|| format!("{} keys have expired and are left out", self.expired));
+        self.selection.note().into_iter().chain(expired).map(|it| format!("{}: {it}", self.id)).collect()
     }
 }

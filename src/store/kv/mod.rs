@@ -8,7 +8,7 @@
 //! nothing, as empty ones do. A byte order mark at the start of a value is the one thing that a bulk read drops unseen.
 //!
 //! Lists and values agree only after up to a minute. A key that is listed and has no value has expired, was deleted meanwhile,
-//! or is still on its way: the first two are noted, the last is an error.
+//! or is still on its way: the first is noted, with the second nothing passes, the last is an error.
 
 mod api;
 mod entry;
@@ -40,7 +40,7 @@ const API: &str = "https://api.cloudflare.com/client/v4";
 /// Keys that one bulk read may ask for.
 const BULK: usize = 100;
 /// Pages without a key that may come one after another, as they do where many keys were deleted.
-const EMPTY_PAGES: usize = 1000;
+const EMPTY_PAGES: usize = 100;
 
 /// A namespace, reached by REST.
 pub struct Kv {
@@ -57,7 +57,6 @@ pub struct Kv {
 struct LeftOut {
     expired: u64,
     deleted: u64,
-    excluded: u64,
 }
 
 impl Kv {
@@ -166,9 +165,7 @@ impl Source for Kv {
         for prefix in self.selection.prefixes().to_vec() {
             let mut pages = Pages::default();
             while let Some(mut keys) = pages.next(&mut self.api, &prefix)? {
-                let listed = keys.len();
                 keys.retain(|it| self.selection.selects(&it.name));
-                self.left_out.excluded += (listed - keys.len()) as u64;
                 if !self.read(&keys, &mut out)? {
                     return Ok(());
                 }
@@ -193,7 +190,13 @@ impl Source for Kv {
     }
 
     fn refresh(&mut self) -> Result<()> {
+        self.left_out = LeftOut::default();
         Ok(())
+    }
+
+    fn torn(&mut self) -> Result<Option<String>> {
+        let deleted = self.left_out.deleted;
+        Ok((deleted > 0).then(|| format!("{deleted} keys of the namespace were deleted while it was read; run again")))
     }
 
     fn about(&mut self) -> Result<Vec<Fact>> {
@@ -223,14 +226,11 @@ impl Source for Kv {
 
     fn notes(&self) -> Vec<String> {
         let name = &self.name;
-        let LeftOut { expired, deleted, excluded } = self.left_out;
-        let counted = [
-            (expired, "expired while they were read, and are left out"),
-            (deleted, "were deleted while they were read, and are left out"),
-            (excluded, "are left out, as the settings say"),
-        ];
-        let left_out = counted.into_iter().filter(|it| it.0 > 0);
-        let mut notes: Vec<String> = left_out.map(|(count, what)| format!("{name}: {count} keys {what}")).collect();
+        let mut notes: Vec<String> = self.selection.note().map(|it| format!("{name}: {it}")).into_iter().collect();
+        if self.left_out.expired > 0 {
+            notes
+                .push(format!("{name}: {} keys expired while they were read, and are left out", self.left_out.expired));
+        }
         let (lists, reads) = self.api.spent();
         if lists + reads > 0 {
             notes.push(format!("{name}: listed keys {lists} times and read {reads} values; {QUOTA}"));
