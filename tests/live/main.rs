@@ -16,6 +16,8 @@ mod kv;
 #[path = "../support/miniflare.rs"]
 mod miniflare;
 mod d1;
+mod d1_clients;
+mod guides;
 #[path = "../support/workerd.rs"]
 mod workerd;
 
