@@ -11,65 +11,70 @@ use std::collections::BTreeMap;
 /// One table as it is stored.
 pub(super) struct Listed {
     pub table: Table,
-    /// A table of rows, and neither a view nor a virtual table.
-    pub stored: bool,
-    /// It is stored in the order of its key, and has no rowid.
-    pub keyed: bool,
+    /// How its rows can be told apart.
+    pub rows: Home,
+}
+
+/// Where the rows of a table are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Home {
+    /// Under a rowid, by the name for it that no column has taken.
+    Rowid(&'static str),
+    /// In the order of the key, without a rowid.
+    Key,
+    /// Nowhere that has a name, as those of a view.
+    Nowhere,
 }
 
 /// A row of an answer, its values as text.
 pub(super) type Row = Vec<Option<String>>;
 
-// Tables of SQLite itself and of Cloudflare's engine hold no data of the user's.
-macro_rules! about_each {
-    ($columns:literal, $also:literal, $order:literal) => {
-        concat!(
-            "SELECT list.name, ",
-            $columns,
-            " FROM pragma_table_list AS list",
-            $also,
-            " AND list.schema = 'main' AND list.type <> 'shadow'",
-            " AND list.name NOT GLOB 'sqlite_*' AND list.name NOT GLOB '_cf_*' ORDER BY list.name",
-            $order
-        )
+/// The questions that [`tables`] needs the answers of, in this order: tables, columns, unique indexes, references.
+fn questions(views: bool) -> [String; 4] {
+    // Tables of SQLite itself and of Cloudflare's engine hold no data of the user's. Of a view that nobody wants nothing is
+    // asked, since one that is broken would spoil the answer.
+    let wanted = format!(
+        "list.schema = 'main' AND list.type NOT IN ('shadow'{}) \
+         AND list.name NOT GLOB 'sqlite_*' AND list.name NOT GLOB '_cf_*'",
+        if views { "" } else { ", 'view'" }
+    );
+    let about_each = |columns: &str, also: &str, order: &str| {
+        let order = ["list.name", order].join(if order.is_empty() { "" } else { ", " });
+        format!("SELECT list.name, {columns} FROM pragma_table_list AS list{also} WHERE {wanted} ORDER BY {order}")
     };
+    [
+        about_each("list.type, list.wr, list.strict", "", ""),
+        about_each(
+            r#"info.name, info.type, info."notnull", info.pk, info.hidden"#,
+            ", pragma_table_xinfo(list.name) AS info",
+            "info.cid",
+        ),
+        about_each(
+            "indexes.name, info.name",
+            r#" JOIN pragma_index_list(list.name) AS indexes ON indexes."unique" = 1 AND indexes.partial = 0
+               JOIN pragma_index_xinfo(indexes.name) AS info ON info.key = 1"#,
+            "indexes.name, info.seqno",
+        ),
+        about_each(
+            r#"keys.id, keys."table", keys."from", keys."to""#,
+            ", pragma_foreign_key_list(list.name) AS keys",
+            "keys.id, keys.seq",
+        ),
+    ]
 }
-
-/// The questions that [`tables`] needs the answers of, in this order.
-const QUESTIONS: [&str; 4] = [
-    about_each!("list.type, list.wr, list.strict", " WHERE true", ""),
-    about_each!(
-        r#"info.name, info.type, info."notnull", info.pk, info.hidden"#,
-        ", pragma_table_xinfo(list.name) AS info WHERE true",
-        ", info.cid"
-    ),
-    about_each!(
-        "indexes.name, info.name",
-        r#", pragma_index_list(list.name) AS indexes, pragma_index_xinfo(indexes.name) AS info
-           WHERE indexes."unique" = 1 AND indexes.partial = 0 AND info.key = 1"#,
-        ", indexes.name, info.seqno"
-    ),
-    about_each!(
-        r#"keys.id, keys."table", keys."from", keys."to""#,
-        ", pragma_foreign_key_list(list.name) AS keys WHERE true",
-        ", keys.id, keys.seq"
-    ),
-];
 
 /// The tables, and with `views` the views too, in the order of their names.
 ///
 /// # Errors
 /// If `ask` fails, which gets several queries and gives the rows of each.
 pub(super) fn tables(views: bool, ask: impl FnOnce(&[&str]) -> Result<Vec<Vec<Row>>>) -> Result<Vec<Listed>> {
-    let mut answers = ask(&QUESTIONS)?.into_iter();
+    let questions = questions(views);
+    let mut answers = ask(&questions.each_ref().map(String::as_str))?.into_iter();
     let [list, columns, indexes, keys] = std::array::from_fn(|_| answers.next().unwrap_or_default());
     let [columns, indexes, keys] = [columns, indexes, keys].map(by_table);
     let mut out = Vec::new();
     for row in list {
         let (name, kind) = (text(&row, 0), text(&row, 1));
-        if kind == "view" && !views {
-            continue;
-        }
         let mut table = Table::new(name);
         if kind == "virtual" {
             table.unreadable = Some("a virtual table".to_owned());
@@ -78,9 +83,20 @@ pub(super) fn tables(views: bool, ask: impl FnOnce(&[&str]) -> Result<Vec<Vec<Ro
         declare(&mut table, &of(&columns), is(&row, 3));
         unique(&mut table, &of(&indexes));
         refer(&mut table, &of(&keys));
-        out.push(Listed { table, stored: kind == "table", keyed: is(&row, 2) });
+        let rows = match (kind, is(&row, 2)) {
+            ("table", true) => Home::Key,
+            ("table", false) => rowid(&table).map_or(Home::Nowhere, Home::Rowid),
+            _ => Home::Nowhere,
+        };
+        out.push(Listed { table, rows });
     }
     Ok(out)
+}
+
+/// The name for the rowid of a table that none of its columns has taken.
+fn rowid(table: &Table) -> Option<&'static str> {
+    let is_taken = |name: &str| table.columns.iter().any(|it| it.name.eq_ignore_ascii_case(name));
+    ["rowid", "_rowid_", "oid"].into_iter().find(|it| !is_taken(it))
 }
 
 /// Columns and key, from rows of name, type, not null, place in the key, hidden.

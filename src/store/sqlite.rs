@@ -13,7 +13,7 @@ use super::{
     about::Fact,
     files::d1_export,
     places,
-    pragmas::{self, Listed},
+    pragmas::{self, Home, Listed},
     sql,
 };
 use crate::{
@@ -101,9 +101,9 @@ impl Sqlite {
     }
 
     /// The table with about how many rows it has, which its largest rowid says.
-    fn counted(&self, Listed { mut table, stored, .. }: Listed) -> Table {
-        if stored {
-            let query = format!("SELECT max(rowid) FROM {}", sql::identifier(&table.name));
+    fn counted(&self, Listed { mut table, rows }: Listed) -> Table {
+        if let Home::Rowid(rowid) = rows {
+            let query = format!("SELECT max({rowid}) FROM {}", sql::identifier(&table.name));
             let largest = self.connection.query_row(&query, [], |it| it.get::<_, Option<i64>>(0));
             table.rows_about = largest.ok().flatten().and_then(|it| u64::try_from(it).ok());
         }

@@ -22,6 +22,8 @@ mod moving;
 #[path = "../support/miniflare.rs"]
 mod miniflare;
 mod d1;
+mod d1_clients;
+mod guides;
 #[path = "../support/workerd.rs"]
 mod workerd;
 mod edge_config;

@@ -1,5 +1,11 @@
 //! D1 on this machine: Cloudflare's own engine, `workerd`, with D1's REST interface in front.
 
+use cutover::store::{
+    Options,
+    web::{Advice, Request, Web},
+};
+use secrecy::SecretString;
+use serde_json::{Value, json};
 use std::{
     fs,
     io::{BufRead, BufReader},
@@ -76,7 +82,7 @@ fn start() -> Server {
     let said = guard.stdout.take().expect("a pipe");
     // One line for each socket: {"event":"listen","socket":"http","port":40123}
     let port = BufReader::new(said).lines().map_while(Result::ok).find_map(|line| {
-        let line: serde_json::Value = serde_json::from_str(&line).ok()?;
+        let line: Value = serde_json::from_str(&line).ok()?;
         (line["event"] == "listen").then(|| line["port"].as_u64()).flatten()
     });
     let port = port.and_then(|it| u16::try_from(it).ok()).unwrap_or_else(|| {
@@ -87,18 +93,33 @@ fn start() -> Server {
 
 impl Database {
     /// Runs statements, all or none of them.
-    pub(crate) fn execute(&self, sql: &str) -> serde_json::Value {
-        self.ask(&serde_json::json!({ "sql": sql }))
+    pub(crate) fn execute(&self, sql: &str) -> Value {
+        self.ask(&json!({ "sql": sql }))
+    }
+
+    /// The same, where the engine may refuse.
+    pub(crate) fn try_execute(&self, sql: &str) -> Result<Value, String> {
+        self.post(&format!("/{}/raw", self.id), &json!({ "sql": sql }))
     }
 
     /// Asks `/raw`, and gives the result.
-    pub(crate) fn ask(&self, body: &serde_json::Value) -> serde_json::Value {
-        let path = format!("{}/accounts/{}/d1/database/{}/raw", self.api, self.account, self.id);
-        let client = reqwest::blocking::Client::new();
-        let answer = client.post(path).bearer_auth(self.token).json(body).send().expect("an answer");
-        let answer: serde_json::Value = answer.json().expect("JSON");
-        assert_eq!(answer["success"], true, "{answer}: {body}");
-        answer["result"].clone()
+    pub(crate) fn ask(&self, body: &Value) -> Value {
+        self.post(&format!("/{}/raw", self.id), body).unwrap_or_else(|it| panic!("{it}: {body}"))
+    }
+
+    /// Makes one more database of the account, of that name, and gives its id.
+    pub(crate) fn create(&self, name: &str) -> String {
+        let made = self.post("", &json!({ "name": name })).expect("a database");
+        made["uuid"].as_str().expect("an id").to_owned()
+    }
+
+    fn post(&self, path: &str, body: &Value) -> Result<Value, String> {
+        let web = Web::new(&self.api, Some(&SecretString::from(self.token)), &Options::default()).expect("a client");
+        let path = format!("/accounts/{}/d1/database{path}", self.account);
+        let answer = web.send(&Request::ask(&path, body.to_string().as_bytes()), &|_| Advice::Take).expect("an answer");
+        // A constraint that is broken at the end of a transaction resets the engine, which then answers with a text.
+        let answer: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        if answer["success"] == true { Ok(answer["result"].clone()) } else { Err(answer["errors"].to_string()) }
     }
 
     /// What a program has to find in its environment to reach it.

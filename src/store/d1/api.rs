@@ -71,9 +71,6 @@ struct Meta {
     duration: f64,
 }
 
-/// How much of a text of the service is repeated.
-const SHOWN: usize = 200;
-
 impl Statement {
     pub(super) fn new(sql: impl Into<String>) -> Statement {
         Statement { sql: sql.into(), params: Vec::new() }
@@ -137,37 +134,29 @@ pub(super) fn strange(what: impl std::fmt::Display) -> Error {
 
 /// What to make of an answer.
 pub(super) fn advice(answer: &Answer) -> Advice {
-    classified(answer.status, &answer.body)
-}
-
-fn classified(status: u16, body: &[u8]) -> Advice {
-    let envelope = match serde_json::from_slice::<Envelope>(body) {
+    let status = answer.status;
+    let envelope = match answer.json::<Envelope>() {
         Ok(it) => it,
-        // A gateway answers in HTML, and a connection may end early.
-        Err(_) if status == 429 || status >= 500 || body.starts_with(b"{\"") => {
-            return Advice::Again(format!("HTTP {status} with an answer that is no JSON"));
-        }
-        Err(_) => {
-            let what = "is this the address of Cloudflare's API, such as https://api.cloudflare.com/client/v4?";
-            return Advice::Refuse(format!("HTTP {status} with an answer that is no JSON; {what}"));
-        }
+        // A gateway answers in HTML, and what begins like an answer was cut off.
+        Err(why) if status == 429 || status >= 500 || answer.body.starts_with(b"{\"") => return Advice::Again(why),
+        Err(why) => return Advice::Refuse(format!("{why}; Cloudflare's is https://api.cloudflare.com/client/v4")),
     };
     if status == 200 && envelope.success {
         return Advice::Take;
     }
     let (code, text) = envelope.errors.first().map_or((0, ""), |it| (it.code, it.message.as_str()));
-    let text = text.strip_prefix("D1_ERROR: ").unwrap_or(text);
-    let said: String = text.chars().take(SHOWN).collect();
-    let said = if said.is_empty() { format!("HTTP {status}") } else { format!("HTTP {status}, {code}: {said}") };
-    if BUSY.iter().any(|it| text.contains(it)) {
-        return Advice::Again(format!("{said}; an export or import holds the database, wait until it has finished"));
+    let says = |it: &&str| text.contains(*it);
+    let said = answer.summary();
+    if BUSY.iter().any(|it| says(it)) {
+        return Advice::Again(format!(
+            "{said}; an export or import holds the database, run again when it has finished"
+        ));
     }
-    let breathless = BREATHLESS.iter().any(|it| text.contains(it));
-    if status == 429 || status == 408 || status >= 500 || breathless {
+    if status == 429 || status == 408 || status >= 500 || BREATHLESS.iter().any(|it| says(it)) {
         return Advice::Again(said);
     }
-    let hint = HINTS.iter().find(|it| it.0 == code || (it.0 == 0 && it.1 == status)).map(|it| it.2);
-    Advice::Refuse(hint.map_or_else(|| said.clone(), |it| format!("{said}; {it}")))
+    let hint = HINTS.iter().find(|it| it.0 == code || (it.0 == 0 && it.1 == status));
+    Advice::Refuse(hint.map_or_else(|| said.clone(), |it| format!("{said}; {}", it.2)))
 }
 
 /// Another job holds the database, which may take minutes.
@@ -203,6 +192,7 @@ const PERMISSION: &str =
 #[cfg(test)]
 mod tests {
     use super::*;
+    use reqwest::header::HeaderMap;
 
     /// What comes of an answer: `take`, or `again` or `refuse` and part of the reason.
     #[test]
@@ -212,21 +202,22 @@ mod tests {
                 .to_string()
         };
         let check = |status: u16, body: &str, expect: &str, part: &str| {
-            let (found, why) = match classified(status, body.as_bytes()) {
-                Advice::Take => ("take", String::new()),
-                Advice::Again(it) => ("again", it),
-                Advice::Refuse(it) => ("refuse", it),
-            };
+            let (found, why) =
+                match advice(&Answer { status, headers: HeaderMap::new(), body: body.as_bytes().to_vec() }) {
+                    Advice::Take => ("take", String::new()),
+                    Advice::Again(it) => ("again", it),
+                    Advice::Refuse(it) => ("refuse", it),
+                };
             assert_eq!(found, expect, "{status} {body}: {why}");
             assert!(why.contains(part), "{status} {body}: {why}");
         };
         check(200, r#"{"result":[],"success":true,"errors":[],"messages":[]}"#, "take", "");
-        check(200, r#"{"result":[{"results":{"columns":["a"],"rows":[["#, "again", "no JSON");
-        check(200, "<html>", "refuse", "the address of Cloudflare's API");
+        check(200, r#"{"result":[{"results":{"columns":["a"],"rows":[["#, "again", "something else than expected");
+        check(200, "<html>", "refuse", "Cloudflare's is https://api");
         check(400, &fault(7400, "Invalid property: databaseId => Invalid uuid"), "refuse", "Invalid uuid");
         check(400, &fault(7500, "no such table: nope: SQLITE_ERROR"), "refuse", "no such table");
-        check(400, &fault(7500, "D1_ERROR: near \"selec\": syntax error"), "refuse", "7500: near");
-        check(400, &fault(7500, "Currently processing a long-running export."), "again", "wait until");
+        check(400, &fault(7500, "D1_ERROR: near \"selec\": syntax error"), "refuse", "near");
+        check(400, &fault(7500, "Currently processing a long-running export."), "again", "run again when");
         check(401, &fault(10000, "Authentication error"), "refuse", "CLOUDFLARE_API_TOKEN");
         check(403, &fault(7403, "The given account is not valid"), "refuse", "D1, Read");
         check(403, r#"{"success":false,"result":null}"#, "refuse", "D1, Read");

@@ -15,7 +15,7 @@ mod read;
 use super::{
     Options, Source,
     about::{Fact, Level},
-    pragmas::{self, Listed},
+    pragmas::{self, Home, Listed},
     settings::Settings,
     sql,
     sqlite::as_json,
@@ -142,11 +142,10 @@ impl D1 {
 
 /// How a table can be paged through.
 fn key_of(listed: &Listed) -> Key {
-    let is_free = |name: &&str| !listed.table.columns.iter().any(|it| it.name.eq_ignore_ascii_case(name));
-    match (listed.stored, listed.keyed) {
-        (false, _) => Key::Place,
-        (true, true) => Key::Columns(listed.table.key.clone()),
-        (true, false) => ["rowid", "_rowid_", "oid"].into_iter().find(is_free).map_or(Key::Place, Key::Rowid),
+    match listed.rows {
+        Home::Rowid(name) => Key::Rowid(name),
+        Home::Key => Key::Columns(listed.table.key.clone()),
+        Home::Nowhere => Key::Place,
     }
 }
 

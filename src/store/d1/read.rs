@@ -68,8 +68,8 @@ const PATIENCE: f64 = 2_000.0;
 const COLUMNS_MAX: usize = 100;
 /// Bytes of the columns of one statement; a statement may have 100,000.
 const STATEMENT_MAX: usize = 80_000;
-/// Parameters that a statement may have.
-const PARAMS_MAX: usize = 100;
+/// Conditions that a statement may have: its parameters are limited to 100, and so is how deep an expression may be.
+const CONDITIONS_MAX: usize = 80;
 /// Statements of a request that asks for keys.
 const STATEMENTS_MAX: usize = 10;
 /// Values that are asked for by themselves in one request.
@@ -139,7 +139,7 @@ impl<'r> Reading<'r> {
         shape: &Arc<Shape>,
     ) -> Result<bool> {
         let mut wanted: Vec<Which> = Vec::new();
-        let each = (PARAMS_MAX / columns.len().max(1)).max(1);
+        let each = (CONDITIONS_MAX / columns.len().max(1)).max(1);
         let mut scratch = Vec::new();
         for (at, row) in keys.rows().enumerate() {
             let mut params = Vec::new();

@@ -132,6 +132,7 @@ export default {
     const [, id, what] = /^\/([^/]+)(?:\/(.+))?$/.exec(rest) ?? [];
     if (id === undefined) return nowhere();
     if (!uuid.test(id)) return refusal(400, 7400, "Invalid property: databaseId => Invalid uuid");
+    about(id);
     if (what === undefined) {
       return envelope(200, { ...described(id, about(id)), num_tables: 0, file_size: 0, running_in_region: "WEUR" });
     }
