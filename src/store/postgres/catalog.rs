@@ -172,7 +172,8 @@ impl Draft {
             oid: row.try_get(0)?,
             from: format!("{only}{written}"),
             name: format!("{schema}.{plain}"),
-            paged: row.try_get(10)?,
+            // Where a row lies may only be asked by who may read all of it.
+            paged: all && row.try_get(10)?,
             partial,
             columns: Vec::new(),
         };

@@ -108,7 +108,8 @@ impl Form {
     /// The expression that asks for a column, whose name is quoted, in this form.
     pub(super) fn ask(self, column: &str) -> String {
         match self {
-            Form::Spelled => format!("({column})::pg_catalog.text"),
+            // Not a cast: the one of `inet` writes something else than the server does everywhere else.
+            Form::Spelled => format!("CASE WHEN {column} IS NOT NULL THEN pg_catalog.format('%s', {column}) END"),
             Form::Money => format!("({column})::pg_catalog.numeric"),
             Form::Composite => format!("pg_catalog.to_json({column})"),
             // JSON cannot say at which number an array begins; where that is not 1, its text can.

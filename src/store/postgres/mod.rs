@@ -96,7 +96,7 @@ impl Source for Postgres {
     fn scan(&mut self, table: &Table, shape: &Arc<Shape>, feed: &mut dyn Feed) -> Result<()> {
         let relation = self.relation(table)?;
         let scan = Scan::new(&relation, table, shape)?;
-        let way = Way::find(&self.session, &relation, table, shape)?;
+        let way = Way::find(&self.session, &scan, table)?;
         if !matches!(way, Way::Index(_))
             && let Some(pages) = self.share(&relation)?
         {
@@ -107,7 +107,8 @@ impl Source for Postgres {
 
     fn keeps_order(&mut self, table: &Table, shape: &Shape) -> Result<bool> {
         let relation = self.relation(table)?;
-        Ok(Way::find(&self.session, &relation, table, shape)? != Way::Heap)
+        let scan = Scan::new(&relation, table, &Arc::new(shape.clone()))?;
+        Ok(Way::find(&self.session, &scan, table)? != Way::Heap)
     }
 
     fn scan_keys(&mut self, table: &Table, shape: &Arc<Shape>, keys: &Batch, feed: &mut dyn Feed) -> Result<()> {

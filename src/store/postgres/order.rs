@@ -6,6 +6,7 @@
 
 use super::{
     catalog::{Attribute, Relation},
+    scan::Scan,
     session::Session,
 };
 use crate::{error::Result, row::Shape, schema::Table, store::sql::identifier};
@@ -28,17 +29,20 @@ const PROBES: u64 = 24;
 pub(super) const RANGES: u32 = 140_000;
 
 impl Way {
-    /// Finds the way for the key of this shape.
+    /// Finds the way for the key of what is read.
     ///
     /// # Errors
     /// If the server fails.
-    pub(super) fn find(session: &Session, relation: &Relation, table: &Table, shape: &Shape) -> Result<Way> {
-        let Some(key) = sorted_key(relation, table, shape) else { return Ok(Way::Heap) };
+    pub(super) fn find(session: &Session, scan: &Scan, table: &Table) -> Result<Way> {
+        let relation = &scan.relation;
+        // Where not all rows may be seen, nothing more is to be gained.
+        let key = sorted_key(relation, table, &scan.shape).filter(|_| !relation.partial);
+        let Some(key) = key else { return Ok(Way::Heap) };
         if lies_in_order(session, relation, &key)? {
             return Ok(Way::OrderedHeap);
         }
         let order = key.join(", ");
-        let asked = format!("EXPLAIN (FORMAT JSON) SELECT * FROM {} ORDER BY {order}", relation.from);
+        let asked = format!("EXPLAIN (FORMAT JSON) {} ORDER BY {order}", scan.select);
         let plan = session.texts(&asked)?.into_iter().flatten().collect::<Vec<_>>().join("\n");
         let sorts = [r#""Node Type": "Sort""#, r#""Node Type": "Incremental Sort""#].iter().any(|it| plan.contains(it));
         Ok(if sorts { Way::Heap } else { Way::Index(order) })

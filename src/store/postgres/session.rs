@@ -32,7 +32,7 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 const LOCAL: &str = "\
     SET LOCAL search_path = pg_catalog; SET LOCAL row_security = off; SET LOCAL statement_timeout = '60s'; \
     SET LOCAL lock_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL jit = off; \
-    SET LOCAL synchronize_seqscans = off; SET LOCAL max_parallel_workers_per_gather = 0";
+    SET LOCAL quote_all_identifiers = off;     SET LOCAL synchronize_seqscans = off; SET LOCAL max_parallel_workers_per_gather = 0";
 
 /// What cannot be converted is taken as it is.
 const UNCONVERTED: &str = "SET LOCAL client_encoding = 'SQL_ASCII'";
