@@ -294,3 +294,6 @@ fn damaged(why: impl std::fmt::Display) -> Error {
 fn wrong(cell: &Cell, length: usize) -> Error {
     damaged(format_args!("{length} bytes of column `{}` are no {:?}", cell.column, cell.form).to_string())
 }
+
+#[cfg(test)]
+mod tests;
