@@ -124,7 +124,7 @@ impl Scan {
             if self.relation.partial {
                 session.run("SET LOCAL row_security = on")?;
             }
-            session.connection.runtime.block_on(async {
+            let flow = session.connection.runtime.block_on(async {
                 let rows =
                     session.connection.client.query_typed_raw(&sql, parameters).await.map_err(|it| failed(&it))?;
                 let (mut rows, mut scratch) = (pin!(rows), Vec::new());
@@ -134,8 +134,9 @@ impl Scan {
                         return Ok(Flow::Stop);
                     }
                 }
-                Ok(Flow::Continue)
-            })
+                Ok::<_, Error>(Flow::Continue)
+            })?;
+            self.still_there(session).map(|()| flow)
         })
     }
 

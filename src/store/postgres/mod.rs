@@ -71,6 +71,11 @@ impl Postgres {
         self.catalog()?.relations.get(&table.name).map(Arc::clone).ok_or_else(absent)
     }
 
+    /// Found aside, so that no lock is kept.
+    fn way(&self, scan: &Scan, table: &Table) -> Result<Way> {
+        self.session.aside(|| Way::find(&self.session, scan, table))
+    }
+
     /// Opens as many further sessions as may read this table at once.
     fn share(&mut self, relation: &Relation) -> Result<Option<u64>> {
         if self.options.threads < 2 || !relation.ranged(&self.session) {
@@ -96,7 +101,7 @@ impl Source for Postgres {
     fn scan(&mut self, table: &Table, shape: &Arc<Shape>, feed: &mut dyn Feed) -> Result<()> {
         let relation = self.relation(table)?;
         let scan = Scan::new(&relation, table, shape)?;
-        let way = Way::find(&self.session, &scan, table)?;
+        let way = self.way(&scan, table)?;
         if !matches!(way, Way::Index(_))
             && let Some(pages) = self.share(&relation)?
         {
@@ -108,7 +113,7 @@ impl Source for Postgres {
     fn keeps_order(&mut self, table: &Table, shape: &Shape) -> Result<bool> {
         let relation = self.relation(table)?;
         let scan = Scan::new(&relation, table, &Arc::new(shape.clone()))?;
-        Ok(Way::find(&self.session, &scan, table)? != Way::Heap)
+        Ok(self.way(&scan, table)? != Way::Heap)
     }
 
     fn scan_keys(&mut self, table: &Table, shape: &Arc<Shape>, keys: &Batch, feed: &mut dyn Feed) -> Result<()> {

@@ -89,8 +89,24 @@ impl Scan {
             if self.relation.partial {
                 session.run("SET LOCAL row_security = on")?;
             }
-            session.connection.runtime.block_on(self.copy(session, &sql, decoder, batch, feed))
+            let flow = session.connection.runtime.block_on(self.copy(session, &sql, decoder, batch, feed))?;
+            if flow == Flow::Continue { self.still_there(session).map(|()| flow) } else { Ok(flow) }
         })
+    }
+
+    /// TRUNCATE and what writes a table anew do not heed older snapshots: to them it is empty. The lock that reading took is still
+    /// held, so what is found now was so while it was read.
+    pub(super) fn still_there(&self, session: &Session) -> Result<()> {
+        let asked = "SELECT coalesce(bool_and(c.relfilenode = pg_relation_filenode(c.oid)), true)
+            FROM pg_class AS c WHERE c.relkind IN ('r', 'm')
+                AND c.oid IN (SELECT $1::oid UNION ALL SELECT relid FROM pg_partition_tree($1::oid))";
+        let rows = session.rows(asked, &[&self.relation.oid])?;
+        if rows.first().and_then(|it| it.try_get(0).ok()).unwrap_or(false) {
+            return Ok(());
+        }
+        let name = self.name();
+        let message = format!("table `{name}` was truncated or written anew since the run began; run again");
+        Err(Error::new(Kind::Store, message))
     }
 
     async fn copy(

@@ -148,6 +148,28 @@ fn an_index_that_lost_rows_is_found() {
 }
 
 #[test]
+fn a_table_that_was_emptied_meanwhile_is_not_empty() {
+    let database = postgres::database();
+    database.execute(
+        "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1), (2);
+         CREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE p1 PARTITION OF p DEFAULT; INSERT INTO p VALUES (1);
+         CREATE TABLE u (id int PRIMARY KEY, v int); INSERT INTO u VALUES (1, 2);",
+    );
+    let mut store = open(&database.url());
+    // To look at a table keeps nobody from altering it.
+    assert_eq!(rows(store.as_mut(), "t"), ["int 1", "int 2"]);
+    database.execute("TRUNCATE t; TRUNCATE p1; ALTER TABLE u ALTER v TYPE bigint");
+    for name in ["t", "p", "u"] {
+        let table = table(store.as_mut(), name);
+        let error = store.scan(&table, &shape(&table), &mut Collected::default()).expect_err(name).to_string();
+        assert!(error.contains("run again"), "{error}");
+    }
+    store.refresh().expect("it can be looked at again");
+    assert!(rows(store.as_mut(), "t").is_empty());
+    assert_eq!(rows(store.as_mut(), "u"), ["int 1, int 2"]);
+}
+
+#[test]
 fn keys_are_read_again() {
     let database = postgres::database();
     database.execute(
