@@ -107,6 +107,7 @@ impl EdgeConfig {
     /// If something is missing, or two of them name different stores.
     pub fn open(options: &Options) -> Result<EdgeConfig> {
         let settings = &options.settings;
+        settings.select_nothing("edge-config")?;
         let token = settings.or_variable("token", TOKENS).map(SecretString::from);
         let connection = settings.or_variable("url", &["EDGE_CONFIG"]).map(|it| Connection::parse(&it)).transpose()?;
         let id = settings.text("id").map(str::to_owned).or_else(|| match &connection {
