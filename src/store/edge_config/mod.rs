@@ -259,8 +259,8 @@ fn judge(answer: &Answer) -> Advice {
     match answer.status {
         200..=299 => Advice::Take,
         401 | 403 => Advice::Refuse(format!(
-            "{}; the access token must be valid and may read the team that owns the store: set VERCEL_TEAM_ID, or `team`, \
-             unless the store is your own",
+            "{}; the access token must be valid, which the read token of a store is not here, and may read the team that owns \
+             the store: set VERCEL_TEAM_ID, or `team`, unless the store is your own",
             said()
         )),
         404 if fault.code == "not_found" || !fault.message.is_empty() => Advice::Refuse(format!(
