@@ -81,6 +81,21 @@ impl Settings {
             Error::new(Kind::Plan, format_args!("{kind}: no {name}; set {variables}, or `{name}` in the plan"))
         })
     }
+
+    /// Refuses settings that select keys, for a store that hands out all of them: to pass over them would be to compare
+    /// something else than was asked for.
+    ///
+    /// # Errors
+    /// If one of them is there.
+    pub fn select_nothing(&self, kind: &str) -> Result<()> {
+        match ["prefix", "include", "exclude"].into_iter().find(|it| self.given.contains_key(*it)) {
+            Some(name) => {
+                let instead = "write `prefix` under [[table]], or `where`";
+                Err(Error::new(Kind::Plan, format_args!("{kind}: `{name}` selects nothing here; {instead}")))
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 /// Settings may hold secrets, so only their names are shown.

@@ -4,11 +4,16 @@ use super::{
     NODE_MODULES,
     vercel::{ID, READ_TOKEN, TEAM, TOKEN, Vercel},
 };
+use cutover::{
+    plan::Setting,
+    store::{self, Options, about::Level, settings::Settings},
+};
 use serde_json::{Value, json};
 use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::Arc,
 };
 
 /// What a run of the program came to.
@@ -115,6 +120,30 @@ fn values_come_back_exactly() {
     assert!(done.stdout.contains(r#""value":9007199254740993"#), "{}", done.stdout);
     assert!(done.stdout.contains("Mira \u{1f600}"), "{}", done.stdout);
     assert_eq!(done.stdout.lines().count(), 5);
+}
+
+#[test]
+fn what_can_be_said_before_anything_is_read() {
+    let vercel = small();
+    let check = |given: &[(&str, &str)], variable: (&'static str, String), expect: &[(Level, &str)]| {
+        let given = given.iter().map(|it| (it.0.to_owned(), Setting::Text(it.1.to_owned()))).collect();
+        let settings = Settings::new(given, Arc::new(move |it| (it == variable.0).then(|| variable.1.clone())));
+        let options = Options { settings, ..Options::default() };
+        let mut store = store::open("edge-config", Path::new(""), &options).unwrap();
+        let facts = store.about().unwrap();
+        assert_eq!(facts.len(), expect.len(), "{facts:?}");
+        for (fact, (level, part)) in facts.iter().zip(expect) {
+            assert!(fact.level == *level && fact.says.contains(part) && !fact.says.contains("c4n4ry"), "{fact:?}");
+        }
+        assert!(vercel.server.take().iter().all(|it| !it.path.ends_with("/items")), "nothing is read");
+    };
+    let url = vercel.server.url();
+    let digest = format!("5 items, 139 bytes, digest {:064x}, last written 2025-10-09T08:53:20Z", 1);
+    let access = (Level::Note, "may write too");
+    let store = [(Level::Good, digest.as_str()), access];
+    check(&[("id", ID), ("team", TEAM), ("api", &url)], ("VERCEL_TOKEN", TOKEN.to_owned()), &store);
+    let copy = [(Level::Good, ID), (Level::Good, "can do no more"), (Level::Note, "of a copy")];
+    check(&[], ("EDGE_CONFIG", vercel.connection(READ_TOKEN)), &copy);
 }
 
 #[test]

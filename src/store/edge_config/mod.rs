@@ -107,6 +107,7 @@ impl EdgeConfig {
     /// If something is missing, or two of them name different stores.
     pub fn open(options: &Options) -> Result<EdgeConfig> {
         let settings = &options.settings;
+        settings.select_nothing("edge-config")?;
         let token = settings.or_variable("token", TOKENS).map(SecretString::from);
         let connection = settings.or_variable("url", &["EDGE_CONFIG"]).map(|it| Connection::parse(&it)).transpose()?;
         let id = settings.text("id").map(str::to_owned).or_else(|| match &connection {
@@ -258,8 +259,8 @@ fn judge(answer: &Answer) -> Advice {
     match answer.status {
         200..=299 => Advice::Take,
         401 | 403 => Advice::Refuse(format!(
-            "{}; the access token must be valid and may read the team that owns the store: set VERCEL_TEAM_ID, or `team`, \
-             unless the store is your own",
+            "{}; the access token must be valid, which the read token of a store is not here, and may read the team that owns \
+             the store: set VERCEL_TEAM_ID, or `team`, unless the store is your own",
             said()
         )),
         404 if fault.code == "not_found" || !fault.message.is_empty() => Advice::Refuse(format!(

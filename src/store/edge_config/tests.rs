@@ -46,6 +46,7 @@ fn settings_and_variables() {
     check(&[], &[("VERCEL_TOKEN", "t")], Err("no id; set EDGE_CONFIG_ID"));
     check(&[("id", "a/../b")], &[("VERCEL_TOKEN", "t")], Err("the id may hold"));
     check(&[("id", "a"), ("team", "a&b")], &[("VERCEL_TOKEN", "t")], Err("the team may hold"));
+    check(&[("id", "a"), ("prefix", "b")], &[("VERCEL_TOKEN", "t")], Err("`prefix` selects nothing here"));
     check(&[], &[("EDGE_CONFIG", "nonsense")], Err("has another form than"));
 }
 

@@ -64,6 +64,7 @@ impl LocalStorage {
     /// # Errors
     /// If there is none or several of these, it is damaged or does not stop to be written to, or the origin is not there.
     pub fn open(path: &Path, options: &Options) -> Result<LocalStorage> {
+        options.settings.select_nothing("local-storage")?;
         let place = profile::find(path)?;
         let origin = options.settings.text("origin").map(|it| chromium::trimmed(it).to_owned());
         let mut storage = LocalStorage {
@@ -93,13 +94,17 @@ impl LocalStorage {
             }
             Format::ChromiumSqlite => {
                 let copy = copy::copy(path, &|| Ok(sqlite::files(path)))?;
-                let read = chromium_sqlite::read(&copy.path().join(file_name(path)), &mut entries, &mut notes);
+                let read = chromium_sqlite::read(
+                    &copy.path().join(path.file_name().unwrap_or_default()),
+                    &mut entries,
+                    &mut notes,
+                );
                 read.map_err(named)?;
             }
             Format::Firefox => {
                 for path in firefox_files(path).map_err(|it| named(Error::new(Kind::Store, it)))? {
                     let copy = copy::copy(&path, &|| Ok(sqlite::files(&path)))?;
-                    let read = firefox::read(&copy.path().join(file_name(&path)), &mut entries);
+                    let read = firefox::read(&copy.path().join(path.file_name().unwrap_or_default()), &mut entries);
                     read.map_err(|it| it.context(format_args!("{}", path.display())))?;
                 }
             }
