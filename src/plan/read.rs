@@ -465,14 +465,12 @@ fn behind_scheme(raw: &str) -> &str {
 /// What reports call a store: never its user, password or parameters.
 pub(crate) fn address(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
-    let (authority, path) = rest.find(['/', '?', '#']).map_or((rest, ""), |it| rest.split_at(it));
-    let port = |it: &str| !it.is_empty() && it.bytes().all(|it| it.is_ascii_digit());
-    let (host, path) = match (authority.rsplit_once('@'), authority.rsplit_once(':'), path.rsplit_once('@')) {
-        (Some((_, host)), ..) => (host, path),
-        // A password that is not escaped may hold what ends one, and its first half may look like a port.
-        (None, Some((_, half)), Some(_)) if port(half) => return Some(format!("{scheme}://…")),
-        (None, Some(_), Some((_, rest))) => rest.find(['/', '?', '#']).map_or((rest, ""), |it| rest.split_at(it)),
-        _ => (authority, path),
+    let (authority, path) = rest.find(['/', '?']).map_or((rest, ""), |it| rest.split_at(it));
+    let host = match authority.rsplit_once('@') {
+        Some((_, host)) => host,
+        // The first half of a password that is not escaped may stand here.
+        None if authority.contains(':') && path.contains('@') => return Some(format!("{scheme}://…")),
+        None => authority,
     };
     let path = path.split(['?', '#']).next().unwrap_or_default();
     Some(format!("{scheme}://{host}{path}"))
