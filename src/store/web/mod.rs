@@ -216,9 +216,9 @@ impl Web {
             }
             // A service that does not want to wait at all gets a pause too.
             let pause = asked.unwrap_or_default().max(pause);
+            let late = || format!("; nothing better came within {}", after::spoken(self.times.deadline));
             if pause >= left {
-                let time = after::spoken(self.times.deadline);
-                return Err(failure.because(&format!("; nothing better came within {time}")));
+                return Err(failure.because(&late()));
             }
             match asked {
                 Some(_) => self.pace.hold(now + pause),
@@ -226,7 +226,7 @@ impl Web {
             }
             self.pace.turn(&*self.clock);
             if self.clock.now() >= end {
-                return Err(failure.because("; then the time was up"));
+                return Err(failure.because(&late()));
             }
         }
     }
