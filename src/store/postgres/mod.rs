@@ -61,7 +61,9 @@ impl Postgres {
             return Ok(Arc::clone(catalog));
         }
         let chosen = self.session.connection.schemas();
-        let catalog = Arc::new(Catalog::load(&self.session, chosen, self.options.views)?);
+        // Aside, so that no lock on a table is kept.
+        let load = || Catalog::load(&self.session, chosen, self.options.views);
+        let catalog = Arc::new(self.session.aside(load)?);
         self.catalog = Some(Arc::clone(&catalog));
         Ok(catalog)
     }
@@ -81,7 +83,7 @@ impl Postgres {
         if self.options.threads < 2 || !relation.ranged(&self.session) {
             return Ok(None);
         }
-        let pages = order::pages(&self.session, relation)?;
+        let pages = self.session.aside(|| order::pages(&self.session, relation))?;
         if pages < 2 * workers::PAGES {
             return Ok(None);
         }

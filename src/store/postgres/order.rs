@@ -6,7 +6,7 @@
 
 use super::{
     catalog::{Attribute, Relation},
-    scan::Scan,
+    scan::{ALIAS, Scan},
     session::Session,
 };
 use crate::{error::Result, row::Shape, schema::Table, store::sql::identifier};
@@ -62,7 +62,8 @@ fn sorted_key(relation: &Relation, table: &Table, shape: &Shape) -> Option<Vec<S
     }
     let within = |it: &Vec<usize>| !it.is_empty() && it.iter().all(|place| places.contains(place));
     let unique = within(&table.key) || table.uniques.iter().any(|it| it.enforced && within(&it.columns));
-    let name = |place: &usize| relation.columns.get(*place).map(|it| identifier(&it.name));
+    // With the table in front, since alone it may be taken for one of the values that are asked for.
+    let name = |place: &usize| relation.columns.get(*place).map(|it| format!("{ALIAS}.{}", identifier(&it.name)));
     if unique { places.iter().map(name).collect() } else { None }
 }
 
@@ -83,9 +84,10 @@ fn lies_in_order(session: &Session, relation: &Relation, key: &[String]) -> Resu
     if !untouched.first().and_then(|it| it.try_get(0).ok()).unwrap_or(false) {
         return Ok(false);
     }
-    let columns = key.join(", ");
+    // The names here are ours: a column may be called anything.
+    let named = key.iter().enumerate().map(|(at, it)| format!("{it} AS k{at}")).collect::<Vec<_>>().join(", ");
     let looked = |page: u64| {
-        format!("SELECT ctid AS place, {columns} FROM {} WHERE {}", relation.from, range(page, Some(page + 1)))
+        format!("SELECT ctid AS place, {named} FROM {} AS {ALIAS} WHERE {}", relation.from, range(page, Some(page + 1)))
     };
     // The first and the last page, and some in between.
     let places = (0..PROBES).map(|it| it * pages.saturating_sub(1) / (PROBES - 1));
@@ -93,9 +95,10 @@ fn lies_in_order(session: &Session, relation: &Relation, key: &[String]) -> Resu
     places.sort_unstable();
     places.dedup();
     let looked = places.into_iter().map(looked).collect::<Vec<_>>().join(" UNION ALL ");
-    let before = key.iter().map(|it| format!("lag({it}) OVER w")).collect::<Vec<_>>().join(", ");
+    let each = |as_told: fn(usize) -> String| (0..key.len()).map(as_told).collect::<Vec<_>>().join(", ");
+    let (this, before) = (each(|at| format!("k{at}")), each(|at| format!("lag(k{at}) OVER w")));
     let asked = format!(
-        "SELECT coalesce(bool_and(fits), true) FROM (SELECT ROW({columns}) > ROW({before}) AS fits FROM ({looked}) AS looked \
+        "SELECT coalesce(bool_and(fits), true) FROM (SELECT ROW({this}) > ROW({before}) AS fits FROM ({looked}) AS looked \
          WINDOW w AS (ORDER BY place)) AS told"
     );
     let rows = session.rows(&asked, &[])?;

@@ -16,6 +16,9 @@ use crate::{
 use futures_util::StreamExt;
 use std::{pin::pin, sync::Arc};
 
+/// What the table is called in a query.
+pub(super) const ALIAS: &str = "read";
+
 /// What to read of a table.
 pub(super) struct Scan {
     pub relation: Arc<Relation>,
@@ -37,7 +40,7 @@ impl Scan {
             cells.push(Cell { form: attribute.form, to: field.cast.ty, column: attribute.name.clone() });
             asked.push(attribute.form.ask(&identifier(&attribute.name)));
         }
-        let select = format!("SELECT {} FROM {}", asked.join(", "), relation.from);
+        let select = format!("SELECT {} FROM {} AS {ALIAS}", asked.join(", "), relation.from);
         Ok(Scan { relation: Arc::clone(relation), shape: Arc::clone(shape), cells, select })
     }
 
@@ -128,8 +131,9 @@ impl Scan {
                 other => other.map(|()| Flow::Continue),
             };
             if !matches!(flow, Ok(Flow::Continue)) {
-                // The rest would be sent to the end; what comes until the server has heard is thrown away.
-                session.connection.cancel().await?;
+                // The rest would be sent to the end; what comes until the server has heard is thrown away. Should it not hear,
+                // that is all of it.
+                let _ = session.connection.cancel().await;
                 while let Some(Ok(_)) = stream.next().await {}
                 return flow;
             }

@@ -152,6 +152,10 @@ fn names_of_all_kinds() {
         "a'b",
         "semi;colon",
         "line\nbreak",
+        "place",
+        "case_",
+        "read",
+        "key",
         " ",
         "dot.ted",
         "a`b",
@@ -170,6 +174,18 @@ fn names_of_all_kinds() {
     }
     let (code, report, complaint) = super::cutover(&["diff", &database.url(), &database.url()]);
     assert_eq!(code, Some(0), "{report}{complaint}");
+}
+
+#[test]
+fn a_key_that_is_called_like_a_value_made() {
+    let database = postgres::database();
+    database.execute(
+        "CREATE TABLE t (\"case\" int PRIMARY KEY, a inet, b int[]); INSERT INTO t SELECT 20001 - n, '::1', '{1}' FROM generate_series(1, 20000) AS n; ANALYZE;",
+    );
+    let mut store = open(&database.url());
+    let t = table(store.as_mut(), "t");
+    assert!(store.keeps_order(&t, &super::shape(&t)).expect("the server says"));
+    assert_eq!(rows(store.as_mut(), "t")[0], r#"int 1, text "::1", json [1]"#);
 }
 
 #[test]
