@@ -50,7 +50,7 @@ fn cutover(folder: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> Don
 /// Every kind of value and every kind of key that a namespace may hold.
 fn awkward(namespace: &Namespace) {
     let long = "k".repeat(512);
-    let entries: &[(&str, &[u8], Option<&str>, Option<i64>)] = &[
+    let entries: &[miniflare::Entry<'_>] = &[
         ("user:7", br#"{"name": "Mira", "id": 7}"#, Some(r#"{"v":1,"tags":["a"]}"#), None),
         ("a/../b?c=d&e#f%2Fg h+i", b"a path", None, Some(LATER)),
         ("n\u{e9}\u{1f600}:\u{65e5}\u{672c}", "\u{1f600} text".as_bytes(), Some("7"), Some(LATER)),
