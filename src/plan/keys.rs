@@ -198,7 +198,7 @@ pub(super) const ENDPOINT: &[Key] = &[
     key("port", Shape::Count, "Port to connect to."),
     key("account", Shape::Name, "Account that the store belongs to."),
     key("database", Shape::Name, "Database, by name or id."),
-    key("namespace", Shape::Name, "Namespace, by id, or by title where the store is local."),
+    key("namespace", Shape::Name, "Namespace, by id or title; where the store is local, by id or binding."),
     key("team", Shape::Name, "Team that the store belongs to."),
     key("api", Shape::Url, "Address of the vendor's interface, where it is not the usual one."),
     key("schemas", Shape::SomeTexts, "Database schemas to read. Those of the search path if absent."),

@@ -50,7 +50,7 @@ fn cutover(folder: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> Don
 /// Every kind of value and every kind of key that a namespace may hold.
 fn awkward(namespace: &Namespace) {
     let long = "k".repeat(512);
-    let entries: &[(&str, &[u8], Option<&str>, Option<i64>)] = &[
+    let entries: &[miniflare::Entry<'_>] = &[
         ("user:7", br#"{"name": "Mira", "id": 7}"#, Some(r#"{"v":1,"tags":["a"]}"#), None),
         ("a/../b?c=d&e#f%2Fg h+i", b"a path", None, Some(LATER)),
         ("n\u{e9}\u{1f600}:\u{65e5}\u{672c}", "\u{1f600} text".as_bytes(), Some("7"), Some(LATER)),
@@ -370,4 +370,21 @@ fn what_has_expired_or_is_lost_on_this_machine_is_said() {
     std::fs::remove_file(to.join(&blobs).join(blob)).unwrap();
     let lost = show();
     assert!(lost.code == 2 && lost.stderr.contains("the value of the key `a`"), "{}", lost.stderr);
+}
+
+#[test]
+fn a_difference_is_looked_at_again_key_by_key() {
+    let (source, target) = (miniflare::namespace(), miniflare::namespace());
+    awkward(&source);
+    awkward(&target);
+    target.put("user:7", b"{}", None, None);
+    target.delete(&["bytes"]);
+    let folder = tempfile::tempdir().unwrap();
+    let [from, to] = [&source, &target].map(|it| format!("kv:{}", it.id));
+    let arguments = ["diff", &from, &to, "--format", "json", "--recheck", "1", "--recheck-delay", "0s"];
+    let done = cutover(folder.path(), &source.variables(), &arguments);
+    assert_eq!(done.code, 1, "{}", done.stderr);
+    assert_eq!(done.totals()["changed"], 1, "{}", done.stdout);
+    assert_eq!(done.totals()["missing"], 1, "{}", done.stdout);
+    assert_eq!((source.asked()[0], target.asked()[0]), (1, 1), "keys are listed once, however often rows are looked at");
 }

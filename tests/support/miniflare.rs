@@ -18,6 +18,9 @@ use std::{
 /// Namespaces that one server has.
 const NAMESPACES: usize = 48;
 
+/// A key, its value, a JSON document as its metadata, and the second since 1970 at which it expires.
+pub(crate) type Entry<'e> = (&'e str, &'e [u8], Option<&'e str>, Option<i64>);
+
 /// An empty namespace that no other test uses.
 #[derive(Clone, Debug)]
 pub(crate) struct Namespace {
@@ -100,7 +103,7 @@ impl Namespace {
     }
 
     /// Writes many keys at once.
-    pub(crate) fn put_all(&self, entries: &[(&str, &[u8], Option<&str>, Option<i64>)]) {
+    pub(crate) fn put_all(&self, entries: &[Entry<'_>]) {
         for part in entries.chunks(10_000) {
             let pairs = part.iter().map(|&(key, value, metadata, expiration)| {
                 let mut pair = json!({ "key": key, "value": STANDARD.encode(value), "base64": true });
