@@ -18,6 +18,7 @@ pub mod http;
 pub mod local_storage;
 pub mod kv;
 pub mod memory;
+mod pace;
 pub mod postgres;
 mod pragmas;
 pub mod settings;

@@ -130,6 +130,21 @@ pub fn find(path: &Path, product: Product, name: Option<&str>) -> Result<Kept> {
     ))
 }
 
+/// The SQLite files of all that are kept of a product, in the order of their names.
+pub fn files(path: &Path, product: Product) -> Vec<PathBuf> {
+    let Some(folder) = state(path, product) else { return Vec::new() };
+    let entries = fs::read_dir(folder.join(product.class())).into_iter().flatten();
+    let mut files: Vec<PathBuf> =
+        entries.filter_map(|it| it.ok().map(|it| it.path())).filter(|it| is_object(it)).collect();
+    files.sort();
+    files
+}
+
+/// Whether a file holds an object, and not what miniflare keeps of all of them.
+fn is_object(path: &Path) -> bool {
+    path.extension() == Some(OsStr::new("sqlite")) && path.file_stem() != Some(OsStr::new("metadata"))
+}
+
 /// The only one that is kept, where nobody says which one is meant.
 fn only(path: &Path, product: Product, folder: PathBuf) -> Result<Kept> {
     let names = |folder: &Path| -> Vec<String> {
@@ -140,8 +155,7 @@ fn only(path: &Path, product: Product, folder: PathBuf) -> Result<Kept> {
         names
     };
     let class = folder.join(product.class());
-    let is_object = |it: &String| it.ends_with(".sqlite") && it != "metadata.sqlite";
-    let files: Vec<String> = names(&class).into_iter().filter(is_object).collect();
+    let files: Vec<String> = names(&class).into_iter().filter(|it| is_object(Path::new(it))).collect();
     // A namespace keeps its values in a folder of its own, which says its identifier.
     let id_of =
         |file: &str| names(&folder).into_iter().find(|it| format!("{}.sqlite", object(product.class(), it)) == file);

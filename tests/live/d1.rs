@@ -1,6 +1,10 @@
 //! D1 by REST and as `wrangler dev` keeps it, on the engine that it runs on.
 
-use super::workerd::{self, Database};
+use super::{
+    proxy::{self, Act},
+    server::{Fault, Request, Response},
+    workerd::{self, Database},
+};
 use cutover::{
     error::Result,
     plan::Setting,
@@ -399,4 +403,115 @@ fn nothing_changes_beside_a_database_that_is_read() {
     database.execute("INSERT INTO t VALUES (2, 'b')");
     assert_eq!(rows(store.as_mut(), "t").0.len(), 1);
     assert_eq!(rows(local(&database).as_mut(), "t").0.len(), 2);
+}
+
+/// The same database behind a proxy, which lets `/raw` go wrong as `script` says.
+fn behind(database: &Database, script: impl Fn(&Request) -> Act + Send + Sync + 'static) -> (Rows, Option<String>) {
+    let upstream = database.api.strip_suffix("/client/v4").expect("an address").to_owned();
+    let proxy = proxy::before(upstream, move |it| if it.path.ends_with("/raw") { script(it) } else { Act::Pass });
+    let Database { account, token, id, .. } = database;
+    let api = format!("{}/client/v4", proxy.url());
+    let given = [("account", *account), ("token", *token), ("api", &api), ("database", id), ("deadline", "30")];
+    let mut rows = Rows::default();
+    let read = store::open("d1", "".as_ref(), &options(&given)).and_then(|mut store| {
+        let table = store.tables()?.remove(0);
+        store.scan(&table, &shape(&table, 1), &mut rows)
+    });
+    (rows, read.err().map(|it| it.to_string()))
+}
+
+#[test]
+fn whatever_goes_wrong_ends_in_all_rows_or_an_error() {
+    let database = workerd::database();
+    database.execute(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT);
+         WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 1300)
+         INSERT INTO t SELECT n, CASE n WHEN 700 THEN CAST(x'ff' AS TEXT) ELSE 'row ' || n END FROM n",
+    );
+    let (whole, error) = behind(&database, |_| Act::Pass);
+    assert_eq!((whole.0.len(), error), (1300, None));
+    let says = |status: u16, message: &str| {
+        let body =
+            json!({"result": [], "success": false, "errors": [{"code": 7500, "message": message}], "messages": []});
+        Act::Instead(Response::json(body).status(status).header("retry-after", 0))
+    };
+    let cut = Response::json(r#"{"result":[{"results":{"columns":["~"],"rows":[["1""#);
+    for act in [
+        Act::Break(Fault::CloseAfter(400)),
+        Act::Break(Fault::Length(1 << 20)),
+        Act::GzipWithout(5),
+        Act::Gzip,
+        Act::Instead(Response::new("text/html", "<html>502</html>").status(502)),
+        Act::Instead(cut),
+        says(429, "D1 DB is overloaded. Too many requests queued."),
+        says(400, "Currently processing a long-running export."),
+        says(500, "Internal error in D1 storage caused object to be reset."),
+    ] {
+        let (wrong, forever) = (act.clone(), act.clone());
+        let (rows, error) = behind(&database, move |it| if it.number % 3 == 0 { wrong.clone() } else { Act::Pass });
+        assert!(error.is_none() && rows == whole, "{act:?}: {error:?}");
+        // The second page never comes.
+        let (rows, error) = behind(&database, move |it| match String::from_utf8_lossy(&it.body).contains(" > +CAST") {
+            true => forever.clone(),
+            false => Act::Pass,
+        });
+        let complete = matches!(act, Act::Gzip);
+        assert_eq!((error.is_none(), rows == whole), (complete, complete), "{act:?}: {error:?}");
+    }
+}
+
+#[test]
+fn a_service_that_answers_something_else_is_found_out() {
+    let database = workerd::database();
+    database.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT); INSERT INTO t VALUES (1, 'a')");
+    let page =
+        |rows: serde_json::Value| json!([{"results": {"columns": ["~"], "rows": rows}, "success": true, "meta": {}}]);
+    for (result, part) in [
+        (page(json!([["1", "1", "ta"]])), "begins where the one before did"),
+        (page(json!([["2", "2", "ta"], ["1", "1", "tb"]])), "begins where the one before did"),
+        (page(json!([["1", "1"]])), "not all its columns"),
+        (page(json!([["1", "1", "ta", "tb"]])), "not all its columns"),
+        (page(json!([[null, "1", "ta"]])), "without its rowid"),
+        (page(json!([[1, "1", "ta"]])), "without its rowid"),
+        (page(json!([["1", "1", "T99999999999"]])), "longer than any can be"),
+        (page(json!([["1", "1", "T99999999999999999999999"]])), "not as it was asked for"),
+        (page(json!([["1", "1", "T700000"]])), "written to while it was being read"),
+        (page(json!([["1", "1", true]])), "not as it was asked for"),
+        (page(json!([["1", "1", "xABC"]])), "not as it was asked for"),
+        (page(json!([["1", "1", [1, 2]]])), "not as it was asked for"),
+        (json!([]), "0 results for 1 statements"),
+        (json!([{"results": {}}]), "a shape that is not known"),
+        (json!({"rows": []}), "a shape that is not known"),
+    ] {
+        let body = json!({"result": result, "success": true, "errors": [], "messages": []});
+        let (_, error) =
+            behind(&database, move |it| match String::from_utf8_lossy(&it.body).contains("ORDER BY t.rowid") {
+                true => Act::Instead(Response::json(&body)),
+                false => Act::Pass,
+            });
+        let error = error.unwrap_or_default();
+        assert!(error.contains(part) && error.starts_with("cannot read table `t`: "), "{result}: {error}");
+    }
+    let rounds = |it: &Request| match String::from_utf8_lossy(&it.body).contains("0.1 + 0.2") {
+        true => Act::Instead(Response::json(
+            r#"{"result":[{"results":{"columns":[],"rows":[[0.6,0.3,0.666666666666667]]}}],"success":true,"errors":[]}"#,
+        )),
+        false => Act::Pass,
+    };
+    let error = behind(&database, rounds).1.unwrap_or_default();
+    assert!(error.contains("this service rounds numbers"), "{error}");
+}
+
+#[test]
+fn what_is_there_is_said_where_it_is_not_clear_which_is_meant() {
+    let database = workerd::database();
+    database.execute("CREATE TABLE here_is_one (a)");
+    workerd::database().execute("CREATE TABLE here_is_another (a)");
+    let error =
+        store::open("d1-local", &database.state, &options(&[])).err().map(|it| it.to_string()).unwrap_or_default();
+    assert!(error.contains("which D1 database is meant") && error.contains("sqlite:"), "{error}");
+    let facts = rest(&database).about().expect("facts");
+    let fact = |what: &str| facts.iter().find(|it| it.what == what).map(|it| it.says.as_str()).unwrap_or_default();
+    assert!(fact("database").contains(&database.id) && fact("state").starts_with("bookmark "), "{facts:?}");
+    assert!(!format!("{facts:?}").contains(database.token));
 }

@@ -6,7 +6,12 @@ use super::{
     workerd::{self, Database},
 };
 use serde_json::{Value, json};
-use std::{fs, path::Path, process::Command};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 /// The Node that the tests bring along, with nothing in its environment that is not for it.
 fn node(home: &Path) -> Command {
@@ -40,6 +45,15 @@ fn wrangler(home: &Path, database: &Database, arguments: &[&str]) -> Value {
     let said = String::from_utf8_lossy(&output.stdout);
     let failed = |it| panic!("{it}: {said}{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_str(&said).unwrap_or_else(failed)
+}
+
+/// Every file below a folder and what it holds, but the index of a log, where readers note what they read.
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let entries = fs::read_dir(folder).expect("a folder").map(|it| it.expect("an entry").path());
+    let (folders, files): (Vec<PathBuf>, Vec<PathBuf>) = entries.partition(|it| it.is_dir());
+    let index = |it: &PathBuf| it.to_string_lossy().ends_with("-shm");
+    let own = files.into_iter().filter(|it| !index(it)).map(|it| (it.clone(), fs::read(it).expect("a file")));
+    own.chain(folders.iter().flat_map(|it| self::files(it))).collect()
 }
 
 #[test]
@@ -104,9 +118,31 @@ fn what_wrangler_keeps_is_the_same_as_what_the_service_has() {
         let (code, said) = cutover(&format!("d1-local:{source}"), "d1:");
         assert_eq!(code, Some(0), "{source}: {said}");
     }
+    for (name, reason) in [("restless", "written to while it was being read"), ("timeless", "gives no bookmark")] {
+        let other = Database { id: database.create(name), ..workerd::database() };
+        other.execute(statements);
+        let (code, said) = cutover(&format!("d1-local:{folder}"), &format!("d1:{name}"));
+        assert!(code == Some(2) && said.contains("UNKNOWN") && said.contains(reason), "{said}");
+        let snapshot = home.path().join(name);
+        let captured = Command::new(env!("CARGO_BIN_EXE_cutover"))
+            .args(["capture", &format!("d1:{name}"), snapshot.to_str().expect("a path")])
+            .env_clear()
+            .envs(database.environment())
+            .output()
+            .expect("cutover");
+        let said = String::from_utf8_lossy(&captured.stderr);
+        assert!(captured.status.code() == Some(2) && said.contains(reason) && !snapshot.exists(), "{said}");
+    }
     let (code, said) = cutover(&format!("d1-local:{folder}#nope"), "d1:");
     assert!(code == Some(2) && said.contains("no D1 database `nope`"), "{said}");
     database.execute("UPDATE t SET a = '' WHERE id = 2");
     let (code, said) = cutover(&format!("d1-local:{folder}"), &format!("d1:{id}"));
     assert!(code == Some(1) && said.contains("NULL"), "{said}");
+    let before = files(&home.path().join(".wrangler/state/v3/d1"));
+    wrangler(home.path(), &database, &["--local", "--command", "UPDATE t SET a = '' WHERE id = 2"]);
+    let after = files(&home.path().join(".wrangler/state/v3/d1"));
+    assert_ne!(before, after);
+    let (code, said) = cutover(&format!("d1-local:{folder}"), &format!("d1:{id}"));
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(after, files(&home.path().join(".wrangler/state/v3/d1")), "reading changes nothing");
 }

@@ -65,9 +65,27 @@ fn forward(upstream: &str, request: &Request) -> Response {
     head += &format!("content-length: {}\r\n\r\n", request.body.len());
     let mut connection = TcpStream::connect(host).expect("the service is there");
     connection.write_all(head.as_bytes()).and_then(|()| connection.write_all(&request.body)).expect("it is sent");
-    let mut bytes = Vec::new();
-    connection.read_to_end(&mut bytes).expect("the service answers");
+    let (mut bytes, mut some) = (Vec::new(), [0; 1 << 16]);
+    // Not every service closes the connection at once when it is asked to.
+    while !is_whole(&bytes) {
+        match connection.read(&mut some).expect("the service answers") {
+            0 => break,
+            count => bytes.extend_from_slice(&some[..count]),
+        }
+    }
     parsed(&bytes).expect("the service answers in HTTP")
+}
+
+/// Whether an answer that says where it ends is there.
+fn is_whole(bytes: &[u8]) -> bool {
+    let Some(end) = bytes.windows(4).position(|it| it == b"\r\n\r\n") else { return false };
+    let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
+    let header = |name: &str| head.lines().find_map(|it| it.strip_prefix(name)).map(str::trim);
+    match (header("content-length:").and_then(|it| it.parse().ok()), header("transfer-encoding:")) {
+        (Some(length), _) => bytes.len() - end - 4 >= length,
+        (None, Some(_)) => bytes.ends_with(b"\r\n0\r\n\r\n"),
+        (None, None) => false,
+    }
 }
 
 /// A whole answer, as it came over the wire.

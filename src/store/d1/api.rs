@@ -5,17 +5,26 @@
 
 use crate::{
     error::{Error, Kind, Result},
-    store::web::{Advice, Answer, Request, Web},
+    store::{
+        Options,
+        pace::Pace,
+        web::{Advice, Answer, Request, Web},
+    },
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::borrow::Cow;
+use std::{
+    borrow::Cow,
+    sync::{Mutex, PoisonError},
+};
 
 /// One account at the service.
 pub(super) struct Api {
-    pub web: Web,
+    web: Web,
     /// Where its databases are, below the address of the service.
-    pub databases: String,
+    databases: String,
+    /// Where nobody says how fast the service may be asked.
+    pace: Option<Mutex<Pace>>,
 }
 
 /// One SQL statement and what is bound to it.
@@ -78,14 +87,22 @@ impl Statement {
 }
 
 impl Api {
-    /// What stands at `path` below the databases of the account.
-    pub(super) fn get(&self, path: &str) -> Result<serde_json::Value> {
-        self.get_at(&format!("{}{path}", self.databases))
+    /// Asks `web` for databases of that account, whose id stands in a path as it is.
+    pub(super) fn new(web: Web, account: &str, options: &Options) -> Api {
+        let pace = options.rate.is_none().then(|| Mutex::new(Pace::new()));
+        Api { web, databases: format!("/accounts/{account}/d1/database"), pace }
     }
 
-    /// What stands at a path below the address of the service.
-    pub(super) fn get_at(&self, path: &str) -> Result<serde_json::Value> {
-        let answer = self.web.send(&Request::get(path), &advice)?;
+    fn send(&self, request: &Request<'_>) -> Result<Answer> {
+        if let Some(pace) = &self.pace {
+            pace.lock().unwrap_or_else(PoisonError::into_inner).wait();
+        }
+        self.web.send(request, &advice)
+    }
+
+    /// What stands at `path` below the databases of the account.
+    pub(super) fn get(&self, path: &str) -> Result<serde_json::Value> {
+        let answer = self.send(&Request::get(&format!("{}{path}", self.databases)))?;
         document::<serde_json::Value>(&answer.body)
     }
 
@@ -97,7 +114,7 @@ impl Api {
         }
         let json = serde_json::to_vec(&Batch { batch: statements }).map_err(|it| Error::new(Kind::Store, it))?;
         let path = format!("{}/{database}/raw", self.databases);
-        Ok(Answered(self.web.send(&Request::ask(&path, &json), &advice)?.body))
+        Ok(Answered(self.send(&Request::ask(&path, &json))?.body))
     }
 }
 

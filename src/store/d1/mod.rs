@@ -71,7 +71,7 @@ impl D1 {
         let token = settings.required("d1", "token", &["CLOUDFLARE_API_TOKEN", "CF_API_TOKEN"])?;
         let base = settings.or_variable("api", &["CLOUDFLARE_API_BASE_URL"]).unwrap_or_else(|| CLOUDFLARE.to_owned());
         let web = Web::new(base.trim_end_matches('/'), Some(&SecretString::from(token)), options)?;
-        let api = Api { web, databases: format!("/accounts/{}/d1/database", escaped(&account)) };
+        let api = Api::new(web, &escaped(&account), options);
         let called = called(settings)?;
         let id = if is_id(&called) { called.clone() } else { api.id_of(&called)? };
         let about = api.get(&format!("/{id}"))?;

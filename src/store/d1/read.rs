@@ -112,6 +112,7 @@ impl<'r> Reading<'r> {
             let start = last.as_ref().map_or(0, |it| it.place + 1);
             let (mut rows, size, duration) = self.page(&[which], limit, start)?;
             let count = rows.len();
+            self.advances(last.as_ref(), &rows)?;
             self.fill_in(&mut rows)?;
             if self.hand_over(&rows, &mut batch, feed)? == Flow::Stop {
                 return Ok(());
@@ -175,6 +176,32 @@ impl<'r> Reading<'r> {
             let _ = feed.take(&mut batch)?;
         }
         Ok(true)
+    }
+
+    /// Refuses a page that does not lie behind the one before: a service that gives it again would be read without end.
+    fn advances(&self, last: Option<&Row>, rows: &[Row]) -> Result<()> {
+        let again = || strange(format_args!("a page of `{}` that begins where the one before did", self.table.name));
+        let before = last.into_iter().chain(rows);
+        match self.key {
+            Key::Rowid(_)
+                if before.zip(rows.iter().skip(usize::from(last.is_none()))).any(|(a, b)| a.rowid >= b.rowid) =>
+            {
+                Err(again())
+            }
+            Key::Columns(key) => {
+                let cells = |row: &Row| key.iter().map(|it| self.cell(row, *it).cloned()).collect::<Vec<_>>();
+                match (last, rows.last()) {
+                    (Some(last), Some(row)) if cells(last) == cells(row) => Err(again()),
+                    _ => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What a row has in that column of the table.
+    fn cell<'c>(&self, row: &'c Row, place: usize) -> Option<&'c Cell> {
+        row.cells.get(self.columns.iter().position(|&it| it == place)?)
     }
 
     fn hand_over(&self, rows: &[Row], batch: &mut Batch, feed: &mut dyn Feed) -> Result<Flow> {
@@ -242,8 +269,7 @@ impl<'r> Reading<'r> {
     /// The values of the key of a row, bound.
     fn key_of(&self, row: &Row, key: &[usize], params: &mut Vec<serde_json::Value>) -> Result<Vec<String>> {
         let value = |place: &usize| {
-            let at = self.columns.iter().position(|it| it == place);
-            let cell = at.and_then(|it| row.cells.get(it)).filter(|it| !matches!(it, Cell::Left(_)));
+            let cell = self.cell(row, *place).filter(|it| !matches!(it, Cell::Left(_)));
             let bound = cell.and_then(|it| Cell::bound(it.value(), params));
             bound.ok_or_else(|| Error::new(Kind::Limit, format_args!("a key of `{}` is too long", self.table.name)))
         };

@@ -2,10 +2,13 @@
 //!
 //! Shapes and codes are those of the vendor's own client for TypeScript and of its documentation.
 
-use super::{Options, entry::Entry, pace::Pace};
+use super::{Options, entry::Entry};
 use crate::{
     error::{Error, Kind, Result},
-    store::web::{Advice, Answer, Request, Web},
+    store::{
+        pace::Pace,
+        web::{Advice, Answer, Request, Web},
+    },
 };
 use jiff::fmt::rfc2822;
 use secrecy::SecretString;

@@ -13,7 +13,6 @@
 mod api;
 mod entry;
 pub mod local;
-mod pace;
 
 use super::{
     Options, Source,

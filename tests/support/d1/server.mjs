@@ -95,6 +95,8 @@ async function run(request, env, id, raw) {
   const stub = env.DATABASE.get(env.DATABASE.idFromName(id));
   const answer = await stub.fetch("http://database/", { method: "POST", body: JSON.stringify({ statements, raw }) });
   const text = await answer.text();
+  // Somebody writes to a database of this name all the time.
+  if (about(id).name.startsWith("restless")) about(id).writes += 1;
   if (answer.ok && JSON.parse(text).result.some((it) => it.meta.changed_db)) about(id).writes += 1;
   return new Response(text, { status: answer.status, headers: { "content-type": "application/json" } });
 }
@@ -137,7 +139,7 @@ export default {
       return envelope(200, { ...described(id, about(id)), num_tables: 0, file_size: 0, running_in_region: "WEUR" });
     }
     if (what === "query" || what === "raw") return run(request, env, id, what === "raw");
-    if (what === "time_travel/bookmark") {
+    if (what === "time_travel/bookmark" && !about(id).name.startsWith("timeless")) {
       const writes = about(id).writes.toString(16).padStart(8, "0");
       return envelope(200, { bookmark: `00000001-${writes}-00004e2f-${id.replaceAll("-", "")}` });
     }
