@@ -164,12 +164,12 @@ pub(super) fn advice(answer: &Answer) -> Advice {
     let (code, text) = envelope.errors.first().map_or((0, ""), |it| (it.code, it.message.as_str()));
     let says = |it: &&str| text.contains(*it);
     let said = answer.summary();
-    if BUSY.iter().any(|it| says(it)) {
+    if BUSY.iter().any(&says) {
         return Advice::Again(format!(
             "{said}; an export or import holds the database, run again when it has finished"
         ));
     }
-    if status == 429 || status == 408 || status >= 500 || BREATHLESS.iter().any(|it| says(it)) {
+    if status == 429 || status == 408 || status >= 500 || BREATHLESS.iter().any(says) {
         return Advice::Again(said);
     }
     let hint = HINTS.iter().find(|it| it.0 == code || (it.0 == 0 && it.1 == status));

@@ -1,6 +1,6 @@
 //! Questions, and what a server may do to those who read.
 
-use super::{Collected, cutover, open, rows, shape, table, url_of};
+use super::{cutover, open, rows, shape, table, url_of};
 use crate::postgres::{self, Database};
 use cutover::{
     error::{Kind, Result},
