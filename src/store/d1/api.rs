@@ -162,14 +162,14 @@ pub(super) fn advice(answer: &Answer) -> Advice {
         return Advice::Take;
     }
     let (code, text) = envelope.errors.first().map_or((0, ""), |it| (it.code, it.message.as_str()));
-    let says = |it: &&str| text.contains(*it);
+    let says = |it: &[&str]| it.iter().any(|it| text.contains(it));
     let said = answer.summary();
-    if BUSY.iter().any(|it| says(it)) {
+    if says(&BUSY) {
         return Advice::Again(format!(
             "{said}; an export or import holds the database, run again when it has finished"
         ));
     }
-    if status == 429 || status == 408 || status >= 500 || BREATHLESS.iter().any(|it| says(it)) {
+    if status == 429 || status == 408 || status >= 500 || says(&BREATHLESS) {
         return Advice::Again(said);
     }
     let hint = HINTS.iter().find(|it| it.0 == code || (it.0 == 0 && it.1 == status));
