@@ -1,7 +1,7 @@
 //! Cloudflare D1, over its REST interface.
 //!
-//! Only `/raw` is asked, since `/query` drops columns of the same name, and values come as [`cells`] says. Tables are read in
-//! pages ([`read`]), each of which sees one state; that all of them saw the same state is known from the bookmark of the
+//! Only `/raw` is asked, since `/query` drops columns of the same name, and values come as `cells` says. Tables are read in
+//! pages (`read`), each of which sees one state; that all of them saw the same state is known from the bookmark of the
 //! database, which stands for its state, before the first page and after the last. If it moved, nothing can pass.
 //!
 //! A token with the permission `D1 Read` is enough for everything here.
