@@ -234,14 +234,29 @@ impl Case {
     }
 }
 
-/// What processes of the server that have ended have used: those of all connections, once they are gone.
+/// What processes of the server that have ended have used: those of all connections, once they are gone. Its other processes stay.
 fn server_ticks(server: &Server) -> Result<u64> {
-    let others = "SELECT count(*) FROM pg_stat_activity WHERE backend_type IN ('client backend', 'parallel worker') \
-        AND pid <> pg_backend_pid()";
-    while server.execute("postgres", others) != "0" {}
-    let pid = fs::read_to_string(server.folder().join("data/postmaster.pid"))?;
-    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.lines().next().unwrap_or_default()))?;
-    measure::children_of(&stat)
+    let file = fs::read_to_string(server.folder().join("data/postmaster.pid"))?;
+    let pid = file.lines().next().unwrap_or_default();
+    while connections(pid)? > 0 {}
+    measure::children_of(&fs::read_to_string(format!("/proc/{pid}/stat"))?)
+}
+
+/// How many processes serve a connection, those included that have ended and were not yet looked at.
+fn connections(server: &str) -> Result<usize> {
+    const OTHERS: [&str; 6] =
+        ["checkpointer", "background writ", "walwriter", "logical replica", "autovacuum laun", "stats collector"];
+    let mut count = 0;
+    for process in fs::read_dir("/proc")?.flatten() {
+        // A process may end while it is looked at.
+        let read = |name: &str| fs::read_to_string(process.path().join(name)).unwrap_or_default();
+        let stat = read("stat");
+        let parent = stat.rsplit_once(')').and_then(|it| it.1.split_whitespace().nth(1));
+        if parent == Some(server) && !OTHERS.iter().any(|it| read("cmdline").contains(it)) {
+            count += 1;
+        }
+    }
+    Ok(count)
 }
 
 /// The machine's load: how many programs wanted a processor over the last 1, 5 and 15 minutes.

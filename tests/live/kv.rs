@@ -386,5 +386,9 @@ fn a_difference_is_looked_at_again_key_by_key() {
     assert_eq!(done.code, 1, "{}", done.stderr);
     assert_eq!(done.totals()["changed"], 1, "{}", done.stdout);
     assert_eq!(done.totals()["missing"], 1, "{}", done.stdout);
-    assert_eq!((source.asked()[0], target.asked()[0]), (1, 1), "keys are listed once, however often rows are looked at");
+    assert_eq!(
+        (source.asked()[0], target.asked()[0]),
+        (1, 1),
+        "keys are listed once, however often rows are looked at"
+    );
 }

@@ -123,6 +123,12 @@ fn the_first_of_several_servers_that_answers_is_taken() {
     assert_eq!(reached.name, format!("app@127.0.0.1:{port}/{name}"));
     Way::url(format!("postgres://app@127.0.0.1:{port}/{name}?target_session_attrs=primary")).arrives(name);
     Way::url(format!("postgres://app@127.0.0.1:{port}/{name}?target_session_attrs=read-write")).arrives(name);
+    let refused =
+        Way::url(format!("postgres://nobody@127.0.0.1:{port},127.0.0.1:{port}/{name}")).connect().expect_err("");
+    assert_eq!(refused.matches("does not exist").count(), 1, "{refused}");
+    let closed =
+        Way::url(format!("postgres://app@127.0.0.1:{dead},127.0.0.1:{port}/{name}?target_session_attrs=standby"));
+    closed.fails("nothing listens there; is the server running, and is the port right?; Postgres at");
     let standby = Way::url(format!("postgres://app@127.0.0.1:{port}/{name}?target_session_attrs=standby"));
     standby.fails("a standby is wanted");
 }

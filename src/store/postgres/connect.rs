@@ -53,19 +53,43 @@ const SETTINGS: &str = "SET extra_float_digits = 3; SET DateStyle = 'ISO, YMD'; 
 pub(super) fn connect(options: &Options) -> Result<Connection> {
     let address = Address::new(&options.settings)?;
     let runtime = runtime()?;
-    let mut notes = address.notes.clone();
-    let mut first = None;
+    let (mut notes, mut failed) = (address.notes.clone(), Vec::new());
     for place in &address.places {
-        match address.reach(&runtime, place, &mut notes) {
-            Ok((client, reached)) => {
-                notes.extend(weakness(&reached));
-                return Ok(Connection { client, runtime, address, reached, notes });
+        let found = address.password_for(place);
+        notes.extend(found.note);
+        let numbers = address.numbers(&runtime, place).unwrap_or_else(|error| {
+            failed.push(error);
+            Vec::new()
+        });
+        for number in numbers {
+            let reached = Reached { place: place.clone(), number, mode: address.mode_for(place, number) };
+            match address.enter(&runtime, &reached, found.password.as_ref()) {
+                Ok(client) => {
+                    notes.extend(weakness(&reached));
+                    return Ok(Connection { client, runtime, address, reached, notes });
+                }
+                Err(refusal) => {
+                    let last = refusal.is_last();
+                    failed.push(refusal.told(&address, &reached));
+                    if last {
+                        return Err(all(&failed, &notes));
+                    }
+                }
             }
-            Err(error) if first.is_none() => first = Some(error),
-            Err(error) => first = first.map(|it: Error| Error::new(it.kind(), format_args!("{it}; {error}"))),
         }
     }
-    Err(first.unwrap_or_else(|| Error::new(Kind::Broken, "there is no server to try")))
+    Err(all(&failed, &notes))
+}
+
+/// What went wrong at each server, and what else may have to do with it. The numbers of one host often fail alike.
+fn all(failed: &[Error], notes: &[String]) -> Error {
+    let mut said: Vec<String> = Vec::new();
+    for text in failed.iter().map(ToString::to_string).chain(notes.iter().cloned()) {
+        if !said.contains(&text) {
+            said.push(text);
+        }
+    }
+    Error::new(failed.first().map_or(Kind::Store, Error::kind), said.join("; "))
 }
 
 impl Connection {
@@ -76,7 +100,8 @@ impl Connection {
     pub(super) fn again(&self) -> Result<Connection> {
         let runtime = runtime()?;
         let password = self.address.password_for(&self.reached.place).password;
-        let client = self.address.enter(&runtime, &self.reached, password.as_ref())?;
+        let client = self.address.enter(&runtime, &self.reached, password.as_ref());
+        let client = client.map_err(|it| it.told(&self.address, &self.reached))?;
         let (address, reached) = (self.address.clone(), self.reached.clone());
         Ok(Connection { client, runtime, address, reached, notes: self.notes.clone() })
     }
@@ -119,8 +144,8 @@ impl Connection {
             };
             asked.map_err(Refusal::Server)
         });
-        let late = |_| self.address.error(&self.reached.place, "it does not take the request to end a statement");
-        asked.await.map_err(late)?.map_err(|it| it.told(&self.address, &self.reached))
+        let done = asked.await.unwrap_or(Err(Refusal::Late));
+        done.map_err(|it| it.told(&self.address, &self.reached))
     }
 }
 
@@ -149,26 +174,6 @@ impl Wanted {
 }
 
 impl Address {
-    /// Tries one server, at each number that its name stands for.
-    fn reach(&self, runtime: &Runtime, place: &Place, notes: &mut Vec<String>) -> Result<(Client, Reached)> {
-        let found = self.password_for(place);
-        notes.extend(found.note.iter().cloned());
-        let mut failed = None;
-        for number in self.numbers(runtime, place)? {
-            let mode = self.mode_for(place, number);
-            let reached = Reached { place: place.clone(), number, mode };
-            match self.enter(runtime, &reached, found.password.as_ref()) {
-                Ok(client) => return Ok((client, reached)),
-                Err(error) => failed = failed.or(Some(error)),
-            }
-        }
-        let error = failed.unwrap_or_else(|| self.error(place, "the name stands for no number"));
-        Err(match found.note {
-            Some(note) => Error::new(error.kind(), format_args!("{error}; {note}")),
-            None => error,
-        })
-    }
-
     /// The numbers of a host. Nothing stands for the one of a socket.
     fn numbers(&self, runtime: &Runtime, place: &Place) -> Result<Vec<Option<IpAddr>>> {
         let name = match (&place.host, place.number) {
@@ -180,12 +185,13 @@ impl Address {
         let found = found.map_err(|_| self.error(place, "the name of the host was not found out in time"))?;
         let found =
             found.map_err(|_| self.error(place, "no such host; is its name right, and is the network there?"))?;
-        Ok(found.map(|it| Some(it.ip())).collect())
+        let found: Vec<_> = found.map(|it| Some(it.ip())).collect();
+        if found.is_empty() { Err(self.error(place, "the name stands for no number")) } else { Ok(found) }
     }
 
     /// Connects and signs in, in time.
-    fn enter(&self, runtime: &Runtime, reached: &Reached, password: Option<&SecretString>) -> Result<Client> {
-        let tls = self.tls(reached)?;
+    fn enter(&self, runtime: &Runtime, reached: &Reached, password: Option<&SecretString>) -> Result<Client, Refusal> {
+        let tls = self.tls(reached).map_err(Refusal::Unable)?;
         let config = self.config(reached, password);
         let entered = runtime.block_on(async {
             timeout(self.timeout, async {
@@ -208,12 +214,7 @@ impl Address {
             })
             .await
         });
-        let late = || {
-            let seconds = self.timeout.as_secs();
-            let what = format!("there was no answer within {seconds} s; is it Postgres that listens there?");
-            self.error(&reached.place, &what)
-        };
-        entered.map_err(|_| late())?.map_err(|it: Refusal| it.told(self, reached))
+        entered.unwrap_or(Err(Refusal::Late))
     }
 
     fn config(&self, reached: &Reached, password: Option<&SecretString>) -> Config {

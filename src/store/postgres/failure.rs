@@ -4,7 +4,9 @@ use crate::error::{Error, Kind};
 use std::{error, fmt};
 
 /// What to do, by the SQLSTATE of PostgreSQL's appendix A or the class it begins with.
-const ADVICE: [(&str, &str); 19] = [
+const ADVICE: [(&str, &str); 21] = [
+    ("26000", POOLER),
+    ("42P05", POOLER),
     ("40001", "a standby could not keep the snapshot; raise max_standby_streaming_delay, or read the primary"),
     ("40P01", "run again"),
     ("42501", "grant the role what it lacks, or connect as another one"),
@@ -25,6 +27,9 @@ const ADVICE: [(&str, &str); 19] = [
     ("28", "look at user and password, and at pg_hba.conf"),
     ("08", "look at the address and the network"),
 ];
+
+const POOLER: &str = "a pooler that gives each transaction another connection stands between; use its session mode \
+    (Supabase: port 5432) or the database's own address";
 
 /// How much of a server's own words is repeated: they may quote data.
 const LONGEST: usize = 400;

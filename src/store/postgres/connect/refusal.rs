@@ -6,17 +6,12 @@ use rustls::CertificateError;
 use std::{error, io};
 
 /// What to do, by SQLSTATE. The server's own words go before it.
-const ADVICE: [(&str, &str); 6] = [
+const ADVICE: [(&str, &str); 4] = [
     ("28P01", "is the password right? It is taken from the plan, the address, PGPASSWORD, or the password file"),
     ("28000", "does the role exist, and does pg_hba.conf let it in from here?"),
     ("3D000", "write the database's name behind the host in the address, or as PGDATABASE"),
     ("42501", "the role needs CONNECT on the database"),
-    ("26000", POOLER),
-    ("42P05", POOLER),
 ];
-
-const POOLER: &str = "a pooler stands between that gives each transaction another connection; use its session mode \
-    (Supabase: port 5432) or the database's own address";
 
 /// How a TLS handshake fails where the server has none.
 const NO_TLS: &str = "server does not support TLS";
@@ -34,17 +29,33 @@ pub(super) enum Refusal {
     Server(tokio_postgres::Error),
     /// Another kind of server is wanted.
     Unwanted(&'static str),
+    /// It took too long.
+    Late,
+    /// It is not the server's fault.
+    Unable(Error),
 }
 
 impl Refusal {
+    /// Whether no other server needs to be asked, as in libpq: this one knows us, and does not let us in.
+    pub(super) fn is_last(&self) -> bool {
+        let Refusal::Server(error) = self else { return false };
+        error.code().is_some_and(|it| it.code().starts_with("28") || it.code().starts_with("3D"))
+    }
+
     /// For whoever has to do something about it.
     #[cold]
-    pub(super) fn told(&self, address: &Address, reached: &Reached) -> Error {
-        match self {
-            Refusal::Socket(error) => address.error(&reached.place, &socket(error)),
-            Refusal::Server(error) => server(error, address, reached),
-            Refusal::Unwanted(what) => address.error(&reached.place, what),
-        }
+    pub(super) fn told(self, address: &Address, reached: &Reached) -> Error {
+        let what = match self {
+            Refusal::Unable(error) => return error,
+            Refusal::Server(error) => return server(&error, address, reached),
+            Refusal::Socket(error) => socket(&error),
+            Refusal::Unwanted(what) => what.to_owned(),
+            Refusal::Late => {
+                let seconds = address.timeout.as_secs();
+                format!("there was no answer within {seconds} s; is it Postgres that listens there?")
+            }
+        };
+        address.error(&reached.place, &what)
     }
 }
 
