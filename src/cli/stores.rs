@@ -356,7 +356,7 @@ mod tests {
     fn names_hold_no_secret() {
         for (text, kind, name) in [
             ("postgres://u:pw@host:5432/db?sslmode=require", "postgres", "postgres://host:5432/db"),
-            ("postgres://u:p/w?#@host/db", "postgres", "postgres://host/db"),
+            ("postgres://u:p/w?#@host/db", "postgres", "postgres://…"),
             ("postgres:password=pw", "postgres", ""),
             ("https://host/x?token=t", "http", "https://host/x"),
             ("edge-config:https://host/ecfg_1?token=t", "edge-config", "https://host/ecfg_1"),

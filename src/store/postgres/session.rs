@@ -147,9 +147,7 @@ impl Session {
     pub(super) fn aside<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
         self.run("SAVEPOINT aside")?;
         let done = work();
-        let back = || self.run("ROLLBACK TO SAVEPOINT aside; RELEASE SAVEPOINT aside");
-        // A request to cancel may come late and hit the way back.
-        let back = back().or_else(|_| back());
+        let back = self.run("ROLLBACK TO SAVEPOINT aside; RELEASE SAVEPOINT aside");
         match (done, back) {
             (Ok(done), Ok(())) => Ok(done),
             (Err(it), _) | (Ok(_), Err(it)) => Err(it),

@@ -93,6 +93,21 @@ fn the_number_of_readers_does_not_show() {
     }
 }
 
+/// The server may have sent everything when it is asked to stop, and what is asked next must not be stopped instead.
+#[test]
+fn an_early_end_ends_nothing_else() {
+    let database = postgres::database();
+    database.execute(
+        "CREATE TABLE t (v text); INSERT INTO t SELECT repeat('v', 400) || n FROM generate_series(1, 1500) AS n",
+    );
+    let mut store = open(&database.url());
+    let t = table(store.as_mut(), "t");
+    for _ in 0..40 {
+        store.scan(&t, &shape(&t), &mut Enough).expect("an early end is no error");
+        assert_eq!(rows(store.as_mut(), "t").len(), 1500);
+    }
+}
+
 #[test]
 fn all_readers_see_one_state() {
     let database = postgres::database();

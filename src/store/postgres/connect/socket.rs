@@ -4,13 +4,14 @@ use super::{Host, Place};
 use socket2::{SockRef, TcpKeepalive};
 use std::{
     io,
+    mem::MaybeUninit,
     net::IpAddr,
     pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 use tokio::{
@@ -115,10 +116,21 @@ impl AsyncWrite for Socket {
         }
     }
 
+    /// Also waits until the other end has closed. A server closes a connection that carried a request to cancel once it has
+    /// passed the request on, so what is asked afterwards is not hit by it.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.inner {
+        let done = match &mut self.inner {
             Inner::Tcp(it) => Pin::new(it).poll_shutdown(context),
             Inner::Unix(it) => Pin::new(it).poll_shutdown(context),
+        };
+        ready!(done)?;
+        let mut room = [MaybeUninit::uninit(); 512];
+        loop {
+            let mut rest = ReadBuf::uninit(&mut room);
+            ready!(self.as_mut().poll_read(context, &mut rest))?;
+            if rest.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
         }
     }
 }
