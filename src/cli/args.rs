@@ -309,8 +309,8 @@ pub(super) struct Limits {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Limits")]
 pub(super) struct Asking {
-    /// Threads that may read, and connections that a live store gets; each table that is compared takes two. As many as
-    /// there are cores, if not said.
+    /// Threads that may read; each table that is compared takes two. As many as there are cores, if not said. If said, a large
+    /// table of Postgres is read by as many connections.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(super) threads: Option<u16>,
     /// Requests that each store reached by HTTP gets in a second, at most. If not said, D1 and Workers KV get as many as
