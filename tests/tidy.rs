@@ -97,6 +97,19 @@ fn the_readme_names_every_exit_code() {
 }
 
 #[test]
+fn every_dependency_has_its_reason() {
+    let manifest = fs::read_to_string("Cargo.toml").expect("Cargo.toml");
+    complain(dependencies(&manifest, &fs::read_to_string("ARCHITECTURE.md").unwrap_or_default()));
+}
+
+#[test]
+fn every_store_is_on_the_map() {
+    let architecture = fs::read_to_string("ARCHITECTURE.md").unwrap_or_default();
+    let entries = fs::read_dir("src/store").expect("src/store").map(|it| it.expect("a folder can be listed").path());
+    complain(entries.filter_map(|it| place(&it, &architecture)));
+}
+
+#[test]
 fn no_file_names_a_machine() {
     for path in files(Path::new(".")) {
         // Whatever is not text cannot be read by anybody either.
@@ -196,6 +209,28 @@ fn exit_codes(codes: &str, readme: &str) -> Vec<String> {
     }
     let silent = constants.into_iter().filter(|(_, code)| !word(section, code));
     silent.map(|(name, code)| format!("README.md: exit code {code} ({name}) is not under `Exit codes`")).collect()
+}
+
+fn dependencies(manifest: &str, architecture: &str) -> Vec<String> {
+    let manifest: toml::Table = manifest.parse().expect("Cargo.toml is TOML");
+    let of = |name: &str| manifest.get(name).and_then(toml::Value::as_table).into_iter().flat_map(toml::Table::keys);
+    let used: BTreeSet<&str> = of("dependencies").chain(of("dev-dependencies")).map(String::as_str).collect();
+    let rows =
+        architecture.split("\n## Dependencies").nth(1).unwrap_or_default().split("\n## ").next().unwrap_or_default();
+    let named = rows.lines().filter_map(|it| it.strip_prefix("| `")?.split(" | ").next());
+    let named: BTreeSet<&str> = named.flat_map(|it| it.split("`, `")).map(|it| it.trim_end_matches('`')).collect();
+    let silent = used.difference(&named).map(|it| format!("ARCHITECTURE.md: nothing says why there is `{it}`"));
+    let gone = named.difference(&used).map(|it| format!("ARCHITECTURE.md: `{it}` is no dependency"));
+    silent.chain(gone).collect()
+}
+
+/// A part of `src/store/` that the map does not show.
+fn place(path: &Path, architecture: &str) -> Option<String> {
+    let name = path.file_stem()?.to_str()?;
+    let line =
+        |it: &str| it.starts_with("| ") && it.split(" | ").next().is_some_and(|it| it.contains(&format!("`{name}`")));
+    let known = name == "mod" || architecture.lines().any(line);
+    (!known).then(|| format!("ARCHITECTURE.md: `{name}` of src/store/ is not on the map"))
 }
 
 fn machine(path: &Path, text: &str) -> Vec<String> {
@@ -365,6 +400,20 @@ mod rules {
         check(exit_codes(codes, "# A\n\n## Exit codes\n| 0 | pass |\n| 130 | interrupted |\n"), &[]);
         check(exit_codes(codes, "# A\n0 130\n## Exit codes\n| 0 | 1300 |\n## B\n130"), &["exit code 130"]);
         check(exit_codes("", "## Exit codes"), &["no exit code"]);
+        let manifest = "[dependencies]\nserde = \"1\"\n[dev-dependencies]\nproptest = { version = \"1\" }\n";
+        let told = |rows: &str| {
+            dependencies(manifest, &format!("# A\n\n## Dependencies\n| crate | why |\n{rows}\n## B\n| `c` |"))
+        };
+        check(told("| `proptest` | laws |\n| `serde` | JSON |"), &[]);
+        check(told("| `serde`, `proptest` | both |"), &[]);
+        check(told("| `serde` | not `proptest` |"), &["nothing says why there is `proptest`"]);
+        check(told("| `serde`, `proptest` | |\n| `toml` | |"), &["`toml` is no dependency"]);
+        check(place(Path::new("src/store/kv"), "| `kv` | Workers KV |"), &[]);
+        check(place(Path::new("src/store/mod.rs"), ""), &[]);
+        check(
+            place(Path::new("src/store/pace.rs"), "| `kv` | its `pace` |"),
+            &["`pace` of src/store/ is not on the map"],
+        );
         let of = |text: String| machine(Path::new("a.md"), &text);
         for (a, b) in MACHINE {
             check(of(format!("see\n`{a}{b}x`")), &["a.md:2"]);

@@ -17,14 +17,18 @@ A store is one of:
                       them, a Vercel Edge Config export, or a snapshot; KIND says which where the
                       path does not
   postgres://…        PostgreSQL; `postgres:` alone takes all it needs from the environment
-  d1:DATABASE         Cloudflare D1, by name or id; d1-local:PATH for what wrangler keeps locally
-  kv:NAMESPACE        Workers KV, by name or id; kv-local:PATH likewise
+  d1:DATABASE         Cloudflare D1, by name or id
+  d1-local:PATH       what `wrangler dev` keeps of it; d1-local:PATH#NAME is one of several
+  kv:NAMESPACE        Cloudflare Workers KV, by title or id
+  kv-local:PATH       likewise, kv-local:PATH#NAME too
   edge-config:ID      Vercel Edge Config
   https://…           JSON from any address, http:// too
-  local-storage:PATH  the localStorage of a browser's profile
-  env:NAME            a variable, of the environment or of .env, that holds one of these
+  local-storage:PATH  the localStorage of a browser, Chromium or Firefox, from its profile
+  env:NAME            a variable that holds one of these
 
-Passwords and tokens come from the environment or from .env, never from the command line.";
+Passwords and tokens come from variables, never from the command line: PGPASSWORD (or ~/.pgpass),
+CLOUDFLARE_API_TOKEN beside CLOUDFLARE_ACCOUNT_ID, EDGE_CONFIG_TOKEN or EDGE_CONFIG. Variables are
+those of the environment, then of .env.local and .env in this folder.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -41,7 +45,12 @@ fn help(examples: &str) -> String {
 
 /// What stands below the list of verbs.
 fn overview() -> String {
-    format!("{EXAMPLES}\n\n{EXIT_CODES}")
+    format!("{EXAMPLES}\n\n{EXIT_CODES}\n\n`cutover diff --help` says what a store may be.")
+}
+
+/// What stands below the options of a verb that gives a verdict.
+fn judging(rest: &str) -> String {
+    format!("{rest}\n\n{EXIT_CODES}")
 }
 
 /// Proves that a data migration lost nothing before anyone cuts over.
@@ -60,15 +69,15 @@ pub(super) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Check a migration against its plan.
-    #[command(after_help = "\
+    #[command(after_help = judging("\
 Examples:
   cutover verify                          check cutover.toml in this folder
   cutover verify prod.toml --format json  for another program
   cutover verify --output report          with every finding in report/findings/
-  cutover verify --recheck 5              while the last rows still arrive")]
+  cutover verify --recheck 5              while the last rows still arrive"))]
     Verify(Verify),
     /// Compare two stores without a plan.
-    #[command(after_help = help("\
+    #[command(after_help = judging(&help("\
 Examples:
   cutover diff old.sqlite new.sqlite
   cutover diff export/ new.sqlite --key users=email --ignore updated_at
@@ -76,7 +85,7 @@ Examples:
   cutover diff old.sqlite d1-export.sql --map Orders=order_v2 --map Orders.Total=total_amount
   cutover diff env:DATABASE_URL d1:shop --recheck 5      live, while rows still arrive
 
-Options that name tables or columns may be given several times."))]
+Options that name tables or columns may be given several times.")))]
     Diff(Diff),
     /// Write a store's rows to a snapshot folder.
     #[command(after_help = help("\
@@ -145,7 +154,7 @@ pub(super) struct Capture {
     /// Take the place of a snapshot that is already there.
     #[arg(long)]
     pub(super) replace: bool,
-    /// A column whose values are not to be readable in the snapshot. With CUTOVER_MASK_KEY set, each value becomes a keyed
+    /// A column whose values shall not be readable in the snapshot. With CUTOVER_MASK_KEY set, each value becomes a keyed
     /// hash, so that snapshots still compare.
     #[arg(long, value_name = "TABLE.COLUMN")]
     pub(super) mask: Vec<String>,
@@ -252,13 +261,14 @@ pub(super) struct Diff {
     pub(super) source: String,
     /// Where they should have arrived.
     pub(super) target: String,
-    /// The columns that identify a row, of one table or of all: TABLE=COLUMN,… or COLUMN,… . An empty list: none do.
+    /// The columns that identify a row: COLUMN,… for all tables, TABLE=COLUMN,… for one. An empty list: none do, and rows are
+    /// compared whole.
     #[arg(long, value_name = "[TABLE=]COLUMNS")]
     pub(super) key: Vec<String>,
     /// A column that is not compared.
     #[arg(long, value_name = "[TABLE.]COLUMN")]
     pub(super) ignore: Vec<String>,
-    /// Compare this table only.
+    /// Compare this table only, and others that are named so.
     #[arg(long, value_name = "TABLE")]
     pub(super) only: Vec<String>,
     /// Pair a table, or a column of a table, whose names differ: SOURCE=TARGET or SOURCE.COLUMN=COLUMN.
@@ -299,11 +309,12 @@ pub(super) struct Limits {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Limits")]
 pub(super) struct Asking {
-    /// Threads that may read, and connections that a live store gets; each table that is compared takes two. As many as
-    /// there are cores, if not said.
+    /// Threads that may read; each table that is compared takes two. As many as there are cores, if not said. If said, a large
+    /// table of Postgres is read by as many connections.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(super) threads: Option<u16>,
-    /// Requests that each store reached by HTTP gets in a second, at most.
+    /// Requests that each store reached by HTTP gets in a second, at most. If not said, D1 and Workers KV get as many as
+    /// Cloudflare allows, others as many as they answer.
     #[arg(long, value_name = "N", value_parser = rate)]
     pub(super) rate: Option<f64>,
 }

@@ -1,4 +1,4 @@
-//! Where rows live. One file per kind of store; nothing outside this folder knows their names.
+//! Where rows live. One file or folder per kind of store; nothing outside this folder knows their names.
 
 use crate::{
     error::{Error, Kind, Result},
@@ -182,7 +182,7 @@ pub fn open(kind: &str, path: &Path, options: &Options) -> Result<Box<dyn Source
         "json" | "ndjson" | "csv" | "edge-config-export" => files::open(kind, path, &options.files)?,
         "kv" => Box::new(kv::Kv::open(options)?),
         "kv-local" => Box::new(kv::local::KvLocal::open(path, options)?),
-        _ => return Err(Error::new(Kind::Plan, format_args!("stores of the kind `{kind}` cannot be read yet"))),
+        _ => return Err(Error::new(Kind::Plan, format_args!("there is no kind of store called `{kind}`"))),
     })
 }
 
