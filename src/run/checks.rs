@@ -68,8 +68,9 @@ fn judged(check: &Check, source: Option<Answer>, target: Option<Answer>, secret:
     };
     // An answer in words may be a value of a row; a count is not.
     let words = |it: &str| matches!(json::kind(it), JsonKind::String | JsonKind::Array | JsonKind::Object);
+    let hidden = |it: &str| check.secret.unwrap_or_else(|| secret && words(it));
     let shown = |it: Option<Answer>| match it {
-        Some(Ok(it)) if secret && words(&it) => MASK.to_owned(),
+        Some(Ok(it)) if hidden(&it) => MASK.to_owned(),
         Some(Ok(it)) | Some(Err(it)) => it,
         None => check.expect.clone().unwrap_or_default(),
     };

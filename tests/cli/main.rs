@@ -11,6 +11,7 @@ mod inspect;
 mod moving;
 mod names;
 mod resources;
+mod secrets;
 mod selectors;
 mod stores;
 
