@@ -5,6 +5,7 @@
 mod command;
 mod connection;
 mod counts;
+mod documents;
 mod faces;
 mod files;
 mod inspect;
