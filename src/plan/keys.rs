@@ -309,6 +309,7 @@ const CHECK: &[Key] = &[
     key("target", Shape::Expression, "The same question to the target: jq over its rows, or SQL."),
     key("from", Shape::Name, "The collection that jq runs over. Absent: the only one."),
     key("expect", Shape::Any, "The answer, if it is known beforehand."),
+    key("secret", Shape::Bool, "Mask the answers. If not said, those in words are masked where any column is secret."),
 ];
 
 const LIMIT: Shape = Shape::Either(&Shape::Count, &Shape::Named(&Shape::Count));

@@ -292,6 +292,8 @@ pub struct Check {
     pub from: Option<String>,
     /// The answer, known beforehand.
     pub expect: Option<Json>,
+    /// Whether the answers are masked. If the plan does not say, those in words are where any column is secret.
+    pub secret: Option<bool>,
     /// Where the plan declares it.
     pub place: Place,
 }

@@ -190,6 +190,7 @@ fn witness(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Check {
         target: expression(reader, table, "target"),
         from: text(reader, table, "from"),
         expect: json(reader, table, "expect"),
+        secret: table.contains_key("secret").then(|| flag(table, "secret")),
         place: place_of(reader, table, "name"),
     }
 }

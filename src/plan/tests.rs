@@ -143,6 +143,7 @@ source = "length"
 target = "SELECT count(*) FROM users"
 from = "people"
 expect = 9
+secret = false
 [gate]
 missing = 1
 extra = 2
@@ -269,6 +270,7 @@ fn every_rule_is_read() {
     assert_eq!(plan.tables[0].command.as_ref().unwrap().len(), 3);
     assert_eq!(plan.tables[0].references[0].to, ["id"]);
     assert_eq!(plan.checks[0].expect.as_deref(), Some("9"));
+    assert_eq!(plan.checks[0].secret, Some(false));
     assert_eq!((plan.gate.changed.of("users"), plan.gate.changed.of("others")), (3, 4));
     assert!(!format!("{plan:?}").contains("hunter2"), "settings are not shown");
 }

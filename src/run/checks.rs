@@ -11,11 +11,14 @@ use crate::{
     gate::Verdict,
     pairing::{self, Choices, Comparison},
     plan::{Check, Expression, Fault, Plan},
-    report::{CheckReport, sampler::Sampler},
+    report::{CheckReport, cell::MASK, sampler::Sampler},
     schema::Table,
     store::{self, Source},
     transform::{self, Limits},
-    value::{decimal, json},
+    value::{
+        decimal,
+        json::{self, JsonKind},
+    },
 };
 use std::{cmp::Ordering, path::Path, sync::Arc};
 
@@ -32,7 +35,7 @@ pub(super) fn answer(task: &mut Task, run: &Run) -> Result<Vec<CheckReport>> {
         };
         let source = ask(task.source.as_mut(), &check.source);
         let target = ask(task.target.as_mut(), &check.target);
-        reports.push(judged(check, source, target));
+        reports.push(judged(check, source, target, task.secret));
     }
     reports.extend(task.schema.as_ref().map(|it| declared::check(it, task.target.as_mut())));
     for pairing in task.tables.iter().filter(|it| it.referred.is_none()) {
@@ -52,7 +55,7 @@ pub(super) fn answer(task: &mut Task, run: &Run) -> Result<Vec<CheckReport>> {
 /// An answer as canonical JSON, or why there is none.
 type Answer = Result<String, String>;
 
-fn judged(check: &Check, source: Option<Answer>, target: Option<Answer>) -> CheckReport {
+fn judged(check: &Check, source: Option<Answer>, target: Option<Answer>, secret: bool) -> CheckReport {
     let expect = check.expect.clone().map(Ok);
     let answers = [&source, &target, &expect].into_iter().flatten().collect::<Vec<_>>();
     let known = answers.iter().filter_map(|it| it.as_ref().ok()).collect::<Vec<_>>();
@@ -63,8 +66,14 @@ fn judged(check: &Check, source: Option<Answer>, target: Option<Answer>) -> Chec
     } else {
         Verdict::Unknown
     };
-    let shown =
-        |it: Option<Answer>| it.or_else(|| expect.clone()).map_or_else(String::new, |it| it.unwrap_or_else(|it| it));
+    // An answer in words may be a value of a row; a count is not.
+    let words = |it: &str| matches!(json::kind(it), JsonKind::String | JsonKind::Array | JsonKind::Object);
+    let hidden = |it: &str| check.secret.unwrap_or_else(|| secret && words(it));
+    let shown = |it: Option<Answer>| match it {
+        Some(Ok(it)) if hidden(&it) => MASK.to_owned(),
+        Some(Ok(it)) | Some(Err(it)) => it,
+        None => check.expect.clone().unwrap_or_default(),
+    };
     CheckReport { name: check.name.clone(), verdict, source: shown(source), target: shown(target) }
 }
 
@@ -72,7 +81,7 @@ fn judged(check: &Check, source: Option<Answer>, target: Option<Answer>) -> Chec
 fn agree(a: &str, b: &str) -> bool {
     let number = |it: &str| {
         let mut out = Vec::new();
-        let is = json::kind(it) == json::JsonKind::Number && decimal::canonical(it, &mut out);
+        let is = json::kind(it) == JsonKind::Number && decimal::canonical(it, &mut out);
         is.then(|| String::from_utf8(out).unwrap_or_default())
     };
     match (number(a), number(b)) {

@@ -99,7 +99,10 @@ impl External<'_> {
                 continue;
             }
             let parsed: Line<'_> = serde_json::from_slice(&line).map_err(|it| {
-                self.failed(&format_args!("line {number} of its output is no {{\"table\":…,\"row\":…}}: {it}"))
+                let column = it.column();
+                self.failed(&format_args!(
+                    "line {number} of its output is no {{\"table\":…,\"row\":…}}, as column {column} shows"
+                ))
             })?;
             if parsed.table == self.into {
                 let written = writeln!(file, "{}", parsed.row.get());

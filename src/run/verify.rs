@@ -48,6 +48,8 @@ pub struct Task {
     pub target_only: Vec<String>,
     /// Declared checks.
     pub checks: Vec<Check>,
+    /// The plan calls some column secret, so no answer of a check shows values.
+    pub secret: bool,
     /// The file that declares the target's schema.
     pub schema: Option<PathBuf>,
     /// The zone in which times without one are read, as the plan calls it. UTC if there is none.

@@ -34,8 +34,6 @@ pub(super) struct Compiled {
     pub(super) key: Vec<usize>,
     /// The input fields whose values must not be shown.
     pub(super) secret: Vec<bool>,
-    /// Messages of jq repeat values, so they are withheld where any column is secret.
-    pub(super) discreet: bool,
     /// There is something that jq has to look at, and so the row is made a value of jq's.
     pub(super) evaluates: bool,
     /// Places in the input of what it looks at there.
@@ -54,6 +52,8 @@ pub(super) struct Column {
     pub(super) name: String,
     pub(super) origin: Origin,
     pub(super) rules: Rules,
+    /// A value that it refuses must not be shown: the column is secret, or looks where a secret one does.
+    pub(super) veiled: bool,
 }
 
 /// Where the value of a target column comes from.
@@ -68,6 +68,38 @@ pub(super) enum Origin {
     Generated(Generated),
     /// Nowhere: only the default stands there.
     Nothing,
+}
+
+impl Origin {
+    /// Whether both may look at the same value of one row or item.
+    fn meets(&self, other: &Origin) -> bool {
+        match (self.path(), other.path()) {
+            (Some(one), Some(other)) => one.iter().zip(&other).all(|(a, b)| a == b),
+            _ => match (self.reach(), other.reach()) {
+                (Some(one), Some(other)) => !one.is_disjoint(&other),
+                (one, other) => one.or(other).is_none_or(|it| !it.is_empty()),
+            },
+        }
+    }
+
+    /// Where it looks, if that is one place.
+    fn path(&self) -> Option<Vec<Step>> {
+        match self {
+            Origin::Cell { column, path, .. } => Some([&[Step::Member(column.clone())], path.0.as_slice()].concat()),
+            Origin::Item(path) => Some(path.0.clone()),
+            Origin::Jq(_) | Origin::Generated(_) | Origin::Nothing => None,
+        }
+    }
+
+    /// Which members of the row or item it looks at.
+    fn reach(&self) -> Reach {
+        match self {
+            Origin::Cell { column, .. } => Some(BTreeSet::from([column.clone()])),
+            Origin::Item(path) => reach_of_path(path),
+            Origin::Jq(jq) => reach_of_jq(jq),
+            Origin::Generated(_) | Origin::Nothing => Some(BTreeSet::new()),
+        }
+    }
 }
 
 /// Compiles on a thread whose stack is as large as the deepest expression needs. A `remainder` lets through what is not
@@ -121,7 +153,7 @@ impl Compiler<'_> {
         let keyless = self.from.key.is_empty();
         // What one remainder leaves is looked at by the next, so all of them take rows of one shape.
         let reach = if self.remainder { None } else { reach_of(&filter, &each, &columns) };
-        let (input, secret) = self.input(&mut columns, &reach, generated && keyless);
+        let (input, secret) = self.input(&mut columns, &each, &reach, generated && keyless);
         let seen = |it: &usize| {
             let name = input.fields.get(*it).map(|it| it.column.as_str()).unwrap_or_default();
             reach.as_ref().is_none_or(|names| names.contains(name))
@@ -129,7 +161,6 @@ impl Compiler<'_> {
         Ok(Compiled {
             key: if keyless { (0..input.fields.len()).collect() } else { (0..input.key).collect() },
             keeps_order: each.is_none() && self.keeps_order(&columns),
-            discreet: columns.iter().any(|it| it.rules.secret),
             seen: (0..input.fields.len()).filter(seen).collect(),
             input: Arc::new(input),
             remainder: self.remainder,
@@ -197,15 +228,18 @@ impl Compiler<'_> {
                 Rules::default()
             });
             if let Some(origin) = self.origin(name, rule, &rules) {
-                columns.push(Column { name: name.clone(), origin, rules });
+                columns.push(Column { name: name.clone(), origin, rules, veiled: false });
             }
         }
+        let meets = |it: &Column| columns.iter().any(|other| other.rules.secret && it.origin.meets(&other.origin));
+        let veiled: Vec<bool> = columns.iter().map(|it| it.rules.secret || meets(it)).collect();
+        columns.iter_mut().zip(veiled).for_each(|(it, veiled)| it.veiled = veiled);
         columns
     }
 
     /// Columns of the same names: those of the target that the source has, or all of the source.
     fn namesakes(&mut self) -> Vec<Column> {
-        let plain = |name: &str, origin| Column { name: name.to_owned(), origin, rules: Rules::none() };
+        let plain = |name: &str, origin| Column { name: name.to_owned(), origin, rules: Rules::none(), veiled: false };
         let from = |place: usize| {
             let column = self.from.columns.get(place).map(|it| it.name.clone()).unwrap_or_default();
             Origin::Cell { column, place, path: Path::default() }
@@ -309,7 +343,7 @@ impl Compiler<'_> {
     }
 
     /// The shape to scan, key first, and which of its fields are secret; tells `columns` their places in it.
-    fn input(&self, columns: &mut [Column], reach: &Reach, whole: bool) -> (Shape, Vec<bool>) {
+    fn input(&self, columns: &mut [Column], each: &Option<Expr>, reach: &Reach, whole: bool) -> (Shape, Vec<bool>) {
         let mut fields: Vec<Field> = Vec::new();
         let mut add = |name: &str, structured: bool| {
             let Some(column) = self.from.columns.iter().find(|it| it.name == name) else { return 0 };
@@ -335,17 +369,14 @@ impl Compiler<'_> {
         for column in self.from.columns.iter().filter(|it| whole || seen(&it.name)) {
             add(&column.name, seen(&column.name));
         }
-        let mut secret = Vec::new();
-        for column in columns {
+        for column in columns.iter_mut() {
             if let Origin::Cell { column: name, place, path } = &mut column.origin {
                 // A document that is copied into a column of documents stays one: a JSON string is not the text in it.
                 *place = add(name, !path.0.is_empty() || self.wants_documents(&column.name));
-                if column.rules.secret {
-                    secret.push(*place);
-                }
             }
         }
-        let secret = (0..fields.len()).map(|it| secret.contains(&it)).collect();
+        let hidden = secrets_of(each, columns);
+        let secret = fields.iter().map(|it| hidden.as_ref().is_none_or(|names| names.contains(&it.column))).collect();
         let compared = fields.len();
         (Shape { fields, key: key.len(), compared, ..Shape::default() }, secret)
     }
@@ -375,25 +406,49 @@ impl Compiler<'_> {
 
 /// What the expressions of a program look at in the source row, nothing more than that.
 fn reach_of(filter: &Option<Expr>, each: &Option<Expr>, columns: &[Column]) -> Reach {
-    let of_path = |path: &Path| val::split(path).map(|(name, _)| BTreeSet::from([name.to_owned()]));
-    let of_jq = |jq: &Jq| if jq.takes_row { None } else { jq.reach.clone() };
     let mut reach = Some(BTreeSet::new());
     for expression in [filter, each].into_iter().flatten() {
-        let more = match expression {
-            Expr::Path(path) => of_path(path),
-            Expr::Jq(jq) => of_jq(jq),
-        };
-        reach = reach::union(reach, more);
+        reach = reach::union(reach, reach_of_expression(expression));
     }
     for column in columns {
         // With `each` a column looks at an item, and at the row only by its name.
         let more = match &column.origin {
             Origin::Jq(jq) if each.is_some() && !jq.takes_row => continue,
-            Origin::Jq(jq) => of_jq(jq),
-            Origin::Item(path) if each.is_none() => of_path(path),
+            Origin::Jq(jq) => reach_of_jq(jq),
+            Origin::Item(path) if each.is_none() => reach_of_path(path),
             _ => continue,
         };
         reach = reach::union(reach, more);
     }
     reach
+}
+
+/// The columns of the source that may hold what a secret column shows. An item may hold whatever `each` looks at.
+fn secrets_of(each: &Option<Expr>, columns: &[Column]) -> Reach {
+    let mut reach = Some(BTreeSet::new());
+    for column in columns.iter().filter(|it| it.rules.secret) {
+        let more = match (&column.origin, each) {
+            (Origin::Generated(_) | Origin::Nothing, _) => continue,
+            (Origin::Jq(jq), Some(_)) if jq.takes_row => None,
+            (_, Some(each)) => reach_of_expression(each),
+            (origin, None) => origin.reach(),
+        };
+        reach = reach::union(reach, more);
+    }
+    reach
+}
+
+fn reach_of_expression(expression: &Expr) -> Reach {
+    match expression {
+        Expr::Path(path) => reach_of_path(path),
+        Expr::Jq(jq) => reach_of_jq(jq),
+    }
+}
+
+fn reach_of_path(path: &Path) -> Reach {
+    val::split(path).map(|(name, _)| BTreeSet::from([name.to_owned()]))
+}
+
+fn reach_of_jq(jq: &Jq) -> Reach {
+    if jq.takes_row { None } else { jq.reach.clone() }
 }

@@ -1,14 +1,12 @@
 //! jq expressions: compiled once, then run under a [`Meter`].
 
 use super::{
+    complaint::{self, Texts},
     meter::{Data, Meter, Metered, Stop, natives, nesting},
     path::Path,
     reach::{self, Reach},
 };
-use crate::{
-    plan::{Expression, Fault, nearest, quoted},
-    value::json,
-};
+use crate::plan::{Expression, Fault, nearest, quoted};
 use jaq_core::{
     Compiler, Ctx, Exn, Filter, Vars,
     compile::Undefined,
@@ -21,18 +19,11 @@ use jaq_core::{
     path::{Part, Path as Parts},
 };
 use jaq_json::Val;
-use std::{
-    borrow::Cow,
-    collections::BTreeSet,
-    fmt::{self, Write},
-    sync::OnceLock,
-};
+use std::{collections::BTreeSet, fmt, sync::OnceLock};
 
 /// The longest expression, in bytes, and the deepest nesting of brackets in one: the compiler calls itself.
 const TEXT_MAX: usize = 64 << 10;
 const NESTING_MAX: usize = 200;
-/// The longest message of jq's own that is passed on, in bytes. Messages repeat values.
-const MESSAGE_MAX: usize = 200;
 
 /// The name that the expression itself has within its program. No text can spell it.
 const MAIN: &str = "_main";
@@ -59,6 +50,8 @@ pub(super) struct Jq {
     pub(super) reach: Reach,
     /// It mentions `$row`, whatever its input is.
     pub(super) takes_row: bool,
+    /// What may be told of its failures.
+    texts: Texts,
 }
 
 /// What an expression comes down to.
@@ -71,7 +64,7 @@ pub(super) enum Compiled {
 
 /// Why an expression gives no value.
 pub(super) enum Failure {
-    /// jq's own complaint.
+    /// What jq complains of. It holds nothing of the row.
     Error(String),
     /// The evaluation was ended.
     Stop(Stop),
@@ -91,8 +84,8 @@ impl Jq {
             Some(path) => Ok(Compiled::Path(path)),
             None => {
                 let reach = reach::of(&term);
-                let (filter, takes_row) = link(expression, term, names)?;
-                Ok(Compiled::Jq(Box::new(Jq { filter, reach, takes_row })))
+                let (filter, takes_row, texts) = link(expression, term, names)?;
+                Ok(Compiled::Jq(Box::new(Jq { filter, reach, takes_row, texts })))
             }
         }
     }
@@ -108,13 +101,20 @@ impl Jq {
         let data = Data { lut: &self.filter.lut, meter };
         let context = Ctx::<Metered>::new(data, Vars::new(variables.iter().cloned()));
         for value in self.filter.id.run((context, input)) {
-            let value = value.map_err(failure)?;
+            let value = value.map_err(|it| self.failure(it))?;
             meter.tick(&value).map_err(Failure::Stop)?;
             if !each(value) {
                 break;
             }
         }
         Ok(())
+    }
+
+    fn failure(&self, exception: Exn<'_, Val>) -> Failure {
+        match exception.get_err() {
+            Ok(error) => Failure::Error(complaint::say(error, &self.texts)),
+            Err(other) => Failure::Stop(Stop::of(other)),
+        }
     }
 }
 
@@ -124,31 +124,6 @@ impl fmt::Display for Failure {
             Failure::Error(message) => f.write_str(message),
             Failure::Stop(stop) => write!(f, "the expression {}", stop.message()),
         }
-    }
-}
-
-fn failure(exception: Exn<'_, Val>) -> Failure {
-    match exception.get_err() {
-        Ok(error) => {
-            let mut message = Bounded(String::new());
-            // Values are cut while they are written, not after: one alone may be larger than all memory.
-            let whole = write!(message, "{error}").is_ok();
-            let text = json::read_string(&message.0).filter(|_| whole).map(Cow::into_owned);
-            Failure::Error(text.unwrap_or_else(|| message.0 + if whole { "" } else { "…" }))
-        }
-        Err(other) => Failure::Stop(Stop::of(other)),
-    }
-}
-
-/// Text that refuses to become long.
-struct Bounded(String);
-
-impl Write for Bounded {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = MESSAGE_MAX.saturating_sub(self.0.len());
-        let end = text.floor_char_boundary(room);
-        self.0.push_str(&text[..end]);
-        if end < text.len() { Err(fmt::Error) } else { Ok(()) }
     }
 }
 
@@ -205,12 +180,12 @@ fn prelude() -> &'static [Def<&'static str>] {
     })
 }
 
-/// Compiles a term with the definitions it comes to, and tells whether it mentions `$row`.
+/// Compiles a term with the definitions it comes to, and tells whether it mentions `$row` and which texts there are.
 fn link(
     expression: &Expression,
     term: Term<&str>,
     names: &[&'static str],
-) -> Result<(Filter<Metered>, bool), Vec<Fault>> {
+) -> Result<(Filter<Metered>, bool, Texts), Vec<Fault>> {
     let mut rewriter = Rewriter::default();
     let body = rewriter.body(term);
     let takes_row = rewriter.takes_row;
@@ -231,7 +206,7 @@ fn link(
         let undefined = errors.into_iter().flat_map(|(_, errors)| errors);
         undefined.map(|(name, what)| undefined_fault(expression, name, &what, names)).collect()
     })?;
-    Ok((filter, takes_row))
+    Ok((filter, takes_row, rewriter.texts))
 }
 
 fn undefined_fault(expression: &Expression, name: &str, what: &Undefined, names: &[&'static str]) -> Fault {
@@ -270,6 +245,7 @@ fn tick<'s>() -> Term<&'s str> {
 struct Rewriter<'s> {
     calls: BTreeSet<&'s str>,
     takes_row: bool,
+    texts: Texts,
 }
 
 impl<'s> Rewriter<'s> {
@@ -291,6 +267,7 @@ impl<'s> Rewriter<'s> {
             }
             Term::Str(format, parts) => {
                 self.calls.extend(format);
+                self.texts.note(&parts);
                 let part = |part| match part {
                     StrPart::Term(it) => StrPart::Term(pipe(self.term(it), Term::Call("!lean", Vec::new()))),
                     plain => plain,

@@ -5,6 +5,7 @@
 //! a thread of its own with limits on steps, size, depth and silence.
 
 mod compile;
+mod complaint;
 mod jq;
 mod meter;
 mod over;

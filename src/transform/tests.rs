@@ -291,10 +291,20 @@ fn rules() {
         ("{ min = 0 }", "\"five\"", "text", "! v min 0 \"five\""),
         ("{ min = 0 }", "true", "bool", "! v min 0 true"),
         ("{ secret = true, required = true }", "\"\"", "text", "! v required \"********\""),
-        ("{ secret = true, from = \".v | error\" }", "\"hush\"", "text", "! v jq: failed \"********\""),
+        (
+            "{ secret = true, from = \".v | error\" }",
+            "\"hush\"",
+            "text",
+            "! v jq: refused in words that hold values, which are not shown \"********\"",
+        ),
         ("{ from = \".v.x\" }", "5", "text", "! v jq: cannot index a number with \"x\" null"),
         ("{ from = \".v.x\" }", "null", "text", "null"),
-        ("{ from = \".v | error\" }", "\"why\"", "text", "! v jq: why null"),
+        (
+            "{ from = \".v | error\" }",
+            "\"s3c\"",
+            "text",
+            "! v jq: refused in words that hold values, which are not shown null",
+        ),
         ("{ from = \".v[]\" }", "[1,2]", "text", "! v jq: the expression gives more than one value null"),
         ("{ from = \".v | tonumber + 1\" }", "\"41\"", "int", "42"),
         ("{ from = \"0/0\" }", "1", "text", "\"NaN\""),
@@ -542,7 +552,8 @@ fn plain_jaq(text: &str, input: &str) -> Vec<String> {
     let filter = Compiler::default().with_funs(natives).compile(modules).unwrap_or_else(|_| panic!("{text}"));
     let context = Ctx::<JustLut<Val>>::new(&filter.lut, Vars::new([]));
     let values = filter.id.run((context, val::document(input).unwrap())).map(unwrap_valr);
-    values.map(|it| it.map_or_else(|error| format!("error: {error}"), |it| it.to_string())).collect()
+    let say = |error| format!("error: {}", super::complaint::say(error, &Default::default()));
+    values.map(|it| it.map_or_else(say, |it| it.to_string())).collect()
 }
 
 fn metered_jaq(text: &str, input: &str) -> Vec<String> {
@@ -623,7 +634,7 @@ const QUESTIONS: &[&str] = &[
     "[.a[:2][] | tostring]",
     "[.a[]?]",
     ".n[0]?",
-    ".n | .x",
+    ".n | .[.]",
     "[.a[:2] | combinations(2)]",
     "getpath([\"d\", \"e\"])",
     "setpath([\"q\", 0]; 1)",

@@ -277,17 +277,13 @@ impl<'c> Worker<'c> {
         }
         self.selected.items += 1;
         self.selected.rejected += 1;
-        let secret = column.is_some_and(|it| it.rules.secret);
-        let rule = match refusal.rule.split_once(": ") {
-            Some((rule @ ("jq" | "where" | "each"), _)) if self.program.discreet => format!("{rule}: failed"),
-            _ => refusal.rule,
-        };
+        let veiled = column.is_some_and(|it| it.veiled);
         self.out.rejects.push(Reject {
             key: self.key(cells, false),
             item,
             column: column.map(|it| it.name.clone()),
-            rule,
-            value: if secret { format!("\"{MASK}\"") } else { refusal.value },
+            rule: refusal.rule,
+            value: if veiled { format!("\"{MASK}\"") } else { refusal.value },
         });
     }
 

@@ -5,12 +5,14 @@
 mod command;
 mod connection;
 mod counts;
+mod documents;
 mod faces;
 mod files;
 mod inspect;
 mod moving;
 mod names;
 mod resources;
+mod secrets;
 mod selectors;
 mod stores;
 

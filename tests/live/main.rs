@@ -7,6 +7,7 @@ mod postgres;
 
 mod postgres_connect;
 mod postgres_faults;
+mod postgres_secrets;
 mod postgres_store;
 #[path = "../support/proxy.rs"]
 mod proxy;

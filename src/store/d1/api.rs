@@ -8,7 +8,7 @@ use crate::{
     store::{
         Options,
         pace::Pace,
-        web::{Advice, Answer, Request, Web},
+        web::{Advice, Answer, Request, Web, misfit},
     },
 };
 use serde::{Deserialize, Serialize};
@@ -139,7 +139,7 @@ impl Answered {
 }
 
 fn document<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T> {
-    let document: Document<T> = serde_json::from_slice(body).map_err(strange)?;
+    let document: Document<T> = serde_json::from_slice(body).map_err(|it| strange(misfit(&it)))?;
     Ok(document.result)
 }
 

@@ -17,7 +17,7 @@
 //! A real is not asked for as text: SQLite's own digits, 17 of them, are off by one in the last place for one in eight.
 
 use super::api::strange;
-use crate::{error::Result, value::Value};
+use crate::{error::Result, store::web::misfit, value::Value};
 use serde_json::value::RawValue;
 
 /// A value of D1.
@@ -98,7 +98,7 @@ pub(super) fn decode(raw: &RawValue) -> Result<Cell> {
 /// # Errors
 /// If it is none.
 pub(super) fn string(raw: &RawValue) -> Result<String> {
-    serde_json::from_str(raw.get()).map_err(strange)
+    serde_json::from_str(raw.get()).map_err(|it| strange(misfit(&it)))
 }
 
 /// The bytes that hexadecimal digits stand for.

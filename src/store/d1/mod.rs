@@ -19,7 +19,7 @@ use super::{
     settings::Settings,
     sql,
     sqlite::as_json,
-    web::Web,
+    web::{Web, encoded},
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -71,7 +71,7 @@ impl D1 {
         let token = settings.required("d1", "token", &["CLOUDFLARE_API_TOKEN", "CF_API_TOKEN"])?;
         let base = settings.or_variable("api", &["CLOUDFLARE_API_BASE_URL"]).unwrap_or_else(|| CLOUDFLARE.to_owned());
         let web = Web::new(base.trim_end_matches('/'), Some(&SecretString::from(token)), options)?;
-        let api = Api::new(web, &escaped(&account), options);
+        let api = Api::new(web, &encoded(&account), options);
         let called = called(settings)?;
         let id = if is_id(&called) { called.clone() } else { api.id_of(&called)? };
         let about = api.get(&format!("/{id}"))?;
@@ -272,7 +272,7 @@ impl Source for D1 {
 impl Api {
     /// The id of the database of that name.
     fn id_of(&self, name: &str) -> Result<String> {
-        let alike = self.list(&format!("name={}&", escaped(name)))?;
+        let alike = self.list(&format!("name={}&", encoded(name)))?;
         let ids: Vec<&String> = alike.iter().filter(|it| it.0 == name).map(|it| &it.1).collect();
         match ids.as_slice() {
             [id] => return Ok((*id).clone()),
@@ -320,16 +320,4 @@ fn called(settings: &Settings) -> Result<String> {
 /// Whether this is the id of a database, and no name.
 fn is_id(text: &str) -> bool {
     text.len() == 36 && crate::value::parse_uuid(text).is_some()
-}
-
-/// A text as one segment of a path, or one value of its query.
-fn escaped(text: &str) -> String {
-    let mut out = String::new();
-    for &byte in text.as_bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => out.push(char::from(byte)),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
 }

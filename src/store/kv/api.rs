@@ -7,7 +7,7 @@ use crate::{
     error::{Error, Kind, Result},
     store::{
         pace::Pace,
-        web::{Advice, Answer, Request, Web},
+        web::{Advice, Answer, Request, Web, encoded, misfit},
     },
 };
 use jiff::fmt::rfc2822;
@@ -313,7 +313,7 @@ fn read<'a, T: Deserialize<'a>>(answer: &'a Answer) -> Result<T> {
 #[cold]
 fn misshapen(error: &serde_json::Error) -> Error {
     let what = "an answer of Workers KV is not what Cloudflare's API answers";
-    Error::new(Kind::Store, format_args!("{what}: {error}; is `api` the address of that API?"))
+    Error::new(Kind::Store, format_args!("{what}: {}; is `api` the address of that API?", misfit(error)))
 }
 
 /// A whole number of seconds, which may be written as `1577836800.0`.
@@ -322,18 +322,6 @@ fn seconds<'d, D: serde::Deserializer<'d>>(deserializer: D) -> Result<Option<i64
     let text = number.to_string();
     let whole = text.split_once('.').filter(|it| it.1.bytes().all(|it| it == b'0')).map_or(text.as_str(), |it| it.0);
     whole.parse().map(Some).map_err(|_| serde::de::Error::custom("an expiration that is no whole number of seconds"))
-}
-
-/// A text as one part of a path or of a query (RFC 3986, section 2.3).
-fn encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

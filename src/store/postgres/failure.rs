@@ -57,7 +57,7 @@ pub(super) fn told(kind: Kind, error: &tokio_postgres::Error) -> Error {
         return Error::new(kind, format_args!("{message}: {lost}"));
     };
     let code = said.code().code();
-    let mut words: String = said.message().chars().take(LONGEST).collect();
+    let mut words: String = without_values(code, said.message()).chars().take(LONGEST).collect();
     if let Some(hint) = said.hint().filter(|_| kind == Kind::Plan) {
         words = format!("{words} ({hint})");
     }
@@ -65,5 +65,33 @@ pub(super) fn told(kind: Kind, error: &tokio_postgres::Error) -> Error {
     match advice.filter(|_| kind != Kind::Plan || !code.starts_with("42")) {
         Some(advice) => Error::new(kind, format_args!("{words} (SQLSTATE {code}): {advice}")),
         None => Error::new(kind, format_args!("{words} (SQLSTATE {code})")),
+    }
+}
+
+/// What the server says, without the value that an error of class 22, a data exception, quotes.
+fn without_values(code: &str, message: &str) -> String {
+    match (message.find('"'), message.rfind('"')) {
+        (Some(from), Some(to)) if from < to && code.starts_with("22") => {
+            format!("{}…{}", &message[..from], &message[to + 1..])
+        }
+        _ => message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_a_value_does_not_quote_it() {
+        let check = |code: &str, message: &str, expect: &str| assert_eq!(without_values(code, message), expect);
+        check(
+            "22P02",
+            r#"invalid input syntax for type integer: "s3c" x""#,
+            "invalid input syntax for type integer: …",
+        );
+        check("22003", r#"value "9" is out of range for type integer"#, "value … is out of range for type integer");
+        check("22012", "division by zero", "division by zero");
+        check("42P01", r#"relation "users" does not exist"#, r#"relation "users" does not exist"#);
     }
 }

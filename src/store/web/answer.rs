@@ -63,7 +63,7 @@ impl Answer {
             } else if self.body.is_empty() {
                 format!("the service answered with nothing, status {status}")
             } else {
-                format!("the service answered with something else than expected, status {status}: {it}")
+                format!("the service answered with something else than expected, status {status}: {}", misfit(&it))
             }
         })
     }
@@ -116,5 +116,33 @@ impl Answer {
             short.push('…');
         }
         Some(short)
+    }
+}
+
+/// What is wrong with JSON that has another shape than expected, without the value that stands there: it may be one of a row.
+pub fn misfit(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match (text.find(['"', '`']), text.rfind(", expected ")) {
+        (Some(value), Some(expected)) if text.starts_with("invalid ") && value < expected => {
+            format!("{}…{}", &text[..value], &text[expected..])
+        }
+        _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_not_quoted() {
+        let check = |json: &str, expect: &str| {
+            let error = serde_json::from_str::<Vec<u8>>(json).expect_err(json);
+            assert_eq!(misfit(&error), expect);
+        };
+        check(r#""s3c, expected \"x\"""#, "invalid type: string …, expected a sequence at line 1 column 21");
+        check("[70000]", "invalid value: integer …, expected u8 at line 1 column 6");
+        check("{}", "invalid type: map, expected a sequence at line 1 column 0");
+        check("[1", "EOF while parsing a list at line 1 column 2");
     }
 }

@@ -18,7 +18,7 @@ mod tests;
 
 use super::Options;
 use crate::error::{Error, Kind, Result};
-pub use answer::{Advice, Answer};
+pub use answer::{Advice, Answer, misfit};
 use base64::{Engine, prelude::BASE64_STANDARD};
 pub use clock::Clock;
 use clock::{ATTEMPTS, Machine, Pace, Times};
