@@ -249,7 +249,9 @@ fn columns(
         let nullable = !row.try_get::<_, bool>(3)?;
         let bytewise = row.try_get::<_, Option<bool>>(6)?.unwrap_or(false);
         draft.numbers.push(row.try_get(1)?);
-        draft.table.columns.push(Column { name: name.clone(), ty: form.ty(), origin: Origin::Enforced, nullable });
+        // What the server lets in has broken no declaration, also where it fits no cell of the type.
+        let origin = if form.fits(&session.facts.encoding) { Origin::Enforced } else { Origin::Declared };
+        draft.table.columns.push(Column { name: name.clone(), ty: form.ty(), origin, nullable });
         draft.relation.columns.push(Attribute { name, form, bytewise, nullable });
         Ok(())
     };

@@ -105,6 +105,16 @@ impl Form {
         }
     }
 
+    /// Whether every value that the server lets in fits what it stands for: no day after the year 999999, no 24:00:00, no document with
+    /// a repeated member, and no text that is in no encoding.
+    pub(super) fn fits(self, encoding: &str) -> bool {
+        match self {
+            Form::Date | Form::Time | Form::Json | Form::Array | Form::Composite => false,
+            Form::Text | Form::Label | Form::Spelled => encoding != "SQL_ASCII",
+            _ => true,
+        }
+    }
+
     /// The expression that asks for a column, whose name is quoted, in this form.
     pub(super) fn ask(self, column: &str) -> String {
         match self {
