@@ -37,6 +37,8 @@ pub(super) struct Relation {
     pub paged: bool,
     /// Row-level security applies.
     pub partial: bool,
+    /// A view, whose functions look for tables as its users do.
+    pub view: bool,
     /// As in the table.
     pub columns: Vec<Attribute>,
 }
@@ -189,6 +191,7 @@ impl Draft {
             // Where a row lies may only be asked by who may read all of it.
             paged: all && row.try_get(10)?,
             partial,
+            view: kind == "v",
             columns: Vec::new(),
         };
         Ok(Draft { table, schema, plain, relation, numbers: Vec::new(), hidden: Vec::new() })

@@ -124,7 +124,7 @@ impl Form {
             Form::Composite => format!("pg_catalog.to_json({column})"),
             // JSON cannot say at which number an array begins; where that is not 1, its text can.
             Form::Array => format!(
-                "CASE WHEN pg_catalog.strpos(pg_catalog.replace(pg_catalog.array_dims({column}), '[1:', ''), '[') > 0 \
+                "CASE WHEN pg_catalog.strpos(pg_catalog.replace(pg_catalog.array_dims({column}), '[1:', ''), '[') OPERATOR(pg_catalog.>) 0 \
                  THEN pg_catalog.to_json(({column})::pg_catalog.text) ELSE pg_catalog.to_json({column}) END"
             ),
             _ => column.to_owned(),

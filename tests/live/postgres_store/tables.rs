@@ -174,6 +174,25 @@ fn views_and_foreign_tables() {
 }
 
 #[test]
+fn functions_behind_a_view_find_their_tables() {
+    let database = postgres::database();
+    database.execute(
+        "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1), (2);
+         CREATE FUNCTION all_of_them() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM t';
+         CREATE VIEW v AS SELECT id, all_of_them(), ARRAY[id] AS list FROM t;",
+    );
+    let mut options = options(&database.url(), &[]);
+    options.views = true;
+    let mut store = open_with(&options);
+    assert_eq!(rows(store.as_mut(), "v"), ["int 1, int 2, json [1]", "int 2, int 2, json [2]"]);
+    assert_eq!(rows(store.as_mut(), "t"), ["int 1", "int 2"]);
+    let url = database.url();
+    let recheck = ["--recheck", "1", "--recheck-delay", "0ms"];
+    let (code, report, _) = super::cutover(&[&["diff", "--views", "--key", "id", &url, &url], &recheck[..]].concat());
+    assert_eq!(code, Some(0), "{report}");
+}
+
+#[test]
 fn names_of_all_kinds() {
     let database = postgres::database();
     let long = "n".repeat(60) + "\u{e9}x";
