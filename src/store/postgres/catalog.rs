@@ -37,6 +37,8 @@ pub(super) struct Relation {
     pub paged: bool,
     /// Row-level security applies.
     pub partial: bool,
+    /// A view, whose functions look for tables as its users do.
+    pub view: bool,
     /// As in the table.
     pub columns: Vec<Attribute>,
 }
@@ -90,10 +92,24 @@ WHERE i.indrelid = ANY($1) AND i.indisunique AND i.indisvalid AND i.indisready A
     AND i.indpred IS NULL AND i.indexprs IS NULL
 ORDER BY i.indrelid, NOT i.indisprimary, i.indnkeyatts, c.relname COLLATE \"C\"";
 
+/// Of a foreign key also whether all of its operators take for equal what our cells do. Those of `citext`, of collations that are not
+/// deterministic, of different types and of documents do not; of `char(n)` they ignore blanks, which are as many where `n` is the same.
 const CONSTRAINTS: &str = "
 SELECT o.conrelid, o.contype::text, o.conname::text, o.confrelid, n.nspname::text, c.relname::text, o.conkey,
     ARRAY(SELECT a.attname::text FROM unnest(o.confkey) WITH ORDINALITY AS k(attnum, place)
-        JOIN pg_attribute AS a ON a.attrelid = o.confrelid AND a.attnum = k.attnum ORDER BY k.place)
+        JOIN pg_attribute AS a ON a.attrelid = o.confrelid AND a.attnum = k.attnum ORDER BY k.place),
+    NOT EXISTS (SELECT FROM unnest(o.conkey, o.confkey, o.conpfeqop) AS k(child, parent, operator)
+        JOIN pg_attribute AS a ON a.attrelid = o.conrelid AND a.attnum = k.child
+        JOIN pg_attribute AS b ON b.attrelid = o.confrelid AND b.attnum = k.parent
+        JOIN pg_operator AS q ON q.oid = k.operator
+        WHERE q.oprcode::text <> ALL('{booleq,int2eq,int4eq,int8eq,int24eq,int42eq,int28eq,int82eq,int48eq,int84eq,
+                oideq,xideq,numeric_eq,cash_eq,float4eq,float8eq,texteq,nameeq,nameeqtext,texteqname,chareq,bpchareq,byteaeq,
+                biteq,varbiteq,uuid_eq,enum_eq,network_eq,macaddr_eq,macaddr8_eq,pg_lsn_eq,
+                date_eq,time_eq,timetz_eq,timestamp_eq,timestamptz_eq}')
+            OR q.oprcode = 'bpchareq'::regproc AND (a.atttypid, a.atttypmod) <> (b.atttypid, b.atttypmod)
+            OR q.oprcode = 'texteq'::regproc AND 'bpchar'::regtype IN (a.atttypid, b.atttypid)
+            OR EXISTS (SELECT FROM pg_collation AS l WHERE l.oid IN (a.attcollation, b.attcollation)
+                AND to_jsonb(l) ->> 'collisdeterministic' = 'false'))
 FROM pg_constraint AS o LEFT JOIN pg_class AS c ON c.oid = o.confrelid LEFT JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE o.conrelid = ANY($1) AND (o.contype = 'x' OR o.contype = 'f' AND o.conparentid = 0)
     AND coalesce(to_jsonb(o) ->> 'conperiod', 'false') = 'false'
@@ -175,6 +191,7 @@ impl Draft {
             // Where a row lies may only be asked by who may read all of it.
             paged: all && row.try_get(10)?,
             partial,
+            view: kind == "v",
             columns: Vec::new(),
         };
         Ok(Draft { table, schema, plain, relation, numbers: Vec::new(), hidden: Vec::new() })
@@ -235,7 +252,9 @@ fn columns(
         let nullable = !row.try_get::<_, bool>(3)?;
         let bytewise = row.try_get::<_, Option<bool>>(6)?.unwrap_or(false);
         draft.numbers.push(row.try_get(1)?);
-        draft.table.columns.push(Column { name: name.clone(), ty: form.ty(), origin: Origin::Enforced, nullable });
+        // What the server lets in has broken no declaration, also where it fits no cell of the type.
+        let origin = if form.fits(&session.facts.encoding) { Origin::Enforced } else { Origin::Declared };
+        draft.table.columns.push(Column { name: name.clone(), ty: form.ty(), origin, nullable });
         draft.relation.columns.push(Attribute { name, form, bytewise, nullable });
         Ok(())
     };
@@ -331,6 +350,13 @@ fn constraints(
         let (kind, constraint): (String, String) = (row.try_get(1)?, row.try_get(2)?);
         if kind == "x" {
             notes.push(format!("{}: the exclusion constraint `{constraint}` is not checked", draft.table.name));
+            return Ok(());
+        }
+        if !row.try_get::<_, bool>(8)? {
+            notes.push(format!(
+                "{}: the foreign key `{constraint}` is not checked: to the server values may be equal that differ here",
+                draft.table.name
+            ));
             return Ok(());
         }
         let parent = places.get(&row.try_get(3)?).and_then(|it| names.get(*it)).cloned();

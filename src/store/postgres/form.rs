@@ -105,6 +105,16 @@ impl Form {
         }
     }
 
+    /// Whether every value that the server lets in fits what it stands for: no day after the year 999999, no 24:00:00, no document with
+    /// a repeated member, and no text that is in no encoding.
+    pub(super) fn fits(self, encoding: &str) -> bool {
+        match self {
+            Form::Date | Form::Time | Form::Json | Form::Array | Form::Composite => false,
+            Form::Text | Form::Label | Form::Spelled => encoding != "SQL_ASCII",
+            _ => true,
+        }
+    }
+
     /// The expression that asks for a column, whose name is quoted, in this form.
     pub(super) fn ask(self, column: &str) -> String {
         match self {
@@ -114,7 +124,7 @@ impl Form {
             Form::Composite => format!("pg_catalog.to_json({column})"),
             // JSON cannot say at which number an array begins; where that is not 1, its text can.
             Form::Array => format!(
-                "CASE WHEN pg_catalog.strpos(pg_catalog.replace(pg_catalog.array_dims({column}), '[1:', ''), '[') > 0 \
+                "CASE WHEN pg_catalog.strpos(pg_catalog.replace(pg_catalog.array_dims({column}), '[1:', ''), '[') OPERATOR(pg_catalog.>) 0 \
                  THEN pg_catalog.to_json(({column})::pg_catalog.text) ELSE pg_catalog.to_json({column}) END"
             ),
             _ => column.to_owned(),

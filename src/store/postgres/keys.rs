@@ -53,7 +53,8 @@ impl Scan {
     /// # Errors
     /// As [`Scan::read`].
     pub(super) fn of_keys(&self, session: &Session, keys: &Batch, feed: &mut dyn Feed) -> Result<bool> {
-        let Some(asked) = self.asked() else { return Ok(false) };
+        // A view is read as its users read it, who may have operators of their own.
+        let Some(asked) = self.asked().filter(|_| !self.relation.view) else { return Ok(false) };
         let mut batch = Batch::new(Arc::clone(&self.shape));
         let mut texts: Vec<Vec<String>> = vec![Vec::new(); asked.len()];
         for at in 0..keys.len() {

@@ -8,7 +8,7 @@
 //! | `numeric`, `money` | decimals, `NaN` and infinities included; of `money` the number, since its text depends on a language |
 //! | `char(n)` | text, with the blanks that the server hands out |
 //! | enums, domains | the label; what the domain is made of |
-//! | arrays, composite types | JSON documents as `to_json` makes them; an array that does not begin at 1 is a string |
+//! | arrays, composite types | JSON documents as `to_json` makes them, where NULL and the document `null` are one; an array that does not begin at 1 is a string |
 //! | `date` after the year 999999, `time` `24:00:00` | text that equals no date and no time |
 //! | `timetz`, `interval`, `inet`, ranges, bits, `xml`, `tsvector`, geometry and all others | the text that the server makes of them, with settings that do not depend on server or role |
 

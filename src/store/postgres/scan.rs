@@ -92,8 +92,13 @@ impl Scan {
             if self.relation.partial {
                 session.run("SET LOCAL row_security = on")?;
             }
+            if self.relation.view {
+                session.as_the_user()?;
+            }
             let flow = session.connection.runtime.block_on(self.copy(session, &sql, decoder, batch, feed))?;
-            if flow == Flow::Continue { self.still_there(session).map(|()| flow) } else { Ok(flow) }
+            // A view has no pages that could be gone.
+            let done = flow == Flow::Continue && !self.relation.view;
+            if done { self.still_there(session).map(|()| flow) } else { Ok(flow) }
         })
     }
 

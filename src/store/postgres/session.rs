@@ -154,7 +154,7 @@ impl Session {
         }
     }
 
-    /// Lets a user's own query find what it names.
+    /// Lets a user's own query, or a function behind a view, find what it names.
     ///
     /// # Errors
     /// If the server fails.

@@ -68,6 +68,39 @@ fn references() {
     assert!(report.contains("orphan"), "{report}");
 }
 
+/// Each column of a child finds its parent as the server sees it, which is not always as cells are equal.
+#[test]
+fn references_by_another_equality() {
+    let database = postgres::database();
+    database.execute(
+        "CREATE EXTENSION citext;
+         CREATE COLLATION loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+         CREATE TABLE fold (k citext PRIMARY KEY); INSERT INTO fold VALUES ('A');
+         CREATE TABLE loosely (k text COLLATE loose PRIMARY KEY); INSERT INTO loosely VALUES ('A');
+         CREATE TABLE wide (k char(5) PRIMARY KEY); INSERT INTO wide VALUES ('A');
+         CREATE TABLE bare (k text PRIMARY KEY); INSERT INTO bare VALUES ('A');
+         CREATE TABLE moment (k timestamp PRIMARY KEY); INSERT INTO moment VALUES ('2024-01-01');
+         CREATE TABLE whole (k numeric PRIMARY KEY); INSERT INTO whole VALUES (1.00);
+         CREATE TABLE zero (k float8 PRIMARY KEY); INSERT INTO zero VALUES (0);
+         CREATE TABLE child (
+             a citext CONSTRAINT a REFERENCES fold, b text COLLATE loose CONSTRAINT b REFERENCES loosely,
+             c char(3) CONSTRAINT c REFERENCES wide, d char(3) CONSTRAINT d REFERENCES bare, e date CONSTRAINT e REFERENCES moment,
+             f char(5) CONSTRAINT f REFERENCES wide, g varchar(9) CONSTRAINT g REFERENCES bare,
+             h smallint CONSTRAINT h REFERENCES whole, i float8 CONSTRAINT i REFERENCES zero);
+         INSERT INTO child VALUES ('a', 'a', 'A', 'A', '2024-01-01', 'A', 'A', 1, '-0');",
+    );
+    let mut store = open(&database.url());
+    let child = table(store.as_mut(), "child");
+    let checked: Vec<String> = child.foreign_keys.iter().map(|it| column_names(&child, &it.columns)).collect();
+    assert_eq!(checked, ["f", "g", "h", "i"]);
+    for unchecked in ["a", "b", "c", "d", "e"] {
+        let said = format!("child: the foreign key `{unchecked}` is not checked");
+        assert!(store.notes().iter().any(|it| it.starts_with(&said)), "{said}: {:?}", store.notes());
+    }
+    let (code, report, _) = super::cutover(&["diff", &database.url(), &database.url()]);
+    assert_eq!(code, Some(0), "{report}");
+}
+
 #[test]
 fn partitions_are_read_once() {
     let database = postgres::database();
@@ -138,6 +171,25 @@ fn views_and_foreign_tables() {
     assert_eq!(rows(store.as_mut(), "m").len(), 2);
     let never = table(store.as_mut(), "never").unreadable.expect("nothing is in it");
     assert!(never.contains("REFRESH MATERIALIZED VIEW \"public\".\"never\""), "{never}");
+}
+
+#[test]
+fn functions_behind_a_view_find_their_tables() {
+    let database = postgres::database();
+    database.execute(
+        "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1), (2);
+         CREATE FUNCTION all_of_them() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM t';
+         CREATE VIEW v AS SELECT id, all_of_them(), ARRAY[id] AS list FROM t;",
+    );
+    let mut options = options(&database.url(), &[]);
+    options.views = true;
+    let mut store = open_with(&options);
+    assert_eq!(rows(store.as_mut(), "v"), ["int 1, int 2, json [1]", "int 2, int 2, json [2]"]);
+    assert_eq!(rows(store.as_mut(), "t"), ["int 1", "int 2"]);
+    let url = database.url();
+    let recheck = ["--recheck", "1", "--recheck-delay", "0ms"];
+    let (code, report, _) = super::cutover(&[&["diff", "--views", "--key", "id", &url, &url], &recheck[..]].concat());
+    assert_eq!(code, Some(0), "{report}");
 }
 
 #[test]

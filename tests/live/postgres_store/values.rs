@@ -214,3 +214,24 @@ fn other_encodings_become_utf8() {
     server.execute(&name, "CREATE TABLE t (n int PRIMARY KEY, v text); INSERT INTO t VALUES (1, chr(233));");
     assert_eq!(rows(open(&server.url(&name)).as_mut(), "t"), ["int 1, text \"\u{e9}\""]);
 }
+
+#[test]
+fn what_fits_no_cell_and_is_the_same_is_no_finding() {
+    let database = postgres::database();
+    database.execute(
+        "CREATE TABLE odd (id int PRIMARY KEY, t time, d date, j json, a json[]);
+         INSERT INTO odd VALUES (1, '24:00', '1000000-01-01', '{\"a\":1,\"a\":2}', ARRAY['{\"a\":1,\"a\":2}'::json]);",
+    );
+    let (code, report, _) = super::cutover(&["diff", &database.url(), &database.url()]);
+    assert_eq!(code, Some(0), "{report}");
+    let other = postgres::database();
+    other.execute(
+        "CREATE TABLE odd (id int PRIMARY KEY, t time, d date, j json, a json[]);
+         INSERT INTO odd VALUES (1, '00:00', 'infinity', '{\"a\":2}', ARRAY['{\"a\":2}'::json]);",
+    );
+    let (code, report, _) = super::cutover(&["diff", &database.url(), &other.url(), "--format", "json"]);
+    assert_eq!(code, Some(1), "{report}");
+    for said in [r#""changed": 1,"#, r#""invalid": 4,"#] {
+        assert!(report.contains(said), "{said}: {report}");
+    }
+}
