@@ -514,6 +514,7 @@ fn a_service_that_answers_something_else_is_found_out() {
         (page(json!([["1", "1", "xABC"]])), "not as it was asked for"),
         (page(json!([["1", "1", [1, 2]]])), "not as it was asked for"),
         (json!([]), "0 results for 1 statements"),
+        (json!([{"results": {"columns": [], "rows": []}, "success": false}]), "a statement that failed"),
         (json!([{"results": {}}]), "a shape that is not known"),
         (json!({"rows": []}), "a shape that is not known"),
     ] {
