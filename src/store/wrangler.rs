@@ -244,7 +244,7 @@ fn plain(text: &str) -> String {
                 continue;
             }
             '/' if rest.starts_with("/*") => {
-                rest = rest.find("*/").map_or("", |it| &rest[it + 2..]);
+                rest = rest[2..].find("*/").map_or("", |it| &rest[it + 4..]);
                 continue;
             }
             _ => first.len_utf8(),
@@ -322,7 +322,8 @@ mod tests {
             }"#,
             r#"{"a":"\\\"//","b":1}"#,
         );
-        for broken in ["{\"a\": \"", "/*", "//", "{\"a\": \"\\", ",]", "é/"] {
+        check(r#"{/*/ "a": 2, */"b":1}"#, r#"{"b":1}"#);
+        for broken in ["{\"a\": \"", "/*", "/*/", "//", "{\"a\": \"\\", ",]", "é/"] {
             assert!(serde_json::from_str::<Value>(&plain(broken)).is_err(), "{broken}");
         }
     }

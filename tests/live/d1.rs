@@ -268,6 +268,40 @@ fn a_view_is_read_where_views_are_wanted() {
     assert_eq!(found, values.map(|it| [it, "Int(1)"]));
 }
 
+/// Without a key, rows are told apart by their place, which must be the same whatever is asked for.
+#[test]
+fn the_values_of_a_view_stay_in_their_rows() {
+    let database = workerd::database();
+    let many: String = (0..98).map(|it| format!(", c{it}")).collect();
+    for made in [
+        format!("CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT{many})"),
+        "CREATE INDEX one ON t (a)".to_owned(),
+        "CREATE INDEX two ON t (c97)".to_owned(),
+        "INSERT INTO t (id, a, c97) VALUES (1, 'z' || char(65533), 'z'), (2, 'b' || char(65533), 'b'), \
+         (3, 'm' || char(65533), 'm')"
+            .to_owned(),
+        "CREATE VIEW v AS SELECT * FROM t".to_owned(),
+    ] {
+        database.execute(&made);
+    }
+    let Database { account, token, api, id, .. } = &database;
+    let given = [("account", *account), ("token", *token), ("api", api.as_str()), ("database", id.as_str())];
+    let mut store = store::open("d1", "".as_ref(), &Options { views: true, ..options(&given) }).expect("a database");
+    let whole = |it: &Rows| it.0.iter().map(|it| [0, 1, 99].map(|at| it[at].clone()).join(" ")).collect::<Vec<_>>();
+    let expect = [("Int(1)", 'z'), ("Int(2)", 'b'), ("Int(3)", 'm')];
+    let expect = expect.map(|(id, it)| format!("{id} Text(\"{it}\u{fffd}\") Text(\"{it}\")"));
+    assert_eq!(whole(&rows(store.as_mut(), "v")), expect);
+    let table = store.tables().expect("tables").into_iter().find(|it| it.name == "v").expect("a view");
+    let mut wanted = (*shape(&table, 1)).clone();
+    wanted.fields[0].cast = Cast::new(Type::Int);
+    let narrow = Shape { key: 1, compared: 1, fields: wanted.fields[..1].to_vec(), keyless: false };
+    let mut keys = Batch::new(Arc::new(narrow));
+    keys.push([Value::Int(3)]);
+    let mut found = Rows::default();
+    store.scan_keys(&table, &Arc::new(wanted), &keys, &mut found).expect("rows");
+    assert!(whole(&found).contains(&expect[2]), "{:?}", whole(&found));
+}
+
 #[test]
 fn a_write_between_two_pages_does_not_go_unseen() {
     let database = workerd::database();
@@ -480,6 +514,7 @@ fn a_service_that_answers_something_else_is_found_out() {
         (page(json!([["1", "1", "xABC"]])), "not as it was asked for"),
         (page(json!([["1", "1", [1, 2]]])), "not as it was asked for"),
         (json!([]), "0 results for 1 statements"),
+        (json!([{"results": {"columns": [], "rows": []}, "success": false}]), "a statement that failed"),
         (json!([{"results": {}}]), "a shape that is not known"),
         (json!({"rows": []}), "a shape that is not known"),
     ] {

@@ -189,6 +189,42 @@ fn all_pages_are_read() {
     }
 }
 
+/// Who says how to go on, and says it wrong, reads the first page: the last answer still says that there is more.
+#[test]
+fn a_page_that_leads_nowhere_is_not_the_last_one() {
+    let check = |settings: &str, answer: Value, expect: &str| {
+        let server = Server::new(move |request| match request.parameter("page").as_deref() {
+            Some("2") => Response::json(json!({"rows": [], "totalItems": answer["totalItems"]})),
+            _ => Response::json(answer.clone()),
+        });
+        let done = verify(&format!("{}/rows", server.url()), settings, &json!([{"id": 1}]));
+        assert_eq!((done.code, done.json()["verdict"].as_str()), (Some(2), Some("unknown")), "{settings}");
+        assert!(done.stdout.contains(expect), "{settings}: {}", done.stdout);
+    };
+    let page = json!({"rows": [{"id": 1}], "next": "?after=1"});
+    check("rows = '/rows'\nnext_link = '/links/next'", page.clone(), "the answer says so in `next`");
+    check("rows = '/rows'\nnext_cursor = { after = '/cursor' }", page.clone(), "the answer says so in `next`");
+    check("rows = '/rows'\nnext_link = 'Link'", page, "the answer says so in `next`");
+    let counted = json!({"rows": [{"id": 1}], "totalItems": 7});
+    check("rows = '/rows'", counted.clone(), "in `totalItems` that there are 7 rows, and 1 came");
+    check("rows = '/rows'\npage = 'page'", counted, "in `totalItems` that there are 7 rows, and 1 came");
+}
+
+/// A service that gives back what it was shown does not get it into an error.
+#[test]
+fn what_comes_back_of_a_secret_is_not_shown() {
+    let check = |settings: &str, answer: fn(&Request) -> Response, expect: &str| {
+        let server = Server::new(answer);
+        let url = server.url().replace("http://", "http://mira:c4n4ry-secret@");
+        let done = verify(&format!("{url}/rows"), settings, &json!([]));
+        assert!(done.code == Some(2) && done.stderr.contains(expect), "{expect}: {}", done.stderr);
+        assert!(!done.stderr.contains("c4n4ry") && !done.stderr.contains("bWlyYTpj"), "{}", done.stderr);
+    };
+    check("", |it| Response::text(it.header("authorization").unwrap_or_default()).status(400), "Basic ***");
+    let link = "rows = '/rows'\nnext_link = '/next'";
+    check(link, |_| Response::json(json!({"rows": [], "next": "https://other.test/c4n4ry-secret"})), "other.test/***");
+}
+
 /// Pages that do not make a whole are an error that says why, and soon.
 #[test]
 fn pages_that_are_no_collection_are_an_error() {
@@ -209,8 +245,10 @@ fn pages_that_are_no_collection_are_an_error() {
     check(
         cursor,
         |at, _| Response::json(json!({"rows": [{"id": 1}], "next": at})),
-        "holds the very rows of the page before",
+        "holds the very rows of a page before",
     );
+    let turning = |at: usize, _: &Request| Response::json(json!([{"id": at % 2}]));
+    check("page = 'p'", turning, "page 3 holds the very rows of a page before");
     check("page = 'p'", |_, _| Response::json(json!([{"id": 1}])), "does the service know what it is asked?");
     let shrinking = |_: usize, request: &Request| {
         let page: usize = request.parameter("p").expect("a page").parse().expect("a number");

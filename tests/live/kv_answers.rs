@@ -2,7 +2,15 @@
 
 use super::{Done, cutover};
 use crate::server::{Request, Response, Server};
+use cutover::{
+    error::Result,
+    plan::Setting,
+    row::{Batch, Feed, Field, Flow, Shape},
+    store::{self, Options, settings::Settings},
+    value::{Type, Value as KeyValue, cast::Cast},
+};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// What `show` makes of a namespace that answers like this below its own path, and how often it was asked.
 fn show(answer: impl Fn(&str, &Request) -> Response + Send + Sync + 'static) -> (Done, usize) {
@@ -82,6 +90,73 @@ fn a_key_that_is_listed_twice_is_one_key() {
         _ => values(request, text),
     });
     assert_eq!(keys(&done), ["b", "a", "c"]);
+}
+
+/// An answer that says that it is none, or not all, is never an empty namespace or a shorter value.
+#[test]
+fn what_failed_is_not_taken_for_what_was_asked_for() {
+    let check = |list: fn() -> Response, value: fn() -> Response, expect: &str| {
+        let (done, _) = show(move |path, request| match path {
+            "/keys" => list(),
+            "/bulk/get" => values(request, |_| Value::Null),
+            _ => value(),
+        });
+        assert!(done.code == 2 && done.stderr.contains(expect), "{expect}: {} {}", done.code, done.stderr);
+    };
+    let refused = || {
+        let errors = json!([{ "code": 10000, "message": "Authentication error" }]);
+        Response::json(json!({ "result": [], "success": false, "errors": errors }))
+    };
+    check(refused, || Response::text("x"), "Authentication error (200, 10000)");
+    check(|| page(&["a"], "").status(206), || Response::text("x"), "HTTP 206");
+    check(|| page(&["a"], ""), || Response::text("par").status(206), "HTTP 206");
+    check(|| page(&["a"], ""), || Response::text("").status(203), "HTTP 203");
+    let short = || Response::json(json!({ "result": [{ "name": "a" }], "result_info": { "count": 2 } }));
+    check(short, || Response::text("x"), "a list of 1 keys says that it has 2");
+    let echo = || Response::json(json!({ "result": "canary-token" }));
+    check(echo, || Response::text("x"), "invalid type: string …, expected a sequence");
+}
+
+/// A bulk read says nothing of the metadata of an empty value, and a look again must not lose it.
+#[test]
+fn metadata_of_an_empty_value_is_seen_again() {
+    let id = "0123456789abcdef0123456789abcdef";
+    let server = Server::new(move |request| match request.path.rsplit('/').next() {
+        Some("keys") => {
+            let keys = json!([{ "name": "a", "metadata": { "n": 1 } }, { "name": "ab" }]);
+            Response::json(json!({ "result": keys, "success": true }))
+        }
+        Some("get") => values(request, |it| if it == "a" { json!("") } else { text(it) }),
+        _ => Response::text(""),
+    });
+    let given = [("account", "me"), ("namespace", id), ("token", "t"), ("api", &server.url())];
+    let given = given.map(|(name, value)| (name.to_owned(), Setting::Text(value.to_owned())));
+    let options = Options { settings: Settings::default().with(given.into()), ..Options::default() };
+    let mut store = store::open("kv", "".as_ref(), &options).expect("a namespace");
+    let table = store.tables().expect("a table").remove(0);
+    let fields = ["key", "metadata"].map(|it| Field::new(it, Cast::new(Type::Text)));
+    let key = Shape { fields: fields[..1].to_vec(), key: 1, compared: 1, keyless: false };
+    let shape = Shape { fields: fields.to_vec(), key: 1, compared: 2, keyless: false };
+    let mut keys = Batch::new(Arc::new(key));
+    keys.push([KeyValue::Text("a")]);
+    let mut found = Found::default();
+    store.scan_keys(&table, &Arc::new(shape), &keys, &mut found).expect("rows");
+    assert_eq!(found.0, ["{\"n\":1}"]);
+}
+
+/// The second column of all rows.
+#[derive(Default)]
+struct Found(Vec<String>);
+
+impl Feed for Found {
+    fn take(&mut self, batch: &mut Batch) -> Result<Flow> {
+        self.0.extend(batch.rows().map(|it| match it.value(1, &mut Vec::new()) {
+            KeyValue::Text(it) | KeyValue::Json(it) => it.to_owned(),
+            it => format!("{it:?}"),
+        }));
+        batch.clear();
+        Ok(Flow::Continue)
+    }
 }
 
 #[test]

@@ -67,6 +67,9 @@ struct Document<T> {
 
 #[derive(Deserialize)]
 struct Outcome<'a> {
+    /// A statement may fail where the request did not.
+    #[serde(default)]
+    success: Option<bool>,
     #[serde(borrow)]
     results: Rows<'a>,
     #[serde(default)]
@@ -133,6 +136,9 @@ impl Answered {
         if outcomes.len() != count {
             return Err(strange(format_args!("{} results for {count} statements", outcomes.len())));
         }
+        if outcomes.iter().any(|it| it.success == Some(false)) {
+            return Err(strange("a statement that failed, in an answer that did not"));
+        }
         let duration = outcomes.iter().map(|it| it.meta.duration).sum();
         Ok((outcomes.into_iter().map(|it| it.results).collect(), duration))
     }
@@ -158,7 +164,7 @@ pub(super) fn advice(answer: &Answer) -> Advice {
         Err(why) if status == 429 || status >= 500 || answer.body.starts_with(b"{\"") => return Advice::Again(why),
         Err(why) => return Advice::Refuse(format!("{why}; Cloudflare's is https://api.cloudflare.com/client/v4")),
     };
-    if status == 200 && envelope.success {
+    if status == 200 && envelope.success && envelope.errors.is_empty() {
         return Advice::Take;
     }
     let (code, text) = envelope.errors.first().map_or((0, ""), |it| (it.code, it.message.as_str()));
@@ -172,7 +178,7 @@ pub(super) fn advice(answer: &Answer) -> Advice {
     if status == 429 || status == 408 || status >= 500 || says(&BREATHLESS) {
         return Advice::Again(said);
     }
-    let hint = HINTS.iter().find(|it| it.0 == code || (it.0 == 0 && it.1 == status));
+    let hint = HINTS.iter().find(|it| if it.0 == 0 { it.1 == status } else { it.0 == code });
     Advice::Refuse(hint.map_or_else(|| said.clone(), |it| format!("{said}; {}", it.2)))
 }
 
@@ -248,6 +254,9 @@ mod tests {
         check(502, "<html>502</html>", "again", "502");
         check(503, "", "again", "503");
         check(200, &fault(7500, "no such table: nope"), "refuse", "no such table");
+        check(200, r#"{"result":[],"success":true,"errors":[{"code":7500,"message":"boom"}]}"#, "refuse", "boom");
+        let plain = Answer { status: 400, headers: HeaderMap::new(), body: br#"{"success":false}"#.to_vec() };
+        assert!(matches!(advice(&plain), Advice::Refuse(it) if !it.contains("token")), "advice of another status");
         check(418, &fault(1, &"x".repeat(5000)), "refuse", "xxx");
     }
 }

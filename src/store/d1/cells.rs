@@ -74,7 +74,9 @@ pub(super) fn decode(raw: &RawValue) -> Result<Cell> {
     }
     let wrong = || strange("a value that is not as it was asked for");
     if !json.starts_with('"') {
-        return Ok(Cell::Real(json.parse().map_err(|_| wrong())?));
+        // What is beyond all reals comes as a mark.
+        let real = json.parse().ok().filter(|it: &f64| it.is_finite());
+        return real.map(Cell::Real).ok_or_else(wrong);
     }
     let text = string(raw)?;
     let rest = text.get(1..).unwrap_or_default();
@@ -171,7 +173,9 @@ mod tests {
         check("\"x\"", Some(Cell::Bytes(Vec::new())));
         check("\"T700000\"", Some(Cell::Left(Left { text: true, length: Some(700_000) })));
         check("\"X700000\"", Some(Cell::Left(Left { text: false, length: Some(700_000) })));
-        for wrong in ["\"xf\"", "\"xé\"", "\"xg0\"", "\"\"", "true", "[1]", "\"r2\"", "\"T-1\"", "\"é\"", "\"1.5\""] {
+        for wrong in
+            ["\"xf\"", "\"xé\"", "\"xg0\"", "\"\"", "true", "[1]", "\"r2\"", "\"T-1\"", "\"é\"", "\"1.5\"", "1e400"]
+        {
             check(wrong, None);
         }
     }

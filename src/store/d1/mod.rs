@@ -32,7 +32,10 @@ use cells::Cell;
 use read::{Key, Reading};
 use secrecy::SecretString;
 use serde_json::value::RawValue;
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 /// One database of D1.
 pub struct D1 {
@@ -273,7 +276,9 @@ impl Api {
     /// The id of the database of that name.
     fn id_of(&self, name: &str) -> Result<String> {
         let alike = self.list(&format!("name={}&", encoded(name)))?;
-        let ids: Vec<&String> = alike.iter().filter(|it| it.0 == name).map(|it| &it.1).collect();
+        // Pages of a list that moves may overlap.
+        let ids: BTreeSet<&String> = alike.iter().filter(|it| it.0 == name).map(|it| &it.1).collect();
+        let ids: Vec<&String> = ids.into_iter().collect();
         match ids.as_slice() {
             [id] => return Ok((*id).clone()),
             [] => {}

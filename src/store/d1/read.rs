@@ -139,6 +139,10 @@ impl<'r> Reading<'r> {
         feed: &mut dyn Feed,
         shape: &Arc<Shape>,
     ) -> Result<bool> {
+        // The place of a row among others says nothing about its place in the table.
+        if matches!(self.key, Key::Place) {
+            return Ok(false);
+        }
         let mut wanted: Vec<Which> = Vec::new();
         let each = (CONDITIONS_MAX / columns.len().max(1)).max(1);
         let mut scratch = Vec::new();
@@ -276,17 +280,28 @@ impl<'r> Reading<'r> {
         key.iter().map(value).collect()
     }
 
+    /// Asks these rows for these expressions.
+    fn statement(&self, list: &str, which: &Which) -> Statement {
+        let (table, Which { sql, params }) = (sql::identifier(&self.table.name), which.clone());
+        let sql = match self.key {
+            // Rows without a key come in an order that hangs on the columns that are asked for: an index may have all of
+            // them. So all columns are asked for first, whatever becomes of them.
+            Key::Place => {
+                let rows = format!("SELECT * FROM main.{table} {sql}");
+                format!("WITH \"~rows\" AS MATERIALIZED ({rows}) SELECT {list} FROM \"~rows\" AS t")
+            }
+            _ => format!("SELECT {list} FROM {table} AS t {sql}"),
+        };
+        Statement { sql, params }
+    }
+
     /// Asks for rows. What comes back with them is how many bytes the answer had and how many milliseconds it took.
     fn page(&self, wanted: &[Which], rows: usize, start: u64) -> Result<(Vec<Row>, usize, f64)> {
         let width = self.columns.len() + 1;
         let longest = (BYTES_MAX / rows.max(1) / width).clamp(256, PIECE);
         let lists = self.lists(longest);
-        let statement = |which: &Which, list: &String| Statement {
-            sql: format!("SELECT {list} FROM {} AS t {}", sql::identifier(&self.table.name), which.sql),
-            params: which.params.clone(),
-        };
         let statements: Vec<Statement> =
-            wanted.iter().flat_map(|which| lists.iter().map(move |list| statement(which, list))).collect();
+            wanted.iter().flat_map(|which| lists.iter().map(move |list| self.statement(list, which))).collect();
         let answered = self.api.ask(self.database, &statements)?;
         let (results, duration) = answered.rows(statements.len())?;
         let mut out = Vec::new();
@@ -383,9 +398,8 @@ impl<'r> Reading<'r> {
         let mut statements = Vec::new();
         for &(at, place, piece, _) in wanted {
             let (Some(row), Some(&column)) = (rows.get(at), self.columns.get(place)) else { continue };
-            let Which { sql, params } = self.just(row)?;
-            let (piece, table) = (cells::piece(&self.name(column), piece), sql::identifier(&self.table.name));
-            statements.push(Statement { sql: format!("SELECT {piece} AS \"~\" FROM {table} AS t {sql}"), params });
+            let piece = format!("{} AS \"~\"", cells::piece(&self.name(column), piece));
+            statements.push(self.statement(&piece, &self.just(row)?));
         }
         let answered = self.api.ask(self.database, &statements)?;
         let (results, _) = answered.rows(statements.len())?;

@@ -187,7 +187,8 @@ impl EdgeConfig {
         for _ in 0..ATTEMPTS {
             let answer = self.manage("/items")?;
             let after = self.describe()?;
-            if after.digest == before.digest {
+            // The digest alone could be that of a content that was there before, and is again.
+            if after == before {
                 let (items, count) = self.items(&answer)?;
                 if count != after.item_count {
                     let what = format_args!("{} items came, and the service counts {}", count, after.item_count);
@@ -257,7 +258,7 @@ fn judge(answer: &Answer) -> Advice {
     let said = || answer.summary();
     let fault = answer.json::<Refusal>().unwrap_or_default().error;
     match answer.status {
-        200..=299 => Advice::Take,
+        200 => Advice::Take,
         401 | 403 => Advice::Refuse(format!(
             "{}; the access token must be valid, which the read token of a store is not here, and may read the team that owns \
              the store: set VERCEL_TEAM_ID, or `team`, unless the store is your own",
@@ -272,6 +273,14 @@ fn judge(answer: &Answer) -> Advice {
             let until = reset.map(|it| format!(", until {it}")).unwrap_or_default();
             Advice::Again(format!("{}{until}", said()))
         }
+        _ => whole(answer),
+    }
+}
+
+/// What to make of an answer by its status alone: there are no parts here.
+fn whole(answer: &Answer) -> Advice {
+    match answer.status {
+        201..=299 => Advice::Refuse(format!("{}; that is not all of what was asked for", answer.summary())),
         _ => Advice::usual(answer),
     }
 }
@@ -284,7 +293,7 @@ fn judge_reading(answer: &Answer) -> Advice {
         404 if answer.header(DIGEST).is_none() => {
             Advice::Refuse(format!("{}; there is no store as in the connection string", said()))
         }
-        _ => Advice::usual(answer),
+        _ => whole(answer),
     }
 }
 

@@ -62,6 +62,8 @@ fn answers_are_judged_by_status_and_code() {
         assert!(shown.contains(expect), "{shown}, not {expect}");
     };
     check(200, "{}", "take");
+    check(206, "[]", "not all of what was asked for");
+    check(204, "", "not all of what was asked for");
     check(
         403,
         r#"{"error":{"code":"forbidden","message":"Not authorized"}}"#,
@@ -76,4 +78,14 @@ fn answers_are_judged_by_status_and_code() {
     check(500, r#"{"error":{"code":"internal_server_error"}}"#, "again: ");
     check(400, r#"{"error":{"code":"bad_request","message":"Invalid"}}"#, "refuse: status 400: Invalid (bad_request)");
     check(502, "<html>", "again: ");
+}
+
+/// A content that comes back has the digest that it had, and what was read in between is another.
+#[test]
+fn a_store_that_is_as_it_was_is_not_one_that_nobody_wrote_to() {
+    let about = |updated: i64| {
+        let text = format!(r#"{{"digest":"d","itemCount":1,"sizeInBytes":9,"updatedAt":{updated}}}"#);
+        serde_json::from_str::<About>(&text).unwrap()
+    };
+    assert!(about(1) == about(1) && about(1) != about(2));
 }

@@ -47,6 +47,9 @@ const PAGES: usize = 10_000;
 const LOOKS: usize = 3;
 /// Headers that say how many rows a collection has.
 const TOTALS: [&str; 3] = ["x-total-count", "x-total", "x-wp-total"];
+/// Members beside the rows that say how many a collection has, and nothing else.
+const COUNTS: [&str; 7] =
+    ["total_count", "totalCount", "total_items", "totalItems", "total_results", "totalResults", "@odata.count"];
 /// Members beside the rows that say that there are more.
 const MORE: [&str; 13] = [
     "has_more",
@@ -71,15 +74,14 @@ struct Progress {
     open: Option<char>,
     pages: usize,
     rows: u64,
-    /// What led to each page, hashed.
+    /// What led to each page, and the rows of each, hashed.
     seen: HashSet<[u8; 32]>,
     /// How many rows the first page has.
     full: u64,
     /// A page had fewer.
     short: bool,
-    /// The rows of the first page and of the last one, hashed.
+    /// The rows of the first page, hashed.
     first: [u8; 32],
-    last: [u8; 32],
     /// When the first page was read, by the clock of the service.
     since: Option<Timestamp>,
     etag: Option<String>,
@@ -136,18 +138,20 @@ impl Collection {
             let answer = self.web.send(&Request::get(&asked), &complete)?;
             let document = text(&answer)?;
             let part = self.part(document)?;
-            if matches!(self.paging, Paging::One) {
-                progress.more = self.more(document, &answer)?;
-                if self.rows.is_none() {
-                    progress.document(document, &answer)?;
-                    return Ok(progress);
-                }
+            if matches!(self.paging, Paging::One) && self.rows.is_none() {
+                progress.more = self.more(document, &answer, 0)?;
+                progress.document(document, &answer)?;
+                return Ok(progress);
             }
             let rows = progress.page(part, &answer).map_err(|it| self.error(it))?;
             let numbered = matches!(self.paging, Paging::Number(_));
             progress.shape(part, rows, numbered).map_err(|it| self.error(it))?;
             let next = self.paging.next(document, &answer, progress.pages, rows).map_err(|it| self.error(it))?;
-            let Some(next) = next else { return Ok(progress) };
+            let Some(next) = next else {
+                let more = self.more(document, &answer, progress.rows)?;
+                progress.more = more.or(progress.more);
+                return Ok(progress);
+            };
             asked = match next {
                 Next::Link(link) => self.web.follow(&asked, &link)?,
                 Next::Parameter(name, value) => paging::with_parameter(&self.first, &name, &value),
@@ -171,17 +175,28 @@ impl Collection {
         found.ok_or_else(|| self.error("the answer has nothing at the place that `rows` names"))
     }
 
-    /// Why an answer that is taken for the whole may be less.
-    fn more(&self, document: &str, answer: &Answer) -> Result<Option<String>> {
-        if paging::link(answer).is_some() {
+    /// Why what is taken for the whole, which has that many rows and ends with this answer, may be less.
+    fn more(&self, document: &str, answer: &Answer, rows: u64) -> Result<Option<String>> {
+        // Numbered pages end with one that has no rows, whatever it links to.
+        let ended = matches!(self.paging, Paging::Number(_));
+        if !ended && paging::link(answer).is_some() {
             return Ok(Some("the answer links to a next page; `next_link = \"Link\"` reads it too".to_owned()));
         }
         if self.rows.is_none() {
             return Ok(None);
         }
-        for name in MORE {
+        let member = |name: &str| {
             let place = Pointer::parse(&format!("/{name}"));
-            let said = place.map(|it| it.find(document)).transpose().map_err(|it| self.error(it))?.flatten();
+            place.map(|it| it.find(document)).transpose().map_err(|it| self.error(it)).map(Option::flatten)
+        };
+        for name in COUNTS {
+            let count = member(name)?.and_then(|it| it.parse::<u64>().ok());
+            if let Some(count) = count.filter(|it| *it > rows) {
+                return Ok(Some(format!("the answer says in `{name}` that there are {count} rows, and {rows} came")));
+            }
+        }
+        for name in MORE.iter().filter(|_| !ended) {
+            let said = member(name)?;
             if said.is_some_and(|it| !matches!(it, "null" | "false" | "\"\"" | "0")) {
                 return Ok(Some(format!(
                     "the answer says so in `{name}`; `next_link`, `next_cursor` or `page` read the rest"
@@ -231,7 +246,6 @@ impl Progress {
             full: 0,
             short: false,
             first: [0; 32],
-            last: [0; 32],
             since: None,
             etag: None,
             moved: false,
@@ -279,18 +293,18 @@ impl Progress {
     fn shape(&mut self, part: &str, rows: u64, numbered: bool) -> Result<(), String> {
         let hash = *blake3::hash(part.as_bytes()).as_bytes();
         let page = self.pages;
+        let again = !self.seen.insert(hash);
         if page == 1 {
             (self.full, self.first) = (rows, hash);
-        } else if rows > 0 && hash == self.last {
+        } else if rows > 0 && again {
             return Err(format!(
-                "page {page} holds the very rows of the page before; does the service know what it is asked?"
+                "page {page} holds the very rows of a page before; does the service know what it is asked?"
             ));
         } else if numbered && rows > 0 && self.short {
             let what = format!("page {} had fewer rows than the first, and still page {page} has some", page - 1);
             return Err(format!("{what}: rows moved while they were read, or were left out"));
         }
         self.short |= rows < self.full;
-        self.last = hash;
         Ok(())
     }
 

@@ -79,6 +79,9 @@ struct Info {
     cursor: Option<String>,
     #[serde(default)]
     total_count: Option<u64>,
+    /// How many are on this page.
+    #[serde(default)]
+    count: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -95,7 +98,9 @@ struct Namespace {
 /// What an answer says went wrong.
 #[derive(Deserialize)]
 struct Refusal {
-    errors: Vec<Fault>,
+    success: Option<bool>,
+    #[serde(default)]
+    errors: Option<Vec<Fault>>,
 }
 
 #[derive(Deserialize)]
@@ -210,7 +215,12 @@ impl Api {
         let nothing =
             || Error::new(Kind::Store, "the list of keys came without keys; is `api` the address of Cloudflare's API?");
         let keys = result.ok_or_else(nothing)?;
-        Ok(Page { keys, cursor: result_info.and_then(|it| it.cursor).unwrap_or_default() })
+        let Info { cursor, count, .. } = result_info.unwrap_or_default();
+        if let Some(count) = count.filter(|it| *it != keys.len() as u64) {
+            let what = format_args!("a list of {} keys says that it has {count}; run again", keys.len());
+            return Err(Error::new(Kind::Store, what));
+        }
+        Ok(Page { keys, cursor: cursor.unwrap_or_default() })
     }
 
     /// The values of these keys as text. Nothing: they are too much for one answer.
@@ -243,9 +253,20 @@ impl Api {
         Ok(Some(Single { value: answer.body, expiration }))
     }
 
-    /// The metadata of one key.
+    /// The metadata of one key, which a bulk read does not give with a value that is empty or too long for it.
     pub(super) fn metadata(&mut self, key: &str) -> Result<Option<Box<RawValue>>> {
-        Ok(self.bulk(&[key])?.and_then(|mut it| it.take(key).transpose()).transpose()?.and_then(|it| it.metadata))
+        let mut found = self.bulk(&[key])?;
+        match found.as_mut().map(|it| it.take(key)).transpose()?.flatten() {
+            Some(it) => Ok(it.metadata),
+            None => Ok(self.listed(key)?.and_then(|it| it.metadata)),
+        }
+    }
+
+    /// What the list of keys says of one. Nothing: it is not in it.
+    pub(super) fn listed(&mut self, key: &str) -> Result<Option<Listed>> {
+        // It is the first of those that begin with it.
+        let page = self.list(key, "", 10)?;
+        Ok(page.keys.into_iter().find(|it| it.name == key))
     }
 
     /// What the service's clock said last, in seconds since 1970.
@@ -271,11 +292,19 @@ impl Api {
 
 /// What to make of an answer. The status alone does not say it, nor does the code.
 fn judge(answer: &Answer) -> Advice {
-    let status = answer.status;
-    if (200..300).contains(&status) {
-        return Advice::Take;
+    let refusal = serde_json::from_slice::<Refusal>(&answer.body).ok();
+    let (failed, errors) = refusal.map(|it| (it.success == Some(false), it.errors)).unwrap_or_default();
+    let errors = errors.unwrap_or_default();
+    if answer.status == 200 && !failed && errors.is_empty() {
+        Advice::Take
+    } else {
+        judge_failure(answer.status, errors)
     }
-    let fault = serde_json::from_slice::<Refusal>(&answer.body).ok().and_then(|it| it.errors.into_iter().next());
+}
+
+/// What to make of an answer that is not what was asked for.
+fn judge_failure(status: u16, errors: Vec<Fault>) -> Advice {
+    let fault = errors.into_iter().next();
     let code = fault.as_ref().map_or(0, |it| it.code);
     let said =
         fault.map_or_else(|| format!("HTTP {status}"), |it| format!("{} ({status}, {})", brief(&it.message), it.code));
@@ -296,8 +325,13 @@ fn judge(answer: &Answer) -> Advice {
 /// The same for a key, which need not be there.
 fn judge_key(answer: &Answer) -> Advice {
     let refusal = serde_json::from_slice::<Refusal>(&answer.body);
-    let absent = || refusal.is_ok_and(|it| it.errors.iter().any(|it| it.code == NO_KEY));
-    if answer.status == 404 && absent() { Advice::Take } else { judge(answer) }
+    let errors = || refusal.ok().and_then(|it| it.errors).unwrap_or_default();
+    match answer.status {
+        // Whatever the value is, even one that looks like a refusal.
+        200 => Advice::Take,
+        404 if errors().iter().any(|it| it.code == NO_KEY) => Advice::Take,
+        _ => judge(answer),
+    }
 }
 
 /// The beginning of what a service says.
@@ -353,6 +387,10 @@ mod tests {
             format!(r#"{{"result":null,"success":false,"errors":[{{"code":{code},"message":"{text}"}}]}}"#)
         };
         check(200, "", "take");
+        check(206, "", "refuse HTTP 206");
+        check(200, r#"{"result":[],"success":false,"errors":[]}"#, "refuse");
+        check(200, r#"{"result":[],"success":true,"errors":null}"#, "take");
+        check(200, &fault(10000, "Authentication error"), "refuse Authentication error (200, 10000)");
         check(
             401,
             &fault(10000, "Authentication error"),

@@ -61,11 +61,12 @@ impl KvLocal {
         if !is_plain(blob) {
             return Err(failed(&"its name is none of a value"));
         }
-        let file = fs::File::open(&path).map_err(|it| failed(&it))?;
-        let size = file.metadata().map_err(|it| failed(&it))?;
+        // What is no file may wait for ever when it is opened.
+        let size = fs::symlink_metadata(&path).map_err(|it| failed(&it))?;
         if !size.is_file() || size.len() > VALUE_MAX {
             return Err(failed(&"it is no file, or larger than a value may be"));
         }
+        let file = fs::File::open(&path).map_err(|it| failed(&it))?;
         let mut value = Vec::with_capacity(usize::try_from(size.len()).unwrap_or(0));
         file.take(VALUE_MAX).read_to_end(&mut value).map_err(|it| failed(&it))?;
         Ok(value)

@@ -97,11 +97,11 @@ impl Kv {
                     Some(it) if !it.value.contains('\u{fffd}') => out.put(&Entry {
                         key: &listed.name,
                         value: it.value.as_bytes(),
-                        metadata: it.metadata.as_deref().map(|it| it.get()),
+                        metadata: it.metadata.as_deref().or(listed.metadata.as_deref()).map(|it| it.get()),
                         expiration: it.expiration.or(listed.expiration),
                     })?,
                     text => {
-                        let metadata = text.map_or_else(|| listed.metadata.clone(), |it| it.metadata);
+                        let metadata = text.and_then(|it| it.metadata).or_else(|| listed.metadata.clone());
                         self.read_single(&Listed { metadata, ..listed.clone() }, out)?
                     }
                 };
@@ -130,8 +130,7 @@ impl Kv {
             self.left_out.expired += 1;
             return Ok(());
         }
-        let page = self.api.list(&listed.name, "", 10)?;
-        if !page.keys.iter().any(|it| it.name == listed.name) {
+        if self.api.listed(&listed.name)?.is_none() {
             self.left_out.deleted += 1;
             return Ok(());
         }

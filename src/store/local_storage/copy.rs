@@ -4,7 +4,7 @@ use crate::error::{Error, Kind, Result};
 use std::{
     fmt,
     fs::{self, Permissions},
-    io,
+    io::{self, Read},
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     thread,
@@ -47,10 +47,10 @@ pub(super) fn copy(about: &Path, list: &dyn Fn() -> io::Result<Vec<PathBuf>>) ->
 }
 
 fn copied(files: &[State], folder: &Path) -> io::Result<()> {
-    for (path, ..) in files {
+    for (path, _, size, _) in files {
         let to = folder.join(path.file_name().unwrap_or_default());
         let mut to = fs::OpenOptions::new().write(true).create_new(true).open(to)?;
-        io::copy(&mut fs::File::open(path)?, &mut to)?;
+        io::copy(&mut fs::File::open(path)?.take(*size), &mut to)?;
     }
     Ok(())
 }
@@ -58,6 +58,9 @@ fn copied(files: &[State], folder: &Path) -> io::Result<()> {
 fn states(files: &[PathBuf]) -> io::Result<Vec<State>> {
     let state = |path: &PathBuf| {
         let about = fs::metadata(path)?;
+        if !about.is_file() {
+            return Err(io::Error::other(format!("{}: this is no file", path.display())));
+        }
         Ok((path.clone(), about.ino(), about.len(), about.modified().ok()))
     };
     files.iter().map(state).collect()
@@ -100,5 +103,10 @@ mod tests {
         check(ATTEMPTS, None);
         let gone = copy(home.path(), &|| Ok(vec![home.path().join("gone")]));
         assert!(gone.unwrap_err().to_string().contains("cannot be copied"));
+        // Such a file would never end.
+        let endless = home.path().join("000003.log");
+        std::os::unix::fs::symlink("/dev/zero", &endless).unwrap();
+        let endless = copy(home.path(), &|| Ok(vec![endless.clone()]));
+        assert!(endless.unwrap_err().to_string().contains("this is no file"));
     }
 }

@@ -168,8 +168,11 @@ fn firefox_files(path: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(path)? {
         let file = entry?.path().join("ls/data.sqlite");
-        if file.is_file() {
-            files.push(file);
+        match fs::metadata(&file) {
+            Ok(_) => files.push(file),
+            // An origin that keeps something else, and a file beside the folders.
+            Err(it) if matches!(it.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+            Err(it) => return Err(io::Error::new(it.kind(), format!("{}: {it}", file.display()))),
         }
     }
     files.sort();

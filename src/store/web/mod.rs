@@ -149,7 +149,10 @@ impl Web {
     /// # Errors
     /// If it leads to another origin, or nowhere.
     pub fn follow(&self, asked: &str, link: &str) -> Result<String> {
-        let failed = |it: &str| Error::new(Kind::Store, format_args!("{}: a link in the answer {it}", self.name()));
+        let failed = |it: &str| {
+            let text = format!("{}: a link in the answer {it}", self.name());
+            Error::new(Kind::Store, self.veiled(&text))
+        };
         let from = self.url(asked).map_err(|it| failed(&it))?;
         let to = from.join(link).map_err(|_| failed("is no address"))?;
         if !self.is_own(&to) {
@@ -410,8 +413,9 @@ fn user(base: &mut Url, secrets: &mut Vec<SecretString>) -> Result<Option<Secret
     if user.is_empty() && password.is_empty() {
         return Ok(None);
     }
-    let header = format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")));
-    secrets.extend([base.password().unwrap_or_default().into(), password.into()]);
+    let packed = BASE64_STANDARD.encode(format!("{user}:{password}"));
+    let header = format!("Basic {packed}");
+    secrets.extend([base.password().unwrap_or_default().into(), password.into(), packed.into()]);
     let removed = base.set_username("").and_then(|()| base.set_password(None));
     removed.map_err(|()| unusable("it cannot have a user"))?;
     Ok(Some(header.into()))
