@@ -21,6 +21,9 @@ pub(super) enum Way {
     Index(String),
 }
 
+/// From which correlation on, as the server's statistics call it, an index is worth following, in either direction.
+const CORRELATED: f64 = 0.9;
+
 /// Ranges of pages are read quickly since this version.
 pub(super) const RANGES: u32 = 140_000;
 
@@ -34,6 +37,9 @@ impl Way {
         // Where not all rows may be seen, nothing more is to be gained.
         let key = sorted_key(relation, table, &scan.shape).filter(|_| !relation.partial);
         let Some(key) = key else { return Ok(Way::Heap) };
+        if scattered(session, relation, table, &scan.shape)? {
+            return Ok(Way::Heap);
+        }
         let order = key.join(", ");
         let asked = format!("EXPLAIN (FORMAT JSON) {} ORDER BY {order}", scan.select);
         let plan = session.texts(&asked)?.into_iter().flatten().collect::<Vec<_>>().join("\n");
@@ -63,6 +69,19 @@ fn sorted_key(relation: &Relation, table: &Table, shape: &Shape) -> Option<Vec<S
 fn sorts(it: &Attribute) -> bool {
     let collated = it.form == super::form::Form::Text;
     !it.nullable && (!collated || it.bytewise)
+}
+
+/// Whether neighbours in the key lie far apart, as random identifiers do. Through the index each row would then cost a page, which
+/// is more than to sort.
+fn scattered(session: &Session, relation: &Relation, table: &Table, shape: &Shape) -> Result<bool> {
+    let first = shape.fields.first().and_then(|it| relation.columns.get(table.column(&it.column)?));
+    let Some(first) = first else { return Ok(false) };
+    let asked = "SELECT s.correlation::float8 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace \
+        JOIN pg_stats AS s ON s.schemaname = n.nspname AND s.tablename = c.relname WHERE c.oid = $1 AND s.attname = $2 \
+        ORDER BY s.inherited DESC LIMIT 1";
+    let rows = session.rows(asked, &[&relation.oid, &first.name.as_str()])?;
+    let correlation: Option<f64> = rows.first().and_then(|it| it.try_get(0).ok()).flatten();
+    Ok(correlation.is_some_and(|it| it.abs() < CORRELATED))
 }
 
 impl Relation {

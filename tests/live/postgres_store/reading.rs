@@ -93,6 +93,18 @@ fn the_number_of_readers_does_not_show() {
     }
 }
 
+#[test]
+fn an_index_that_leads_all_over_the_table_is_not_followed() {
+    let database = postgres::database();
+    database.execute(
+        "CREATE TABLE t (id uuid PRIMARY KEY); INSERT INTO t SELECT md5(n::text)::uuid FROM generate_series(1, 20000) AS n;
+         CREATE TABLE s (id int PRIMARY KEY); INSERT INTO s SELECT n FROM generate_series(1, 20000) AS n; ANALYZE;",
+    );
+    let mut store = open(&database.url());
+    assert!(!keeps_order(store.as_mut(), "t"));
+    assert!(keeps_order(store.as_mut(), "s"));
+}
+
 /// The server may have sent everything when it is asked to stop, and what is asked next must not be stopped instead.
 #[test]
 fn an_early_end_ends_nothing_else() {
