@@ -7,19 +7,21 @@ mod floor;
 mod generate;
 mod measure;
 mod peers;
+mod wanted;
 
 use std::{
     env,
     error::Error,
     fs,
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
 };
 
 use generate::{Data, Format, Variant};
 use measure::{Cost, Costs, run};
 use peers::Peer;
+use wanted::Wanted;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -32,7 +34,7 @@ struct Case {
     arguments: &'static [&'static str],
 }
 
-const CASES: [Case; 6] = [
+static CASES: [Case; 6] = [
     Case::new("identical", Format::Sqlite, Variant::Source, Variant::Same, &[]),
     Case::new("changed", Format::Sqlite, Variant::Source, Variant::Changed, &[]),
     Case::new("spaced", Format::Sqlite, Variant::Source, Variant::Spaced, &[]),
@@ -70,44 +72,14 @@ fn main() -> Result<()> {
             Ok(())
         }
         [ATTACH, source, target] => Ok(writeln!(out, "{}", peers::attach(Path::new(source), Path::new(target))?)?),
-        arguments => table(&Wanted::read(arguments)?, &mut out),
+        arguments => table(&Wanted::read(arguments, &CASES, |it| it.name)?, &mut out),
     }
 }
 
 const FLOOR: &str = "floor";
 const ATTACH: &str = "attach";
 
-/// What was asked for.
-struct Wanted<'a> {
-    rows: Vec<u64>,
-    runs: usize,
-    cases: Vec<&'a Case>,
-    binary: PathBuf,
-}
-
-impl Wanted<'_> {
-    #[expect(clippy::disallowed_methods, reason = "a benchmark is told by its environment what to measure")]
-    fn read(arguments: &[&str]) -> Result<Wanted<'static>> {
-        let binary = env::var_os("CUTOVER").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_cutover")), PathBuf::from);
-        let mut wanted = Wanted { rows: vec![1_000_000], runs: 5, cases: Vec::new(), binary };
-        for argument in arguments {
-            if let Some(rows) = argument.strip_prefix("rows=") {
-                wanted.rows = rows.split(',').map(str::parse).collect::<std::result::Result<_, _>>()?;
-            } else if let Some(runs) = argument.strip_prefix("runs=") {
-                wanted.runs = runs.parse()?;
-            } else {
-                let case = CASES.iter().find(|it| it.name == *argument);
-                wanted.cases.push(case.ok_or_else(|| format!("there is no case `{argument}`"))?);
-            }
-        }
-        if wanted.cases.is_empty() {
-            wanted.cases = CASES.iter().collect();
-        }
-        Ok(wanted)
-    }
-}
-
-fn table(wanted: &Wanted<'_>, out: &mut dyn Write) -> Result<()> {
+fn table(wanted: &Wanted<Case>, out: &mut dyn Write) -> Result<()> {
     let absent = |peer: &Peer| peer.absent().map(|why| (*peer, why));
     let absent: Vec<_> = Peer::ALL.iter().filter_map(absent).collect();
     for (_, why) in &absent {
@@ -135,7 +107,7 @@ fn table(wanted: &Wanted<'_>, out: &mut dyn Write) -> Result<()> {
 
 impl Case {
     /// Measures everything in turn, so that what else the machine does meets all of it alike. A line of the table.
-    fn measure(&self, data: &Data, wanted: &Wanted<'_>, peers: &[Peer]) -> Result<String> {
+    fn measure(&self, data: &Data, wanted: &Wanted<Case>, peers: &[Peer]) -> Result<String> {
         let (source, target) = (data.file(self.source, self.format)?, data.file(self.target, self.format)?);
         let expect = if self.target.is_changed() { generate::differences(data.rows) } else { [0; 3] };
         let differ: u64 = expect.iter().sum();

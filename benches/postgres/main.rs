@@ -14,6 +14,8 @@ mod peers;
 mod generate;
 #[path = "../diff/measure.rs"]
 mod measure;
+#[path = "../diff/wanted.rs"]
+mod wanted;
 #[expect(dead_code, clippy::expect_used, clippy::panic, reason = "a harness of tests, which use more of it")]
 #[path = "../../tests/support/postgres.rs"]
 mod postgres;
@@ -23,7 +25,6 @@ use std::{
     error::Error,
     fs,
     io::{self, Write},
-    path::PathBuf,
     process::Command,
 };
 
@@ -32,6 +33,7 @@ use generate::Variant;
 use measure::{Costs, Ran, run};
 use peers::Peer;
 use postgres::Server;
+use wanted::Wanted;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -45,7 +47,7 @@ struct Case {
     arguments: &'static [&'static str],
 }
 
-const CASES: [Case; 5] = [
+static CASES: [Case; 5] = [
     Case { name: "identical", layout: Layout::Number, target: Variant::Same, sqlite: false, arguments: &[] },
     Case { name: "changed", layout: Layout::Number, target: Variant::Changed, sqlite: false, arguments: &[] },
     Case { name: "uuid", layout: Layout::Uuid, target: Variant::Changed, sqlite: false, arguments: &BOUND },
@@ -71,41 +73,11 @@ fn main() -> Result<()> {
     // What is measured runs as a child process; the floor is in here.
     match &arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [FLOOR, source, target] => Ok(writeln!(out, "{}", floor::read_both(source, target)?)?),
-        arguments => table(&Wanted::read(arguments)?, &mut out),
+        arguments => table(&Wanted::read(arguments, &CASES, |it| it.name)?, &mut out),
     }
 }
 
-/// What was asked for.
-struct Wanted {
-    rows: Vec<u64>,
-    runs: usize,
-    cases: Vec<&'static Case>,
-    binary: PathBuf,
-}
-
-impl Wanted {
-    #[expect(clippy::disallowed_methods, reason = "a benchmark is told by its environment what to measure")]
-    fn read(arguments: &[&str]) -> Result<Wanted> {
-        let binary = env::var_os("CUTOVER").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_cutover")), PathBuf::from);
-        let mut wanted = Wanted { rows: vec![1_000_000], runs: 5, cases: Vec::new(), binary };
-        for argument in arguments {
-            if let Some(rows) = argument.strip_prefix("rows=") {
-                wanted.rows = rows.split(',').map(str::parse).collect::<std::result::Result<_, _>>()?;
-            } else if let Some(runs) = argument.strip_prefix("runs=") {
-                wanted.runs = runs.parse()?;
-            } else {
-                let case = CASES.iter().find(|it| it.name == *argument);
-                wanted.cases.push(case.ok_or_else(|| format!("there is no case `{argument}`"))?);
-            }
-        }
-        if wanted.cases.is_empty() {
-            wanted.cases = CASES.iter().collect();
-        }
-        Ok(wanted)
-    }
-}
-
-fn table(wanted: &Wanted, out: &mut dyn Write) -> Result<()> {
+fn table(wanted: &Wanted<Case>, out: &mut dyn Write) -> Result<()> {
     let absent: Vec<_> = Peer::ALL.into_iter().filter_map(|it| Some((it, it.absent()?))).collect();
     for (_, why) in &absent {
         writeln!(out, "left out: {why}")?;
@@ -150,7 +122,7 @@ impl Both {
 
 impl Case {
     /// Measures everything in turn, so that what else the machine does meets all of it alike. A line of the table.
-    fn measure(&self, tables: &Tables<'_>, wanted: &Wanted, peers: &[Peer]) -> Result<String> {
+    fn measure(&self, tables: &Tables<'_>, wanted: &Wanted<Case>, peers: &[Peer]) -> Result<String> {
         let source = tables.database(Variant::Source, self.layout)?;
         let target = match self.sqlite {
             true => tables.file(self.target)?.display().to_string(),

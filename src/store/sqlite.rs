@@ -22,7 +22,7 @@ use crate::{
     schema::Table,
     value::{Type, Value, cast::Cast, cell, json},
 };
-use rusqlite::{Connection, OpenFlags, Row, config::DbConfig, types::ValueRef};
+use rusqlite::{Connection, OpenFlags, Row, Rows, config::DbConfig, types::ValueRef};
 use std::{
     fs,
     io::Read,
@@ -162,20 +162,31 @@ impl Sqlite {
         let mut statement = self.connection.prepare(query).map_err(|it| context(&it))?;
         let mut rows = statement.query([]).map_err(|it| context(&it))?;
         let mut batch = Batch::new(Arc::clone(shape));
-        while let Some(row) = rows.next().map_err(|it| context(&it))? {
-            batch.fill_with(|place, slot| {
-                spout::put(row.get_ref(place).map_err(|it| context(&it))?, slot);
-                Ok(())
-            })?;
-            if batch.is_full() && feed.take(&mut batch)? == Flow::Stop {
-                return Ok(Flow::Stop);
-            }
-        }
-        if !batch.is_empty() {
+        let flow = pass_on(&mut rows, &mut batch, feed, &context)?;
+        if flow == Flow::Continue && !batch.is_empty() {
             let _ = feed.take(&mut batch)?;
         }
-        Ok(Flow::Continue)
+        Ok(flow)
     }
+}
+
+/// Passes rows on, a full batch at a time. The last batch may stay behind.
+fn pass_on(
+    rows: &mut Rows<'_>,
+    batch: &mut Batch,
+    feed: &mut dyn Feed,
+    context: &impl Fn(&rusqlite::Error) -> Error,
+) -> Result<Flow> {
+    while let Some(row) = rows.next().map_err(|it| context(&it))? {
+        batch.fill_with(|place, slot| {
+            spout::put(row.get_ref(place).map_err(|it| context(&it))?, slot);
+            Ok(())
+        })?;
+        if batch.is_full() && feed.take(batch)? == Flow::Stop {
+            return Ok(Flow::Stop);
+        }
+    }
+    Ok(Flow::Continue)
 }
 
 impl Source for Sqlite {

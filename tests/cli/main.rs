@@ -2,6 +2,8 @@
 
 #![cfg(test)]
 
+#[path = "../support/canary.rs"]
+mod canary;
 mod command;
 mod connection;
 mod counts;

@@ -1,12 +1,11 @@
 //! Whatever is secret holds a canary, which must turn up nowhere: not in what is printed, not in a file that is written.
 
 use super::{
+    canary::{CANARY, sweep},
     command::{Done, cutover},
     support::Folder,
 };
-use std::{fs, path::Path};
-
-const CANARY: &str = "CANARY-";
+use std::fs;
 
 /// A folder of stores, with one folder for what runs write and one for what they write meanwhile.
 struct Nest {
@@ -59,21 +58,6 @@ impl Nest {
             code,
             &[],
         );
-    }
-}
-
-/// Looks into every file below a folder.
-#[track_caller]
-fn sweep(folder: &Path) {
-    for entry in fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            sweep(&path);
-            continue;
-        }
-        let text = fs::read(&path).expect("a file");
-        let found = text.windows(CANARY.len()).any(|it| it == CANARY.as_bytes());
-        assert!(!found, "{}: {}", path.display(), String::from_utf8_lossy(&text));
     }
 }
 

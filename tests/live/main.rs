@@ -2,6 +2,8 @@
 
 #![cfg(test)]
 
+#[path = "../support/canary.rs"]
+mod canary;
 #[path = "../support/postgres.rs"]
 mod postgres;
 

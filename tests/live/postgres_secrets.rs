@@ -1,13 +1,14 @@
 //! Secrets of a Postgres server and of its rows, each a canary that must turn up nowhere.
 
-use super::postgres;
+use super::{
+    canary::{CANARY, sweep},
+    postgres,
+};
 use std::{
     fs,
     path::Path,
     process::{Command, Stdio},
 };
-
-const CANARY: &str = "CANARY-";
 
 /// Runs in `folder`, where `tmp` is the folder for temporary files, and looks for canaries in everything but the plan.
 #[track_caller]
@@ -22,19 +23,6 @@ fn run(folder: &Path, url: &str, arguments: &[&str], code: i32, says: &str) {
     assert!(said.contains(says), "{arguments:?}: {said}");
     sweep(folder);
     assert_eq!(fs::read_dir(folder.join("tmp")).expect("a folder").count(), 0, "{arguments:?}");
-}
-
-#[track_caller]
-fn sweep(folder: &Path) {
-    for entry in fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            sweep(&path);
-        } else {
-            let text = fs::read(&path).expect("a file");
-            assert!(!text.windows(CANARY.len()).any(|it| it == CANARY.as_bytes()), "{}", path.display());
-        }
-    }
 }
 
 const ROWS: &str = "CREATE TABLE team (id int PRIMARY KEY, token text, data jsonb);

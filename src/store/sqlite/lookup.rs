@@ -2,7 +2,7 @@
 //!
 //! Only then is a key found in the table and not in an index beside it, which in a damaged file may say something else.
 
-use super::{Sqlite, spout};
+use super::{Sqlite, pass_on};
 use crate::{
     error::Result,
     row::{Batch, Feed, Flow, Row, Shape},
@@ -34,14 +34,8 @@ pub(super) fn scan(
     let mut batch = Batch::new(Arc::clone(shape));
     for key in bound {
         let mut rows = statement.query(params_from_iter(key)).map_err(|it| context(&it))?;
-        while let Some(row) = rows.next().map_err(|it| context(&it))? {
-            batch.fill_with(|place, slot| {
-                spout::put(row.get_ref(place).map_err(|it| context(&it))?, slot);
-                Ok(())
-            })?;
-            if batch.is_full() && feed.take(&mut batch)? == Flow::Stop {
-                return Ok(true);
-            }
+        if pass_on(&mut rows, &mut batch, feed, &context)? == Flow::Stop {
+            return Ok(true);
         }
     }
     if !batch.is_empty() {
