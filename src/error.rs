@@ -33,6 +33,12 @@ pub enum Kind {
     Plan,
     /// A store cannot be reached, refuses, or holds something that cannot be read.
     Store,
+    /// A store is locked, overloaded or out of reach for the moment. Nothing was written; later it may go through.
+    Busy,
+    /// What a store answered to a write was lost: it arrived whole, or not at all.
+    Unsure,
+    /// A store refuses a row, as it breaks a constraint or a limit. Nothing was written.
+    Row,
     /// A file that this tool wrote is damaged, cut off, swapped, or from a newer version.
     Snapshot,
     /// A local file cannot be written or read.

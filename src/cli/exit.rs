@@ -27,6 +27,9 @@ pub fn of_error(kind: Kind) -> u8 {
         Kind::Usage
         | Kind::Plan
         | Kind::Store
+        | Kind::Busy
+        | Kind::Unsure
+        | Kind::Row
         | Kind::Snapshot
         | Kind::File
         | Kind::Order

@@ -11,6 +11,7 @@ use settings::Settings;
 use std::{path::Path, sync::Arc};
 
 pub mod about;
+mod cloudflare;
 pub mod d1;
 pub mod edge_config;
 pub mod files;
@@ -18,13 +19,14 @@ pub mod http;
 pub mod local_storage;
 pub mod kv;
 pub mod memory;
-mod pace;
+pub mod pace;
 pub mod postgres;
 mod pragmas;
 pub mod settings;
 pub mod snapshot;
 pub mod sql;
 pub mod sqlite;
+pub mod target;
 pub mod web;
 pub mod wrangler;
 
@@ -158,6 +160,8 @@ pub struct Options {
     pub threads: usize,
     /// Requests that one store may get in a second.
     pub rate: Option<f64>,
+    /// Requests that Cloudflare may get from all stores opened with these options, where `rate` says nothing.
+    pub supply: pace::Supply,
 }
 
 /// Opens the store of that kind, for reading only. The one place that knows all kinds. `path` is where a store on a disk

@@ -1,9 +1,22 @@
 //! How fast Cloudflare's interface may be asked: 1200 requests in five minutes, or it answers nothing for the next five.
 
 use std::{
+    sync::{Arc, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
+
+/// The supply of requests that all stores share which are opened with the same options: the limit is that of a user, not of a
+/// store.
+#[derive(Clone, Debug, Default)]
+pub struct Supply(Arc<Mutex<Pace>>);
+
+impl Supply {
+    /// Takes a request from the supply; waits until there is one.
+    pub(super) fn wait(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).wait();
+    }
+}
 
 /// Requests that may be made at once, after a while without any.
 const BURST: f64 = 300.0;
@@ -11,18 +24,20 @@ const BURST: f64 = 300.0;
 const RATE: f64 = 3.0;
 
 /// A supply of requests that fills up again.
-pub(super) struct Pace {
+#[derive(Debug)]
+struct Pace {
     left: f64,
     last: Option<Instant>,
 }
 
-impl Pace {
-    pub(super) fn new() -> Pace {
+impl Default for Pace {
+    fn default() -> Pace {
         Pace { left: BURST, last: None }
     }
+}
 
-    /// Takes a request from the supply; waits until there is one.
-    pub(super) fn wait(&mut self) {
+impl Pace {
+    fn wait(&mut self) {
         #[expect(
             clippy::disallowed_methods,
             reason = "requests are spread over time, and nothing of that is in a result"
@@ -46,7 +61,7 @@ mod tests {
 
     #[test]
     fn no_five_minutes_see_more_than_the_limit() {
-        let mut pace = Pace::new();
+        let mut pace = Pace::default();
         let (mut clock, mut passed, mut times) = (Duration::ZERO, Duration::ZERO, Vec::new());
         for _ in 0..5000 {
             let wait = pace.take(passed);

@@ -1,6 +1,6 @@
 //! What SQLite's own engine says about its tables, whether it is asked in a file or behind a service.
 
-use super::sql;
+use super::{sql, target::MARKS};
 use crate::{
     error::Result,
     schema::{Column, ForeignKey, Origin, Table, Unique},
@@ -31,11 +31,11 @@ pub(super) type Row = Vec<Option<String>>;
 
 /// The questions that [`tables`] needs the answers of, in this order: tables, columns, unique indexes, references.
 fn questions(views: bool) -> [String; 4] {
-    // Tables of SQLite itself and of Cloudflare's engine hold no data of the user's. Of a view that nobody wants nothing is
+    // Tables of SQLite itself, of Cloudflare's engine and of this tool hold no data of the user's. Of a view that nobody wants nothing is
     // asked, since one that is broken would spoil the answer.
     let wanted = format!(
         "list.schema = 'main' AND list.type NOT IN ('shadow'{}) \
-         AND list.name NOT GLOB 'sqlite_*' AND list.name NOT GLOB '_cf_*'",
+         AND list.name NOT GLOB 'sqlite_*' AND list.name NOT GLOB '_cf_*' AND list.name <> '{MARKS}'",
         if views { "" } else { ", 'view'" }
     );
     let about_each = |columns: &str, also: &str, order: &str| {

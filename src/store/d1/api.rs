@@ -6,25 +6,19 @@
 use crate::{
     error::{Error, Kind, Result},
     store::{
-        Options,
-        pace::Pace,
-        web::{Advice, Answer, Request, Web, misfit},
+        cloudflare::{Account, Envelope},
+        web::{Advice, Answer, Request, misfit},
     },
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::{
-    borrow::Cow,
-    sync::{Mutex, PoisonError},
-};
+use std::borrow::Cow;
 
-/// One account at the service.
+/// The databases of one account.
 pub(super) struct Api {
-    web: Web,
-    /// Where its databases are, below the address of the service.
+    account: Account,
+    /// Where they are, below the address of the service.
     databases: String,
-    /// Where nobody says how fast the service may be asked.
-    pace: Option<Mutex<Pace>>,
 }
 
 /// One SQL statement and what is bound to it.
@@ -44,21 +38,6 @@ pub(super) struct Rows<'a> {
 
 /// The answer to some statements.
 pub(super) struct Answered(Vec<u8>);
-
-#[derive(Deserialize)]
-struct Envelope {
-    success: bool,
-    #[serde(default)]
-    errors: Vec<Fault>,
-}
-
-#[derive(Deserialize)]
-struct Fault {
-    #[serde(default)]
-    code: i64,
-    #[serde(default)]
-    message: String,
-}
 
 #[derive(Deserialize)]
 struct Document<T> {
@@ -90,17 +69,12 @@ impl Statement {
 }
 
 impl Api {
-    /// Asks `web` for databases of that account, whose id stands in a path as it is.
-    pub(super) fn new(web: Web, account: &str, options: &Options) -> Api {
-        let pace = options.rate.is_none().then(|| Mutex::new(Pace::new()));
-        Api { web, databases: format!("/accounts/{account}/d1/database"), pace }
+    pub(super) fn new(account: Account) -> Api {
+        Api { databases: account.path("/d1/database"), account }
     }
 
     fn send(&self, request: &Request<'_>) -> Result<Answer> {
-        if let Some(pace) = &self.pace {
-            pace.lock().unwrap_or_else(PoisonError::into_inner).wait();
-        }
-        self.web.send(request, &advice)
+        self.account.send(request, &advice)
     }
 
     /// What stands at `path` below the databases of the account.
@@ -164,11 +138,11 @@ pub(super) fn advice(answer: &Answer) -> Advice {
         Err(why) if status == 429 || status >= 500 || answer.body.starts_with(b"{\"") => return Advice::Again(why),
         Err(why) => return Advice::Refuse(format!("{why}; Cloudflare's is https://api.cloudflare.com/client/v4")),
     };
-    if status == 200 && envelope.success && envelope.errors.is_empty() {
+    if status == 200 && envelope.success == Some(true) && !envelope.has_failed() {
         return Advice::Take;
     }
-    let (code, text) = envelope.errors.first().map_or((0, ""), |it| (it.code, it.message.as_str()));
-    let says = |it: &[&str]| it.iter().any(|it| text.contains(it));
+    let fault = envelope.fault();
+    let says = |it: &[&str]| it.iter().any(|it| fault.message.contains(it));
     let said = answer.summary();
     if says(&BUSY) {
         return Advice::Again(format!(
@@ -178,7 +152,7 @@ pub(super) fn advice(answer: &Answer) -> Advice {
     if status == 429 || status == 408 || status >= 500 || says(&BREATHLESS) {
         return Advice::Again(said);
     }
-    let hint = HINTS.iter().find(|it| if it.0 == 0 { it.1 == status } else { it.0 == code });
+    let hint = HINTS.iter().find(|it| if it.0 == 0 { it.1 == status } else { it.0 == fault.code });
     Advice::Refuse(hint.map_or_else(|| said.clone(), |it| format!("{said}; {}", it.2)))
 }
 

@@ -15,11 +15,12 @@ mod read;
 use super::{
     Options, Source,
     about::{Fact, Level},
+    cloudflare::Account,
     pragmas::{self, Home, Listed},
     settings::Settings,
     sql,
     sqlite::as_json,
-    web::{Web, encoded},
+    web::encoded,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -30,7 +31,6 @@ use crate::{
 use api::{Api, Statement, strange};
 use cells::Cell;
 use read::{Key, Reading};
-use secrecy::SecretString;
 use serde_json::value::RawValue;
 use std::{
     collections::{BTreeSet, HashMap},
@@ -53,8 +53,6 @@ pub struct D1 {
     torn: Option<String>,
 }
 
-/// Where Cloudflare's interface is.
-const CLOUDFLARE: &str = "https://api.cloudflare.com/client/v4";
 /// Databases in one page of their list.
 const PAGE: usize = 100;
 /// Pages of the list of databases that are looked at.
@@ -70,11 +68,7 @@ impl D1 {
     /// If a setting is missing, the service cannot be reached or refuses the token, or there is no such database.
     pub fn open(options: &Options) -> Result<D1> {
         let settings = &options.settings;
-        let account = settings.required("d1", "account", &["CLOUDFLARE_ACCOUNT_ID", "CF_ACCOUNT_ID"])?;
-        let token = settings.required("d1", "token", &["CLOUDFLARE_API_TOKEN", "CF_API_TOKEN"])?;
-        let base = settings.or_variable("api", &["CLOUDFLARE_API_BASE_URL"]).unwrap_or_else(|| CLOUDFLARE.to_owned());
-        let web = Web::new(base.trim_end_matches('/'), Some(&SecretString::from(token)), options)?;
-        let api = Api::new(web, &encoded(&account), options);
+        let api = Api::new(Account::open("d1", options)?);
         let called = called(settings)?;
         let id = if is_id(&called) { called.clone() } else { api.id_of(&called)? };
         let about = api.get(&format!("/{id}"))?;

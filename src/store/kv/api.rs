@@ -2,29 +2,27 @@
 //!
 //! Shapes and codes are those of the vendor's own client for TypeScript and of its documentation.
 
-use super::{Options, entry::Entry};
+use super::entry::Entry;
 use crate::{
     error::{Error, Kind, Result},
     store::{
-        pace::Pace,
-        web::{Advice, Answer, Request, Web, encoded, misfit},
+        cloudflare::{Account, Envelope as Said, Fault},
+        web::{Advice, Answer, Request, encoded, misfit},
     },
 };
 use jiff::fmt::rfc2822;
-use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 
 /// The namespaces of an account, and one of them.
 pub(super) struct Api {
-    web: Web,
-    account: String,
+    account: Account,
+    /// The path of the account's namespaces.
+    namespaces: String,
     /// The path of the namespace.
     path: String,
     id: String,
-    /// Nothing, where somebody said how fast.
-    pace: Option<Pace>,
     now: Option<i64>,
     lists: u64,
     reads: u64,
@@ -95,30 +93,14 @@ struct Namespace {
     title: String,
 }
 
-/// What an answer says went wrong.
-#[derive(Deserialize)]
-struct Refusal {
-    success: Option<bool>,
-    #[serde(default)]
-    errors: Option<Vec<Fault>>,
-}
-
-#[derive(Deserialize)]
-struct Fault {
-    #[serde(default)]
-    code: u32,
-    #[serde(default)]
-    message: String,
-}
-
 /// There is no such key.
-const NO_KEY: u32 = 10009;
+const NO_KEY: i64 = 10009;
 /// There is no such namespace.
-const NO_NAMESPACE: u32 = 10013;
+const NO_NAMESPACE: i64 = 10013;
 /// An identifier in the path is none.
-const NO_ROUTE: u32 = 7003;
+const NO_ROUTE: i64 = 7003;
 /// What is used up for today, and comes back tomorrow.
-const USED_UP: u32 = 10048;
+const USED_UP: i64 = 10048;
 /// Namespaces on one page of their list.
 const NAMESPACES: usize = 100;
 /// Pages of namespaces that are looked through for a title.
@@ -156,17 +138,15 @@ impl Bulk {
 }
 
 impl Api {
-    pub(super) fn new(base: &str, token: &SecretString, account: &str, options: &Options) -> Result<Api> {
-        let web = Web::new(base, Some(token), options)?;
-        let account = format!("/accounts/{}/storage/kv/namespaces", encoded(account));
-        let pace = options.rate.is_none().then(Pace::new);
-        Ok(Api { web, account, path: String::new(), id: String::new(), pace, now: None, lists: 0, reads: 0 })
+    pub(super) fn new(account: Account) -> Api {
+        let namespaces = account.path("/storage/kv/namespaces");
+        Api { account, namespaces, path: String::new(), id: String::new(), now: None, lists: 0, reads: 0 }
     }
 
     /// Speaks of this namespace from now on.
     pub(super) fn choose(&mut self, id: &str) {
         self.id = id.to_owned();
-        self.path = format!("{}/{}", self.account, encoded(id));
+        self.path = format!("{}/{}", self.namespaces, encoded(id));
     }
 
     /// The id of the namespace with that title.
@@ -176,7 +156,7 @@ impl Api {
     pub(super) fn id_of(&mut self, title: &str) -> Result<String> {
         let mut seen = 0;
         for page in 1..=NAMESPACE_PAGES {
-            let path = format!("{}?page={page}&per_page={NAMESPACES}", self.account);
+            let path = format!("{}?page={page}&per_page={NAMESPACES}", self.namespaces);
             let answer = self.send(&Request::get(&path), judge)?;
             let Envelope::<Vec<Namespace>> { result, result_info } = read(&answer)?;
             let found = result.unwrap_or_default();
@@ -280,10 +260,7 @@ impl Api {
     }
 
     fn send(&mut self, request: &Request<'_>, judge: impl Fn(&Answer) -> Advice) -> Result<Answer> {
-        if let Some(pace) = &mut self.pace {
-            pace.wait();
-        }
-        let answer = self.web.send(request, &judge)?;
+        let answer = self.account.send(request, &judge)?;
         let date = answer.header("date").and_then(|it| rfc2822::parse(it).ok());
         self.now = date.map(|it| it.timestamp().as_second()).or(self.now);
         Ok(answer)
@@ -292,20 +269,22 @@ impl Api {
 
 /// What to make of an answer. The status alone does not say it, nor does the code.
 fn judge(answer: &Answer) -> Advice {
-    let refusal = serde_json::from_slice::<Refusal>(&answer.body).ok();
-    let (failed, errors) = refusal.map(|it| (it.success == Some(false), it.errors)).unwrap_or_default();
-    let errors = errors.unwrap_or_default();
-    if answer.status == 200 && !failed && errors.is_empty() {
+    let said = said(answer);
+    if answer.status == 200 && !said.has_failed() {
         Advice::Take
     } else {
-        judge_failure(answer.status, errors)
+        judge_failure(answer.status, said.faults().first())
     }
 }
 
+/// What an answer says of itself; nothing, where it is something else.
+fn said(answer: &Answer) -> Said {
+    serde_json::from_slice(&answer.body).unwrap_or_default()
+}
+
 /// What to make of an answer that is not what was asked for.
-fn judge_failure(status: u16, errors: Vec<Fault>) -> Advice {
-    let fault = errors.into_iter().next();
-    let code = fault.as_ref().map_or(0, |it| it.code);
+fn judge_failure(status: u16, fault: Option<&Fault>) -> Advice {
+    let code = fault.map_or(0, |it| it.code);
     let said =
         fault.map_or_else(|| format!("HTTP {status}"), |it| format!("{} ({status}, {})", brief(&it.message), it.code));
     let advice = match (status, code) {
@@ -324,12 +303,10 @@ fn judge_failure(status: u16, errors: Vec<Fault>) -> Advice {
 
 /// The same for a key, which need not be there.
 fn judge_key(answer: &Answer) -> Advice {
-    let refusal = serde_json::from_slice::<Refusal>(&answer.body);
-    let errors = || refusal.ok().and_then(|it| it.errors).unwrap_or_default();
     match answer.status {
         // Whatever the value is, even one that looks like a refusal.
         200 => Advice::Take,
-        404 if errors().iter().any(|it| it.code == NO_KEY) => Advice::Take,
+        404 if said(answer).faults().iter().any(|it| it.code == NO_KEY) => Advice::Take,
         _ => judge(answer),
     }
 }

@@ -17,6 +17,7 @@ pub mod local;
 use super::{
     Options, Source,
     about::{Fact, Level},
+    cloudflare::Account,
     places,
 };
 use crate::{
@@ -27,15 +28,12 @@ use crate::{
 };
 use api::{Api, Listed, Page, Single};
 use entry::{Entry, Out, Selection, VALUE};
-use secrecy::SecretString;
 use std::{
     collections::HashSet,
     hash::{BuildHasher, RandomState},
     sync::Arc,
 };
 
-/// Where Cloudflare's interface is.
-const API: &str = "https://api.cloudflare.com/client/v4";
 /// Keys that one bulk read may ask for.
 const BULK: usize = 100;
 /// Pages without a key that may come one after another, as they do where many keys were deleted.
@@ -65,13 +63,10 @@ impl Kv {
     /// If a setting is missing, or no namespace has that title.
     pub fn open(options: &Options) -> Result<Kv> {
         let settings = &options.settings;
-        let account = settings.required("kv", "account", &["CLOUDFLARE_ACCOUNT_ID"])?;
         let name = settings.required("kv", "namespace", &["CLOUDFLARE_KV_NAMESPACE_ID", "KV_NAMESPACE_ID"])?;
-        let token = SecretString::from(settings.required("kv", "token", &["CLOUDFLARE_API_TOKEN", "CF_API_TOKEN"])?);
-        let base = settings.or_variable("api", &["CLOUDFLARE_API_BASE_URL"]).unwrap_or_else(|| API.to_owned());
         let selection = Selection::new(settings)?;
         let table = entry::table(&options.files)?;
-        let mut api = Api::new(&base, &token, &account, options)?;
+        let mut api = Api::new(Account::open("kv", options)?);
         let id = if is_id(&name) { name.clone() } else { api.id_of(&name)? };
         api.choose(&id);
         Ok(Kv { api, table, selection, name, left_out: LeftOut::default() })

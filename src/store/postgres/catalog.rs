@@ -8,7 +8,7 @@ use super::{
 use crate::{
     error::{Error, Kind, Result},
     schema::{Column, ForeignKey, Origin, Table, Unique},
-    store::sql::identifier,
+    store::{sql::identifier, target::MARKS},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -63,7 +63,7 @@ SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text, c.relispopulate
     NOT EXISTS (SELECT FROM pg_partition_tree(CASE WHEN c.relkind = 'p' THEN c.oid END) AS p
         JOIN pg_class AS k ON k.oid = p.relid WHERE k.relkind = 'f') AND coalesce(m.amname = 'heap', c.relkind = 'p')
 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace LEFT JOIN pg_am AS m ON m.oid = c.relam
-WHERE c.relkind::text = ANY($1) AND NOT c.relispartition AND n.nspname::text = ANY($2)
+WHERE c.relkind::text = ANY($1) AND NOT c.relispartition AND n.nspname::text = ANY($2) AND c.relname::text <> $3
 ORDER BY n.nspname COLLATE \"C\", c.relname COLLATE \"C\"";
 
 const COLUMNS: &str = "
@@ -142,7 +142,7 @@ impl Catalog {
         let mut catalog = Catalog::default();
         let schemas = schemas(session, chosen, &mut catalog.notes)?;
         let kinds: Vec<&str> = if views { vec!["r", "p", "f", "v", "m"] } else { vec!["r", "p", "f"] };
-        let rows = session.rows(RELATIONS, &[&kinds, &schemas])?;
+        let rows = session.rows(RELATIONS, &[&kinds, &schemas, &MARKS])?;
         let mut drafts = rows.iter().map(Draft::new).collect::<Result<Vec<_>, _>>().map_err(|it| unread(&it))?;
         let oids: Vec<u32> = drafts.iter().map(|it| it.relation.oid).collect();
         let places: BTreeMap<u32, usize> = oids.iter().enumerate().map(|(place, &oid)| (oid, place)).collect();

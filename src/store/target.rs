@@ -1,0 +1,143 @@
+//! Stores that can be written to.
+//!
+//! A run decides beforehand, from a comparison, which rows are inserted, updated or deleted. A [`Target`] only carries that
+//! out: each call of [`Target::write`] arrives whole or not at all, and may be made again if nobody knows whether it did.
+
+use super::{Options, about::Fact};
+use crate::{
+    error::{Error, Kind, Result},
+    row::Batch,
+    schema::Table,
+};
+use std::path::Path;
+
+/// A store that can be written to.
+///
+/// What the kinds of error of its methods mean to a run:
+///
+/// | kind | what is known | what a run does |
+/// |---|---|---|
+/// | [`Kind::Busy`] | nothing of it was written, and it may go through later | waits, then tries again |
+/// | [`Kind::Unsure`] | the answer was lost: all of it was written, or nothing | asks for the [`Target::mark`], or tries again |
+/// | [`Kind::Row`] | the store refuses some row of it; nothing of it was written | tries halves, until it knows which row |
+/// | any other | nothing of it was written, and nothing will be | ends |
+pub trait Target: Send {
+    /// How much goes into one batch of that table.
+    fn room(&self, table: &Table) -> Room;
+
+    /// What tells this store from every other one, in words that show no secret: two runs that name the same one write to the
+    /// same place.
+    fn fingerprint(&self) -> String;
+
+    /// Makes tables that are not there, as these statements say.
+    ///
+    /// # Errors
+    /// If the store takes no statements, or refuses one; then none of them was carried out.
+    fn create(&mut self, schema: &str) -> Result<()> {
+        let _ = schema;
+        Err(Error::new(Kind::Plan, "this store has no schema; leave `schema` out of the target"))
+    }
+
+    /// Comes before the first batch. What it says is worth keeping, such as how to go back to the state before.
+    ///
+    /// # Errors
+    /// If the store cannot be written to.
+    fn begin(&mut self, begin: &Begin<'_>) -> Result<Vec<Fact>>;
+
+    /// Writes a batch, whole or not at all. To write the same again changes nothing.
+    ///
+    /// # Errors
+    /// As the table above says.
+    fn write(&mut self, changes: &Changes<'_>) -> Result<Written>;
+
+    /// The number of the last batch of that table which arrived in that run. Nothing, where the store keeps no marks: who
+    /// needs to know reads the rows.
+    ///
+    /// # Errors
+    /// If the store cannot be asked.
+    fn mark(&mut self, run: &str, table: &str) -> Result<Option<u64>>;
+
+    /// Comes after the last batch, also of a run that failed: puts back what [`Target::begin`] took away.
+    ///
+    /// # Errors
+    /// If it cannot.
+    fn end(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Removes what this tool left in the store beside the rows. Whether there was anything.
+    ///
+    /// # Errors
+    /// If it cannot.
+    fn clean(&mut self) -> Result<bool> {
+        Ok(false)
+    }
+}
+
+/// How much goes into one batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Rows that are good for speed, where nobody says another number.
+    pub rows: usize,
+    /// Rows that it may be at most.
+    pub rows_max: usize,
+    /// Bytes of cells that it may be at most.
+    pub bytes_max: usize,
+}
+
+/// What is going to be written.
+#[derive(Clone, Copy, Debug)]
+pub struct Begin<'b> {
+    /// The tables, as the store declares them, in the order in which they will be written to.
+    pub tables: &'b [Table],
+    /// Whether secondary indexes may be dropped meanwhile; [`Target::end`] makes them again.
+    pub disable_indexes: bool,
+}
+
+/// Changes to one table that arrive together. The batches are of one shape: its key comes first, and its other fields are the
+/// columns that are written. Where the shape has no key, all of its fields stand in for one.
+#[derive(Clone, Copy, Debug)]
+pub struct Changes<'c> {
+    /// The table as the store declares it.
+    pub table: &'c Table,
+    /// Rows that are not there. One whose key is there by now is left as it is.
+    pub inserts: &'c Batch,
+    /// Rows that are there and get these values. One whose key is gone is not made again.
+    pub updates: &'c Batch,
+    /// Rows to delete; only their key cells matter. Of several equal rows without a key, one goes for each.
+    pub deletes: &'c Batch,
+    /// Stands in the store afterwards, if it can keep such a thing.
+    pub mark: Mark<'c>,
+}
+
+/// How far a run is in one table. A store keeps it with the rows, in a table called [`MARKS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark<'m> {
+    /// The run.
+    pub run: &'m str,
+    /// Counts the batches of the table from 1.
+    pub batch: u64,
+}
+
+/// The table in which SQL stores keep marks. It is no table of the user's, so no store lists it.
+pub const MARKS: &str = "_cutover";
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Rows inserted.
+    pub inserted: u64,
+    /// Rows updated.
+    pub updated: u64,
+    /// Rows deleted.
+    pub deleted: u64,
+}
+
+/// Opens the store of that kind for writing. Only files are made where there is nothing yet.
+///
+/// # Errors
+/// As [`super::open`], and if that kind of store cannot be written to, or not by this user.
+pub fn open(kind: &str, path: &Path, options: &Options) -> Result<Box<dyn Target>> {
+    let _ = (path, options);
+    Err(Error::new(Kind::Plan, format_args!("a store of the kind `{kind}` cannot be written to; name another target")))
+}
