@@ -11,6 +11,7 @@ mod pipeline;
 pub mod prepare;
 mod recheck;
 mod selection;
+pub mod state;
 mod table;
 pub mod show;
 pub mod verify;
