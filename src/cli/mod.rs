@@ -5,6 +5,7 @@ mod connection;
 pub mod exit;
 mod info;
 mod inspect;
+mod migrate;
 mod options;
 mod output;
 mod progress;
@@ -36,6 +37,8 @@ pub fn main() -> ExitCode {
     let done = match &cli.command {
         Command::Verify(it) => verify(it, &cli),
         Command::Diff(it) => diff(it, &cli),
+        Command::Migrate(it) => migrate::migrate(it, &cli),
+        Command::Rollback(it) => migrate::rollback(it, &cli),
         Command::Capture(it) => inspect::capture(it, &cli),
         Command::Info(it) => info::info(it, &cli),
         Command::TestConnection(it) => connection::test(it, &cli),
@@ -83,7 +86,7 @@ fn diff(args: &Diff, cli: &Cli) -> Result<u8> {
 }
 
 /// Runs a comparison and says what came of it.
-fn compare(task: Task, run: &Run, output: &Output, cli: &Cli, plan: Option<PlanName>, again: &str) -> Result<u8> {
+fn compare(mut task: Task, run: &Run, output: &Output, cli: &Cli, plan: Option<PlanName>, again: &str) -> Result<u8> {
     #[expect(clippy::disallowed_methods, reason = "cli reads the clock")]
     let start = std::time::Instant::now();
     let folder = output.output.as_deref().map(Folder::create).transpose()?;

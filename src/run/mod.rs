@@ -7,6 +7,7 @@ mod constraints;
 mod declared;
 mod index;
 pub mod init;
+pub mod migrate;
 mod pipeline;
 pub mod prepare;
 mod recheck;
@@ -103,12 +104,32 @@ impl Watch {
         (self.rows.load(Ordering::Relaxed), self.expected.load(Ordering::Relaxed))
     }
 
+    /// Whether somebody has asked the run to end.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
     /// Lets time go by, unless somebody asks the run to end.
     fn wait(&self, delay: Duration) -> Result<()> {
         let held = self.waiting.0.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.waiting.1.wait_timeout_while(held, delay, |()| !self.stop.load(Ordering::Relaxed));
         drop(waited.map_err(PoisonError::into_inner));
         self.read(0)
+    }
+
+    /// Lets time go by; less, if somebody asks the run to end.
+    fn pause(&self, delay: Duration) {
+        // Whoever pauses asks afterwards whether to go on.
+        let _ = self.wait(delay);
+    }
+
+    /// Whether a run that writes may go on.
+    fn go_on(&self) -> Result<()> {
+        if self.is_stopped() { Err(crate::error::Error::new(crate::error::Kind::Interrupted, "interrupted")) } else { Ok(()) }
+    }
+
+    fn wrote(&self, rows: u64) {
+        self.rows.fetch_add(rows, Ordering::Relaxed);
     }
 
     fn expect(&self, rows: u64) {

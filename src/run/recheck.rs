@@ -162,7 +162,10 @@ impl<'s> Noting<'s> {
             Finding::Duplicate { row, .. } => {
                 (row, None, true, Tally { target_rows: 1, target_duplicates: 1, ..Tally::default() })
             }
-            Finding::Invalid { row, .. } => (row, None, true, Tally { invalid: 1, ..Tally::default() }),
+            Finding::Invalid { side, row, .. } => {
+                let source_invalid = u64::from(side == report::Side::Source);
+                (row, None, true, Tally { invalid: 1, source_invalid, ..Tally::default() })
+            }
             Finding::Tolerated { .. } | Finding::Reject(_) => return None,
         };
         self.note(row, paired);

@@ -3,6 +3,10 @@
 use super::{
     Run,
     constraints::Spec,
+    migrate::{
+        kept::Accept,
+        stage::{Stage, Staged},
+    },
     pipeline::{Drained, Reader},
     recheck::{Differing, Noting},
 };
@@ -20,7 +24,7 @@ use crate::{
     store::Source,
     transform::{Program, Selected},
 };
-use std::{sync::Arc, thread};
+use std::{collections::BTreeMap, sync::Arc, thread};
 
 /// What a table is compared with.
 pub(super) struct Job<'j> {
@@ -36,6 +40,17 @@ pub(super) struct Job<'j> {
     /// Makes an empty sampler.
     pub sampler: &'j dyn Fn(&Arc<Comparison>) -> Sampler,
     pub specs: &'j [Spec],
+    /// What a migration adds.
+    pub migrating: Migrating<'j>,
+}
+
+/// What a migration adds to a comparison.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Migrating<'m> {
+    /// Where what has to be written to the target goes, before it is written.
+    pub stage: Option<&'m Stage>,
+    /// What was written: rows that stay other than the source's by decision are accepted.
+    pub staged: Option<&'m BTreeMap<String, Staged>>,
 }
 
 /// Compiles a program once more: every attempt at a table needs a fresh one.
@@ -145,13 +160,20 @@ fn attempt(
     };
     let (source_tap, source_rows) = ahead(&comparison.source_shape);
     let (target_tap, target_rows) = ahead(&comparison.target_shape);
+    let mut draft = job.migrating.stage.map(|it| it.draft(comparison)).transpose()?;
+    let kept = job.migrating.staged.and_then(|it| it.get(&comparison.target.name));
     let mut noting = Noting::new(&mut sampler, again, &comparison.target_shape, run.recheck.rounds > 0);
     let (merged, source, target) = thread::scope(|scope| {
         let read = |reader: Reader<'_>, tap: Tap| reader.read(tap, run);
         let source = scope.spawn(move || read(source, source_tap));
         let target = scope.spawn(move || read(target, target_tap));
-        let sink: &mut dyn Sink = &mut noting;
-        let merged = merge(comparison, source_rows, target_rows, sink);
+        let merged = Accept::before(kept, comparison, &mut noting, |sink| {
+            let work = |sink: &mut dyn Sink| merge(comparison, source_rows, target_rows, sink);
+            match &mut draft {
+                Some(draft) => draft.fill(sink, work),
+                None => work(sink),
+            }
+        });
         (merged, source.join(), target.join())
     });
     let (tally, canary) = merged?;
@@ -162,6 +184,9 @@ fn attempt(
         let name = &comparison.target.name;
         let message = format!("rows of `{name}` were lost between reading and comparing; please report this defect");
         return Err(Error::new(Kind::Broken, message));
+    }
+    if let Some(draft) = draft {
+        draft.finish(tally.same)?;
     }
     let indexes = [source.indexes, target.indexes];
     Ok(Outcome {
