@@ -7,7 +7,7 @@ use super::{
 use crate::{
     error::{Error, Kind, Result},
     gate::Verdict,
-    plan::{Migrate, Plan},
+    plan::{Expression, Mapping, Migrate, Place, Plan},
     report::{
         migration::{self, Migration, TableMigration},
         text,
@@ -51,6 +51,12 @@ pub(super) struct MigrateArgs {
     /// All target tables but this one, and others that are named so.
     #[arg(long, value_name = "TABLE", value_delimiter = ',', conflicts_with = "only")]
     except: Vec<String>,
+    /// Only source rows of this instant or later, by the column that the plan calls `dated`; to the second.
+    #[arg(long, value_name = "TIME")]
+    since: Option<jiff::Timestamp>,
+    /// Only source rows before this instant, likewise.
+    #[arg(long, value_name = "TIME")]
+    until: Option<jiff::Timestamp>,
     /// Go on without rows that the mapping or the target refuses.
     #[arg(long, alias = "skip-errors")]
     continue_on_error: bool,
@@ -72,6 +78,13 @@ pub(super) struct MigrateArgs {
     asking: Asking,
     #[command(flatten)]
     output: Saying,
+}
+
+impl MigrateArgs {
+    /// Whether some tables or rows are left out, so that the target may hold more than this run looks at.
+    fn is_partial(&self) -> bool {
+        !self.only.is_empty() || !self.except.is_empty() || self.since.is_some() || self.until.is_some()
+    }
 }
 
 /// `cutover rollback`.
@@ -158,7 +171,7 @@ pub(super) fn migrate(args: &MigrateArgs, cli: &Cli) -> Result<u8> {
     let (target, schema) = target(&plan, &options, args.dry_run)?;
     let names = [&source, &target].map(|it| format!("{} {}", it.name.kind, it.name.name));
     let mut task = prepare::plan(&plan, source, target, Some(&run)).map_err(|it| super::problem(it, &plan, &text, colour))?;
-    let partial = !args.only.is_empty() || !args.except.is_empty();
+    let partial = args.is_partial();
     if partial {
         task.leave_alone();
     }
@@ -181,6 +194,7 @@ pub(super) fn migrate(args: &MigrateArgs, cli: &Cli) -> Result<u8> {
         fingerprint.map_err(|it| it.context("the target"))?;
         record.continues = state.guard(&record, args.new_target)?;
     }
+    let before = with_continued(&record, &state.runs()?).into_iter().skip(1).map(|it| it.id).collect();
     state.begin_run(&record)?;
     let bar = progress::Progress::start(&watch, args.output.quiet);
     let job = Job {
@@ -188,6 +202,7 @@ pub(super) fn migrate(args: &MigrateArgs, cli: &Cli) -> Result<u8> {
         plan: &plan,
         how,
         id: id.clone(),
+        continues: before,
         state: &mut state,
         open: &|| stores::target_of_plan(&plan, &options),
         reopen: &|| Ok(stores::of_plan(&plan, &plan.target, &options)?.store),
@@ -265,7 +280,7 @@ fn one_run(
     if args.confirm {
         state.set_phase(&record.id, Phase::RollingBack, &clock())?;
     }
-    let mut undo = Undo { manifest: &manifest, folder, target, reopen, pace: how.into(), tables, wanted };
+    let mut undo = Undo { manifest, folder, target, reopen, pace: how.into(), tables, wanted };
     let undone = undo.run(run, !args.confirm, &clock)?;
     out.id.clone_from(&record.id);
     let theirs: u64 = undone.iter().map(|it| it.1.theirs).sum();
@@ -358,7 +373,34 @@ fn chosen(mut plan: Plan, args: &MigrateArgs) -> Result<Plan> {
     };
     plan.tables.retain(|it| wanted(&it.into));
     plan.checks.retain(|it| it.table.as_ref().is_none_or(&wanted));
+    if args.since.is_some() || args.until.is_some() {
+        // What checks count is about all rows.
+        plan.checks.clear();
+        plan.tables.iter_mut().try_for_each(|it| dated(it, args))?;
+    }
     Ok(plan)
+}
+
+/// Keeps a mapping to the rows of some time.
+fn dated(mapping: &mut Mapping, args: &MigrateArgs) -> Result<()> {
+    let Some(column) = &mapping.dated else {
+        let message = format_args!("--since, --until: {} has no `dated` column in the plan", mapping.into);
+        return Err(usage(message));
+    };
+    let bound = |it: &jiff::Timestamp| serde_json::Value::from(it.strftime("%Y-%m-%dT%H:%M:%S").to_string()).to_string();
+    let since = args.since.iter().map(|it| format!("$dated >= {}", bound(it)));
+    let until = args.until.iter().map(|it| format!("$dated < {}", bound(it)));
+    let range = since.chain(until).collect::<Vec<_>>().join(" and ");
+    let column = serde_json::Value::from(column.as_str()).to_string();
+    // A blank or a T stands between the date and the time. What is no text has no time, and does not take part.
+    let range = format!("(.[{column}] | type == \"string\" and ((.[0:10] + \"T\" + .[11:19]) as $dated | {range}))");
+    let text = match &mapping.filter {
+        Some(filter) => format!("({}) and {range}", filter.text),
+        None => range,
+    };
+    let Place { line, column, span } = mapping.place.clone();
+    mapping.filter = Some(Expression { text, line, column, span });
+    Ok(())
 }
 
 /// The target to compare with, and the statements that make what is not there yet.

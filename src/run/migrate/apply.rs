@@ -259,6 +259,14 @@ impl<'r> Walk<'r> {
         (self.at < self.batch.len()).then(|| self.batch.row(self.at))
     }
 
+    /// The row of that key, if there is one. Keys have to be asked for in their order.
+    pub(super) fn at(&mut self, key: &[u8]) -> Result<Option<Row<'_>>> {
+        while self.row().is_some_and(|it| it.key() < key) {
+            self.next()?;
+        }
+        Ok(self.row().filter(|it| it.key() == key))
+    }
+
     pub(super) fn next(&mut self) -> Result<()> {
         self.at += 1;
         if self.at >= self.batch.len() && !self.batch.is_empty() {

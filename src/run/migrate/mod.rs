@@ -57,6 +57,8 @@ pub struct Job<'j> {
     pub how: Migrate,
     /// The run.
     pub id: String,
+    /// The runs that it goes on with, the last one first.
+    pub continues: Vec<String>,
     /// Where runs are kept.
     pub state: &'j mut State,
     /// Opens the target for writing.
@@ -397,16 +399,7 @@ impl Job<'_> {
             return Ok(out);
         }
         self.phase(Phase::RollingBack)?;
-        let mut undo = Undo {
-            manifest: &plot.manifest,
-            folder: self.state.run_folder(&self.id)?,
-            target,
-            reopen: self.reopen,
-            pace: self.pace(),
-            tables: self.tables(plot),
-            wanted: None,
-        };
-        match undo.run(run, false, &self.now) {
+        match self.undo(run, plot, target) {
             Ok(undone) if undone.iter().all(|it| it.1.theirs == 0) => {
                 self.phase(Phase::RolledBack)?;
                 out.state = "The target is as it was before: what was written was taken back, and that was checked.".into();
@@ -425,6 +418,28 @@ impl Job<'_> {
     }
 }
 
+impl Job<'_> {
+    /// Takes back what this run wrote, and those that it went on with.
+    fn undo(&mut self, run: &Run, plot: &Plot, target: Box<dyn Target>) -> Result<Undone> {
+        let mut undo = Undo {
+            manifest: plot.manifest.clone(),
+            folder: self.state.run_folder(&self.id)?,
+            target,
+            reopen: self.reopen,
+            pace: self.pace(),
+            tables: self.tables(plot),
+            wanted: None,
+        };
+        let mut undone = undo.run(run, false, &self.now)?;
+        for id in &self.continues {
+            undo.folder = self.state.run_folder(id)?;
+            undo.manifest = Manifest::read(&undo.folder)?;
+            undone.extend(undo.run(run, false, &self.now)?);
+        }
+        Ok(undone)
+    }
+}
+
 /// Nobody is there to decide.
 struct Nobody;
 
@@ -437,7 +452,7 @@ impl Decide for Nobody {
 /// A run that is to be undone.
 pub struct Undo<'u> {
     /// What it staged.
-    pub manifest: &'u Manifest,
+    pub manifest: Manifest,
     /// Its folder.
     pub folder: PathBuf,
     /// The target, for writing.

@@ -3,17 +3,17 @@
 use super::{
     apply::{Applied, Load, Sender, Walk, staged_name},
     manifest::Entry,
-    stage::Pile,
+    stage::{BEFORE, LANDED, Pile, WRITTEN},
 };
 use crate::{
     ahead::ahead,
     diff::undo::{Undo, undo},
     error::{Error, Kind, Result},
     report::{cell as shown, migration::Undoing},
-    row::{Batch, Flow, Row, Shape},
+    row::{Batch, Flow, Row, Rows, Shape},
     run::{Run, pipeline},
     schema::Table,
-    snapshot::{self, Meta, Options, Reader, Writer},
+    snapshot::{self, Meta, Options, Reader, TableRows, Writer},
     store::Source,
 };
 use std::{path::Path, sync::Arc, thread};
@@ -40,7 +40,7 @@ pub(super) fn stage(
     staged: &Path,
     (folder, meta): (&Path, &Meta),
 ) -> Result<Undoing> {
-    let (written, before) = (Reader::open(&staged.join("written"))?, Reader::open(&staged.join("before"))?);
+    let (written, before) = (Reader::open(&staged.join(WRITTEN))?, Reader::open(&staged.join(BEFORE))?);
     let name = staged_name(&written)?;
     let count = written.parts(&name)?.iter().map(|it| it.rows).sum::<u64>();
     let keys = (count <= KEYS_MAX && !shape.keyless).then(|| keys(&written, &name, shape)).transpose()?;
@@ -63,7 +63,10 @@ pub(super) fn stage(
         let [restore, remove] = &mut writers;
         let (mut restore, mut remove) = (Pile::new(restore, &own, &kept)?, Pile::new(remove, &own, &kept)?);
         let (tap, mut now) = ahead(shape);
-        let (mut written, mut before) = (written.rows_in(&name, shape)?, before.rows_in(&name, shape)?);
+        let mut before = before.rows_in(&name, shape)?;
+        let landed = Some(staged.join(LANDED)).filter(|it| it.exists()).map(|it| Reader::open(&it)).transpose()?;
+        let landed = landed.as_ref().map(|it| Walk::new(it, &name, shape)).transpose()?;
+        let mut written = Landed { written: written.rows_in(&name, shape)?, landed };
         thread::scope(|scope| {
             let reading = scope.spawn(move || reader.read(tap, run));
             let decided = undo(&mut written, &mut before, &mut now, &mut |it| match it {
@@ -118,6 +121,33 @@ pub(super) fn carry_out(sender: &mut Sender<'_, '_>, folder: &Path, shape: &Arc<
         sender.send(&mut load)?;
     }
     Ok(sender.done)
+}
+
+/// The rows that were written, as the store holds them.
+struct Landed<'r> {
+    written: TableRows<'r>,
+    /// Those that it has turned into something else.
+    landed: Option<Walk<'r>>,
+}
+
+impl Rows for Landed<'_> {
+    fn shape(&self) -> &Arc<Shape> {
+        self.written.shape()
+    }
+
+    fn fill(&mut self, batch: &mut Batch) -> Result<()> {
+        self.written.fill(batch)?;
+        let Some(landed) = &mut self.landed else { return Ok(()) };
+        let mut rows = Batch::new(Arc::clone(batch.shape()));
+        for row in batch.rows() {
+            match landed.at(row.key())? {
+                Some(it) => rows.push_row(it),
+                None => rows.push_row(row),
+            }
+        }
+        *batch = rows;
+        Ok(())
+    }
 }
 
 /// The keys of all written rows.

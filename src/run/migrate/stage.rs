@@ -59,15 +59,21 @@ impl Staged {
         self.folder.join(BEFORE)
     }
 
+    /// The rows that the store has turned into something else than was written, once that is known.
+    pub fn landed(&self) -> PathBuf {
+        self.folder.join(LANDED)
+    }
+
     /// The rows that stay other than the source's.
     pub fn kept(&self) -> PathBuf {
         self.folder.join(KEPT)
     }
 }
 
-/// The names of the three snapshots, and of the file of refused rows.
-const WRITTEN: &str = "written";
-const BEFORE: &str = "before";
+/// The names of the snapshots, and of the file of refused rows.
+pub(super) const WRITTEN: &str = "written";
+pub(super) const BEFORE: &str = "before";
+pub(super) const LANDED: &str = "landed";
 const KEPT: &str = "kept";
 const REJECTS: &str = "rejects.ndjson";
 
