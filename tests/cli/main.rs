@@ -11,6 +11,7 @@ mod documents;
 mod faces;
 mod files;
 mod inspect;
+mod migrate;
 mod moving;
 mod names;
 mod resources;
