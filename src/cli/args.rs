@@ -95,6 +95,8 @@ Examples:
   cutover capture kv:USERS before --rate 20       a live store, asked gently
   cutover capture target after --plan prod.toml   with the plan's secret columns masked"))]
     Capture(Capture),
+    /// Take backups of stores, list, check and remove them.
+    Backup(super::backup::BackupArgs),
     /// Say what stores hold, and which tables of a plan pair, without reading rows.
     #[command(after_help = help("\
 Examples:
@@ -370,7 +372,7 @@ pub(super) enum Color {
 }
 
 /// A number of bytes: `512MiB`, `2GiB`, `64M`, `1000000`. At least 8 MiB.
-fn size(text: &str) -> Result<usize, String> {
+pub(super) fn size(text: &str) -> Result<usize, String> {
     let digits = text.find(|it: char| !it.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let scale: usize = match unit.trim().to_ascii_lowercase().as_str() {
