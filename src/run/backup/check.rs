@@ -160,8 +160,9 @@ pub(super) fn counted(run: &Run, reader: &Reader) -> Result<Vec<TableRows>> {
 /// Whether the snapshot holds what `store` does, row by row.
 pub(super) fn same(run: &Run, reader: &Reader, store: &mut dyn Source) -> Result<()> {
     let tables = store.tables()?;
-    let names = |tables: &[Table]| tables.iter().map(|it| it.name.clone()).collect::<Vec<_>>();
-    if names(&tables) != names(reader.tables()) {
+    let declared =
+        |tables: &[Table]| tables.iter().map(|it| Table { rows_about: None, ..it.clone() }).collect::<Vec<_>>();
+    if declared(&tables) != declared(reader.tables()) {
         return Err(changed("its tables are not those that were captured"));
     }
     for table in &tables {
