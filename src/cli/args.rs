@@ -112,6 +112,8 @@ Examples:
   cutover capture kv:USERS before --rate 20       a live store, asked gently
   cutover capture target after --plan prod.toml   with the plan's secret columns masked"))]
     Capture(Capture),
+    /// Take backups of stores, list, check and remove them.
+    Backup(super::backup::BackupArgs),
     /// Say what stores hold, and which tables of a plan pair, without reading rows.
     #[command(after_help = help("\
 Examples:

@@ -1,6 +1,7 @@
 //! From what was typed to an exit code. The only place that reads the environment, the clock and the terminal.
 
 mod args;
+mod backup;
 mod connection;
 pub mod exit;
 mod info;
@@ -40,6 +41,7 @@ pub fn main() -> ExitCode {
         Command::Migrate(it) => migrate::migrate(it, &cli),
         Command::Rollback(it) => migrate::rollback(it, &cli),
         Command::Capture(it) => inspect::capture(it, &cli),
+        Command::Backup(it) => backup::run(it, &cli),
         Command::Info(it) => info::info(it, &cli),
         Command::TestConnection(it) => connection::test(it, &cli),
         Command::Show(it) => inspect::show(it),

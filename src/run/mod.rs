@@ -1,5 +1,6 @@
 //! The verbs: each is some wiring over the same merge.
 
+pub mod backup;
 pub mod capture;
 pub mod checks;
 mod command;

@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod backup;
 #[path = "../support/canary.rs"]
 mod canary;
 mod command;
