@@ -92,7 +92,7 @@ Examples:
   cutover rollback --run 2026-01-18T09-30-00Z --tables orders,products --confirm
 
 Rows that somebody has changed since are left as they are, and listed."))]
-    Rollback(super::migrate::RollbackArgs),
+    Rollback(super::migrate::rollback::RollbackArgs),
     /// Compare two stores without a plan.
     #[command(after_help = judging(&help("\
 Examples:

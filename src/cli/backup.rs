@@ -80,6 +80,15 @@ Examples:
 
 The exit code is 0 when each of them is whole, 2 otherwise.")]
     Verify(VerifyBackup),
+    /// Write the rows of a backup back into the store that it is of.
+    #[command(after_help = "\
+Examples:
+  cutover backup restore 2026-01-18T09-30-00Z            what would be written
+  cutover backup restore 2026-01-18T09-30-00Z --confirm  and then it is, and is proved
+
+Rows that differ from the backup are overwritten, rows that are gone come back, and rows that only the
+store has stay. It is a run as `cutover migrate` makes one, so `cutover rollback` undoes it.")]
+    Restore(super::migrate::restore::RestoreArgs),
     /// Remove old backups, but never the newest one of a store.
     #[command(after_help = "\
 Examples:
@@ -99,7 +108,7 @@ struct Home {
 /// What opens what is sealed.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Encryption")]
-struct Secrets {
+pub(super) struct Secrets {
     /// A file that holds the passphrase on its first line. If neither this nor a key file is given, the passphrase is that of
     /// the variable CUTOVER_PASSPHRASE, or is asked for on the terminal.
     #[arg(long, value_name = "FILE", conflicts_with = "key_file")]
@@ -211,6 +220,7 @@ pub(super) fn run(args: &BackupArgs, cli: &Cli) -> Result<u8> {
         Verb::Show(it) => show(it),
         Verb::Verify(it) => verify(it),
         Verb::Prune(it) => prune(it),
+        Verb::Restore(it) => super::migrate::restore::restore(it, cli),
     }
 }
 
@@ -514,7 +524,7 @@ impl Home {
 
 impl Secrets {
     /// The secret that was given, if any was. On a terminal it is asked for.
-    fn secret(&self) -> Result<Option<Secret>> {
+    pub(super) fn secret(&self) -> Result<Option<Secret>> {
         if let Some(it) = self.given()? {
             return Ok(Some(it));
         }

@@ -39,7 +39,7 @@ pub fn main() -> ExitCode {
         Command::Verify(it) => verify(it, &cli),
         Command::Diff(it) => diff(it, &cli),
         Command::Migrate(it) => migrate::migrate(it, &cli),
-        Command::Rollback(it) => migrate::rollback(it, &cli),
+        Command::Rollback(it) => migrate::rollback::rollback(it, &cli),
         Command::Capture(it) => inspect::capture(it, &cli),
         Command::Backup(it) => backup::run(it, &cli),
         Command::Info(it) => info::info(it, &cli),

@@ -8,7 +8,8 @@ use crate::{
     store::{
         self, Source,
         files::FileOptions,
-        target::Target, settings::{Lookup, Settings},
+        settings::{Lookup, Settings},
+        target::Target,
     },
 };
 use std::{
@@ -187,6 +188,15 @@ pub(super) fn of_plan(plan: &Plan, endpoint: &Endpoint, options: &store::Options
 pub(super) fn target_of_plan(plan: &Plan, options: &store::Options) -> Result<Box<dyn Target>> {
     let (path, options) = place(plan, &plan.target, options)?;
     store::target::open(&plan.target.kind, &path, &options)
+}
+
+/// What tells the target of a plan from every other store.
+///
+/// # Errors
+/// If it cannot be written to.
+pub(super) fn fingerprint_of_target(plan: &Plan, options: &store::Options) -> Result<String> {
+    let (path, options) = place(plan, &plan.target, options)?;
+    store::target::fingerprint(&plan.target.kind, &path, &options)
 }
 
 /// The same as [`of_plan`], for who wants to know what cannot be opened too.

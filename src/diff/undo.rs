@@ -115,8 +115,7 @@ mod tests {
 
     /// Each list is of keys and names; what is expected is a letter for each written row.
     fn check(key: usize, [written, before, now]: [&[(i64, &str)]; 3], expect: &str) {
-        let fields =
-            vec![Field::new("id", Cast::new(Type::Int)), Field::new("name", Cast::new(Type::Text))];
+        let fields = vec![Field::new("id", Cast::new(Type::Int)), Field::new("name", Cast::new(Type::Text))];
         let (keyless, key) = (key == 0, if key == 0 { 2 } else { key });
         let shape = Arc::new(Shape { fields, key, compared: 2, keyless });
         let mut said = String::new();

@@ -4,8 +4,8 @@ use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    Check, ColumnType, Conflict, Endpoint, Expression, Generated, Json, KeyIndex, Limit, Mapping, Merge, Migrate, Names, Place, Plan,
-    Policy, Reference, Rule, check,
+    Check, ColumnType, Conflict, Endpoint, Expression, Generated, Json, KeyIndex, Limit, Mapping, Merge, Migrate,
+    Names, Place, Plan, Policy, Reference, Rule, check,
     fault::{Fault, place},
     keys::ROOT,
     read::{Entry, Node, Reader, address, count, decimal, entries, settings},

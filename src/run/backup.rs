@@ -16,11 +16,13 @@ pub mod export;
 mod check;
 mod files;
 mod manifest;
+mod part;
 pub mod seal;
 mod shelf;
 
 pub use check::{Backup, open, verify};
 pub use manifest::{Checked, FORMAT, File, Manifest, PlanFile, Sealed, TableRows};
+pub use part::Part;
 pub use shelf::{Entry, Pruned, list, prune};
 
 use super::{

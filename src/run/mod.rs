@@ -126,7 +126,11 @@ impl Watch {
 
     /// Whether a run that writes may go on.
     fn go_on(&self) -> Result<()> {
-        if self.is_stopped() { Err(crate::error::Error::new(crate::error::Kind::Interrupted, "interrupted")) } else { Ok(()) }
+        if self.is_stopped() {
+            Err(crate::error::Error::new(crate::error::Kind::Interrupted, "interrupted"))
+        } else {
+            Ok(())
+        }
     }
 
     fn wrote(&self, rows: u64) {

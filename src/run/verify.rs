@@ -185,12 +185,7 @@ impl Task {
     }
 
     /// Reads every table that has to be read, several side by side where the stores can.
-    fn read(
-        &mut self,
-        run: &Run,
-        constraints: &Constraints,
-        out: Out<'_>,
-    ) -> Result<BTreeMap<usize, Done>> {
+    fn read(&mut self, run: &Run, constraints: &Constraints, out: Out<'_>) -> Result<BTreeMap<usize, Done>> {
         let wanted = |it: &usize| self.tables[*it].is_compared() || !constraints.specs[*it].is_empty();
         let places: Vec<usize> = (0..self.tables.len()).filter(wanted).collect();
         let mut more = Vec::new();
@@ -225,7 +220,8 @@ impl Task {
         let Found { mut outcomes, constraints, shares, checks, unchecked, looked } = found;
         let mut report = Report::default();
         (report.source, report.target) = (self.source_name.clone(), self.target_name.clone());
-        report.notes = [self.notes.clone(), looked, self.source.notes(), self.target.notes(), self.stale_allowances()].concat();
+        report.notes =
+            [self.notes.clone(), looked, self.source.notes(), self.target.notes(), self.stale_allowances()].concat();
         report.notes.extend(shares.iter().filter_map(|it| it.note.clone()));
         report.notes.extend(self.stale_selections(shares));
         let timed = |it: &Pairing| it.comparison.columns.iter().any(|it| it.ty == Type::Timestamp);

@@ -141,3 +141,31 @@ pub fn open(kind: &str, path: &Path, options: &Options) -> Result<Box<dyn Target
     let _ = (path, options);
     Err(Error::new(Kind::Plan, format_args!("a store of the kind `{kind}` cannot be written to; name another target")))
 }
+
+/// What tells the store of that kind from every other one, also where it is not there yet.
+///
+/// # Errors
+/// As [`open`].
+pub fn fingerprint(kind: &str, path: &Path, options: &Options) -> Result<String> {
+    // To open a file that is not there would make it.
+    match path.as_os_str().is_empty() || path.exists() {
+        true => open(kind, path, options).map(|it| it.fingerprint()),
+        false => on_disk(kind, path),
+    }
+}
+
+/// The fingerprint of a store that is a file or a folder.
+///
+/// # Errors
+/// If the folder that it is in is not there.
+pub(super) fn on_disk(kind: &str, path: &Path) -> Result<String> {
+    let failed = |it: std::io::Error| Error::new(Kind::Store, format_args!("{}: {it}", path.display()));
+    let absolute = match path.canonicalize() {
+        Ok(it) => it,
+        Err(_) => {
+            let parent = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            parent.canonicalize().map_err(failed)?.join(path.file_name().unwrap_or_default())
+        }
+    };
+    Ok(format!("{kind}:{}", absolute.display()))
+}

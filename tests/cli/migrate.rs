@@ -1,7 +1,7 @@
 //! Migrations that run: what is written, proved, undone, and what is said about it.
 
 use super::{
-    command::{run, Done},
+    command::{Done, run},
     support::Folder,
 };
 use rusqlite::Connection;
@@ -61,7 +61,8 @@ fn ask(folder: &Folder, sql: &str) -> Vec<String> {
     rows.map(|it| it.expect("a row")).collect()
 }
 
-const MEMBERS: &str = "SELECT id || ' ' || team_id || ' ' || email || ' ' || coalesce(seen, '-') || ' ' || coalesce(note, '-')
+const MEMBERS: &str =
+    "SELECT id || ' ' || team_id || ' ' || email || ' ' || coalesce(seen, '-') || ' ' || coalesce(note, '-')
     FROM members ORDER BY id";
 
 const ALL: [&str; 3] = [
@@ -134,12 +135,19 @@ fn rows_that_differ_go_as_the_plan_says() {
     check("conflict = \"skip\"", 0, "insert=1 skip=2 inserted=1", old);
     check("conflict = \"overwrite\"", 0, "insert=1 update=2 inserted=1 updated=2", new);
     check("conflict = \"merge\"", 0, "insert=1 update=1 skip=1 inserted=1 updated=1", [new[0], old[1]]);
-    check("conflict = \"newest\"\nnewest_by = \"seen\"", 0, "insert=1 update=1 skip=1 inserted=1 updated=1", [new[0], old[1]]);
+    check(
+        "conflict = \"newest\"\nnewest_by = \"seen\"",
+        0,
+        "insert=1 update=1 skip=1 inserted=1 updated=1",
+        [new[0], old[1]],
+    );
 }
 
 #[test]
 fn nobody_is_asked_where_there_is_no_terminal() {
-    let folder = folder("INSERT INTO teams VALUES (1, 'red'); INSERT INTO members VALUES (1, 1, 'other@example.test', NULL, NULL);");
+    let folder = folder(
+        "INSERT INTO teams VALUES (1, 'red'); INSERT INTO members VALUES (1, 1, 'other@example.test', NULL, NULL);",
+    );
     plan(&folder, "dated = \"seen\"", "conflict = \"ask\"");
     let done = migrate(&folder, &[]);
     let says = "error: members: `conflict = \"ask\"` needs a terminal; write skip, overwrite, merge or newest in the plan instead\n";
@@ -167,7 +175,10 @@ fn rows_that_are_refused_are_left_out_where_that_is_allowed() {
     let folder = folder("");
     let more = (10..40).map(|it| format!("INSERT INTO people VALUES ({it}, 1, 'p{it}@example.test', NULL);"));
     folder.sqlite("source.db", &more.collect::<String>());
-    folder.sqlite("source.db", "UPDATE people SET email = 'nobody' WHERE id = 10; UPDATE people SET team = NULL WHERE id = 11");
+    folder.sqlite(
+        "source.db",
+        "UPDATE people SET email = 'nobody' WHERE id = 10; UPDATE people SET team = NULL WHERE id = 11",
+    );
     let strict = migrate(&folder, &["--format", "json"]);
     assert_eq!((strict.code, folder.path("target.db").exists()), (1, false), "{}", strict.stdout);
     let done = migrate(&folder, &["--continue-on-error", "--format", "json"]);
@@ -183,7 +194,12 @@ fn rows_that_are_refused_are_left_out_where_that_is_allowed() {
     assert!(read("rejects.ndjson").contains(r#"{"key":{"id":10},"value":"nobody""#), "{}", read("rejects.ndjson"));
     folder.sqlite("source.db", "UPDATE people SET email = 'p10@example.test', team = 2 WHERE id IN (10, 11)");
     let mended = migrate(&folder, &["--format", "json"]);
-    assert_eq!((mended.code, counts(&mended.json(), "members")), (0, "same=31 insert=2 inserted=2".to_owned()), "{}", mended.stdout);
+    assert_eq!(
+        (mended.code, counts(&mended.json(), "members")),
+        (0, "same=31 insert=2 inserted=2".to_owned()),
+        "{}",
+        mended.stdout
+    );
 }
 
 #[test]
@@ -196,16 +212,27 @@ fn a_run_is_undone_but_for_what_others_changed() {
 
     let looked = run(&folder, &["rollback"]);
     assert_eq!(looked.code, 0, "{}", looked.stderr);
-    assert!(looked.stdout.starts_with("WOULD    restore 2, remove 3, leave 0 that others changed since\n"), "{}", looked.stdout);
+    assert!(
+        looked.stdout.starts_with("WOULD    restore 2, remove 3, leave 0 that others changed since\n"),
+        "{}",
+        looked.stdout
+    );
     assert!(looked.stdout.contains("--confirm"), "{}", looked.stdout);
     assert_eq!(ask(&folder, MEMBERS).len(), 3, "a preview undoes nothing");
 
     folder.sqlite("target.db", "UPDATE members SET note = 'theirs', seen = 'today' WHERE id = 3");
     let done = run(&folder, &["rollback", "--confirm"]);
     assert_eq!(done.code, 1, "{} {}", done.stdout, done.stderr);
-    assert!(done.stdout.contains("members: changed by others since, and left as they are:\n  id=3\n"), "{}", done.stdout);
+    assert!(
+        done.stdout.contains("members: changed by others since, and left as they are:\n  id=3\n"),
+        "{}",
+        done.stdout
+    );
     assert_eq!(ask(&folder, MEMBERS), ["1 1 a@b - x", "3 2 ada@example.test today theirs"]);
-    assert_eq!(ask(&folder, "SELECT name FROM teams ORDER BY id"), ["old", "blue"].map(str::to_owned)[..1].to_vec().as_slice());
+    assert_eq!(
+        ask(&folder, "SELECT name FROM teams ORDER BY id"),
+        ["old", "blue"].map(str::to_owned)[..1].to_vec().as_slice()
+    );
 }
 
 #[test]

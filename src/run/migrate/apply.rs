@@ -249,8 +249,7 @@ impl<'r> Walk<'r> {
     /// # Errors
     /// If it cannot be read.
     pub(super) fn new(reader: &'r Reader, table: &str, shape: &Arc<Shape>) -> Result<Walk<'r>> {
-        let mut walk =
-            Walk { rows: reader.rows_in(table, shape)?, batch: Batch::new(Arc::clone(shape)), at: 0 };
+        let mut walk = Walk { rows: reader.rows_in(table, shape)?, batch: Batch::new(Arc::clone(shape)), at: 0 };
         walk.rows.fill(&mut walk.batch)?;
         Ok(walk)
     }

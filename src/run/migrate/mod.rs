@@ -61,6 +61,10 @@ pub struct Job<'j> {
     pub continues: Vec<String>,
     /// Where runs are kept.
     pub state: &'j mut State,
+    /// What tells the target from every other store.
+    pub fingerprint: String,
+    /// Nothing of the target is there yet.
+    pub absent: bool,
     /// Opens the target for writing.
     pub open: &'j dyn Fn() -> Result<Box<dyn Target>>,
     /// Opens the target for reading, once it is there.
@@ -96,15 +100,14 @@ impl Job<'_> {
     /// # Errors
     /// If a store fails before anything was written. After that, a failure is in what comes back.
     pub fn run(mut self, run: &Run) -> Result<Migration> {
-        let target = (self.open)();
-        let fingerprint = target.as_ref().map(|it| it.fingerprint()).unwrap_or_default();
-        let plot = self.stage(run, &fingerprint)?;
+        let plot = self.stage(run)?;
         let mut out = self.outline(&plot);
         let judged = self.judge(&plot);
         (out.verdict, out.reasons) = (judged.verdict, judged.reasons);
         let work: u64 = plot.staged.values().map(|it| it.counts.insert + it.counts.update).sum();
         if self.preview || out.verdict != Verdict::Pass {
-            if let Ok(target) = &target {
+            // A preview makes nothing, and to open a file that is not there would make it.
+            if let Some(Ok(target)) = (!self.absent).then(|| (self.open)()) {
                 self.estimate(&plot, target.as_ref(), &mut out);
             }
             let why = if self.preview { "nothing was written: this is a preview" } else { "nothing was written" };
@@ -117,7 +120,7 @@ impl Job<'_> {
         if work == 0 {
             return self.prove(run, plot, out, None);
         }
-        let mut target = target?;
+        let mut target = (self.open)()?;
         plot.manifest.write(&self.state.run_folder(&self.id)?)?;
         self.phase(Phase::Applying)?;
         self.task.target.release()?;
@@ -136,7 +139,7 @@ impl Job<'_> {
     }
 
     /// Compares, and puts on disk what has to be written.
-    fn stage(&mut self, run: &Run, fingerprint: &str) -> Result<Plot> {
+    fn stage(&mut self, run: &Run) -> Result<Plot> {
         let folder = self.state.run_folder(&self.id)?;
         private_folder(&folder)?;
         let store = snapshot::Store { kind: self.plan.target.kind.clone(), name: self.plan.target.name.clone() };
@@ -150,7 +153,7 @@ impl Job<'_> {
         let staged = stage.finish();
         let order = self.order(&staged);
         let (plan, zone) = ((self.plan.path.as_str(), self.plan.hash.as_str()), self.plan.zone.clone());
-        let mut manifest = Manifest::new(&self.id, plan, zone, fingerprint);
+        let mut manifest = Manifest::new(&self.id, plan, zone, &self.fingerprint);
         for pairing in order.iter().map(|&it| &self.task.tables[it]) {
             let Some(staged) = staged.get(&pairing.comparison.target.name) else { continue };
             manifest.tables.push(Entry::new(staged, &stage::shape(&pairing.comparison)));
@@ -290,8 +293,7 @@ impl Job<'_> {
             }
             let shape = stage::shape(&self.task.tables[at].comparison);
             let state = &mut *self.state;
-            let mut arrived =
-                |name: &str, batch: u64, rows: u64| state.batch_done(&id, name, batch, rows, &now());
+            let mut arrived = |name: &str, batch: u64, rows: u64| state.batch_done(&id, name, batch, rows, &now());
             let mut sender = Sender {
                 run,
                 pace: &pace,
@@ -374,7 +376,8 @@ impl Job<'_> {
             judged.and(gate::judge(&policy, &table.name, &table.tally, &table.facts));
         }
         for check in report.checks.iter().filter(|it| it.verdict != Verdict::Pass) {
-            let reason = format!("check `{}`: {} in the source, {} in the target", check.name, check.source, check.target);
+            let reason =
+                format!("check `{}`: {} in the source, {} in the target", check.name, check.source, check.target);
             judged.and(Judgement { verdict: check.verdict, reasons: vec![reason] });
         }
         judged
@@ -402,11 +405,13 @@ impl Job<'_> {
         match self.undo(run, plot, target) {
             Ok(undone) if undone.iter().all(|it| it.1.theirs == 0) => {
                 self.phase(Phase::RolledBack)?;
-                out.state = "The target is as it was before: what was written was taken back, and that was checked.".into();
+                out.state =
+                    "The target is as it was before: what was written was taken back, and that was checked.".into();
             }
             Ok(undone) => {
                 let theirs: u64 = undone.iter().map(|it| it.1.theirs).sum();
-                out.state = format!("Taken back but for {theirs} rows that others have changed meanwhile; they are left.");
+                out.state =
+                    format!("Taken back but for {theirs} rows that others have changed meanwhile; they are left.");
             }
             Err(again) => {
                 out.reasons.push(format!("it could not be taken back either: {again}"));
@@ -515,8 +520,7 @@ impl Undo<'_> {
             private_folder(&folder)?;
             let meta = Meta { store: store.clone(), captured: now(), notes: Vec::new() };
             let staged = self.folder.join(&entry.folder);
-            let undoing =
-                rollback::stage(run, source.as_mut(), (entry, table, &shape), &staged, (&folder, &meta))?;
+            let undoing = rollback::stage(run, source.as_mut(), (entry, table, &shape), &staged, (&folder, &meta))?;
             found.push((entry.name.clone(), undoing));
         }
         Ok(found)

@@ -6,9 +6,8 @@ use std::collections::BTreeSet;
 /// each other in a circle come last, in the given order.
 pub(super) fn parents_first(names: &[&str], refers: &dyn Fn(usize) -> Vec<String>) -> Vec<usize> {
     let place = |name: &String| names.iter().position(|it| it == name || it.rsplit('.').next() == Some(name));
-    let parents: Vec<BTreeSet<usize>> = (0..names.len())
-        .map(|at| refers(at).iter().filter_map(place).filter(|it| *it != at).collect())
-        .collect();
+    let parents: Vec<BTreeSet<usize>> =
+        (0..names.len()).map(|at| refers(at).iter().filter_map(place).filter(|it| *it != at).collect()).collect();
     let mut order: Vec<usize> = Vec::new();
     loop {
         let ready = |at: &usize| !order.contains(at) && parents[*at].iter().all(|it| order.contains(it));

@@ -91,7 +91,8 @@ pub(super) fn stage(
                 }
             });
             drop(now);
-            let died = |_| Error::new(Kind::Broken, "a thread that read the target panicked; please report this defect");
+            let died =
+                |_| Error::new(Kind::Broken, "a thread that read the target panicked; please report this defect");
             reading.join().map_err(died)?;
             decided
         })?;
@@ -107,7 +108,9 @@ pub(super) fn stage(
 /// # Errors
 /// As [`Sender::send`], and if what was staged cannot be read.
 pub(super) fn carry_out(sender: &mut Sender<'_, '_>, folder: &Path, shape: &Arc<Shape>) -> Result<Applied> {
-    for (name, side) in [(RESTORE, (|it| &mut it.updates) as fn(&mut Load) -> &mut Batch), (REMOVE, |it| &mut it.deletes)] {
+    for (name, side) in
+        [(RESTORE, (|it| &mut it.updates) as fn(&mut Load) -> &mut Batch), (REMOVE, |it| &mut it.deletes)]
+    {
         let rows = Reader::open(&folder.join(name))?;
         let mut walk = Walk::new(&rows, &staged_name(&rows)?, shape)?;
         let mut load = Load::new(shape);
