@@ -14,7 +14,7 @@ mod json;
 mod ndjson;
 mod opened;
 mod scan;
-mod statements;
+pub(in crate::store) mod statements;
 mod walk;
 
 pub(in crate::store) use opened::about;
