@@ -23,7 +23,7 @@ const END: i16 = -1;
 pub(super) const EPOCH_DAYS: i64 = 10_957;
 pub(super) const EPOCH_SECONDS: i64 = EPOCH_DAYS * 86_400;
 /// 999999-12-31, the last date that can be written.
-const LAST_DATE: i64 = 364_522_971;
+pub(super) const LAST_DATE: i64 = 364_522_971;
 pub(super) const MICROS: i64 = 1_000_000;
 pub(super) const DAY_MICROS: i64 = 86_400 * MICROS;
 

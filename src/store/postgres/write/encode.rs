@@ -218,6 +218,10 @@ impl Cell {
                 out.extend_from_slice(&DAY_MICROS.to_be_bytes());
                 return Ok(());
             }
+            Value::Text(it) if form == Form::Date && it.starts_with('+') => {
+                out.extend_from_slice(&far_date(it).ok_or(INEXACT)?.to_be_bytes());
+                return Ok(());
+            }
             it => it,
         };
         let (mut bytes, mut scratch) = (Vec::new(), Vec::new());
@@ -363,6 +367,21 @@ fn days(it: i64) -> Result<i32, Why> {
             i32::try_from(days).map_err(|_| RANGE)
         }
     }
+}
+
+/// The days of a date after the year 999999, as the reader spells it: of seven digits each, so that texts sort as dates do.
+fn far_date(text: &str) -> Option<i32> {
+    let spelt = |days: i64| {
+        let mut out = Vec::new();
+        write_date(days, &mut out);
+        out
+    };
+    let (mut low, mut high) = (decode::LAST_DATE + 1, DAYS.end() + EPOCH_DAYS);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        (low, high) = if *spelt(middle) < *text.as_bytes() { (middle + 1, high) } else { (low, middle) };
+    }
+    (spelt(low) == text.as_bytes()).then(|| i32::try_from(low - EPOCH_DAYS).ok())?
 }
 
 /// Whether the numbers of a canonical document come back letter by letter from `jsonb`, which holds them as `numeric`.

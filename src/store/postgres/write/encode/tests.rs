@@ -89,6 +89,9 @@ fn values_of_their_own_kind() {
     own(Form::Date, "date", -1, Value::Date(DATE_PAST), "");
     own(Form::Date, "date", -1, Value::Date(-2_440_588), "");
     own(Form::Date, "date", -1, Value::Date(-2_440_589), "outside");
+    own(Form::Date, "date", -1, Value::Text("+1000000-01-01"), "");
+    own(Form::Date, "date", -1, Value::Text("+5874897-12-31"), "");
+    own(Form::Date, "date", -1, Value::Text("+1000000-01-32"), "exactly");
     own(Form::Time, "time", -1, Value::Time(86_399_999_999_000), "");
     own(Form::Time, "time", -1, Value::Time(1), "exactly");
     own(Form::Time, "time", -1, Value::Text("24:00:00"), "");
