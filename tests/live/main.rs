@@ -11,6 +11,7 @@ mod postgres_connect;
 mod postgres_faults;
 mod postgres_secrets;
 mod postgres_store;
+mod postgres_write;
 #[path = "../support/proxy.rs"]
 mod proxy;
 #[path = "../support/web.rs"]
