@@ -11,6 +11,7 @@ use settings::Settings;
 use std::{path::Path, sync::Arc};
 
 pub mod about;
+mod affinity;
 mod cloudflare;
 pub mod d1;
 pub mod edge_config;

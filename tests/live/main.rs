@@ -27,6 +27,7 @@ mod moving;
 mod miniflare;
 mod d1;
 mod d1_clients;
+mod d1_write;
 mod guides;
 #[path = "../support/workerd.rs"]
 mod workerd;

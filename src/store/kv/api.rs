@@ -356,7 +356,7 @@ mod tests {
             let (word, text) = match judge(&answer) {
                 Advice::Take => ("take", String::new()),
                 Advice::Again(why) => ("again", why),
-                Advice::Refuse(why) => ("refuse", why),
+                Advice::Refuse(why) | Advice::Fail(_, why) => ("refuse", why),
             };
             assert!(format!("{word} {text}").contains(expect), "{status} {body}: {word} {text}");
         };
