@@ -119,6 +119,8 @@ Examples:
   cutover show before users 42           the row with that key
   cutover show app.sqlite users --format json --limit 1000"))]
     Show(Show),
+    #[command(flatten)]
+    State(super::state::Verb),
     /// Report every problem of a plan at once, without comparing anything.
     Check(CheckPlan),
     /// Write a commented plan for two stores.
@@ -370,7 +372,7 @@ pub(super) enum Color {
 }
 
 /// A number of bytes: `512MiB`, `2GiB`, `64M`, `1000000`. At least 8 MiB.
-fn size(text: &str) -> Result<usize, String> {
+pub(super) fn size(text: &str) -> Result<usize, String> {
     let digits = text.find(|it: char| !it.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let scale: usize = match unit.trim().to_ascii_lowercase().as_str() {

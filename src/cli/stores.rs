@@ -9,6 +9,7 @@ use crate::{
         self, Source,
         files::FileOptions,
         settings::{Lookup, Settings},
+        target::{self, Target},
     },
 };
 use std::{
@@ -182,6 +183,26 @@ pub(super) fn of_plan(plan: &Plan, endpoint: &Endpoint, options: &store::Options
 
 /// The same, for who wants to know what cannot be opened too.
 fn ask_of_plan(plan: &Plan, endpoint: &Endpoint, options: &store::Options) -> Result<Asked> {
+    let (path, options) = place(plan, endpoint, options)?;
+    let store = store::open(&endpoint.kind, &path, &options);
+    let mut name = name(endpoint);
+    if name.name == name.kind {
+        name.name = store.as_ref().ok().and_then(|it| it.name()).unwrap_or(name.name);
+    }
+    Ok(Asked { side: None, name, settings: Vec::new(), store })
+}
+
+/// Opens the target of a plan for writing.
+///
+/// # Errors
+/// If it is not there, or of a kind that cannot be written to.
+pub(super) fn target_of_plan(plan: &Plan, options: &store::Options) -> Result<Box<dyn Target>> {
+    let (path, options) = place(plan, &plan.target, options)?;
+    target::open(&plan.target.kind, &path, &options)
+}
+
+/// Where a store of a plan lies, and how it is opened.
+fn place(plan: &Plan, endpoint: &Endpoint, options: &store::Options) -> Result<(PathBuf, store::Options)> {
     let files = FileOptions {
         null: endpoint.null.clone(),
         delimiter: endpoint.delimiter,
@@ -192,12 +213,7 @@ fn ask_of_plan(plan: &Plan, endpoint: &Endpoint, options: &store::Options) -> Re
     let settings = Settings::new(endpoint.settings.clone(), lookup);
     let options = store::Options { files, views: endpoint.views, settings, ..options.clone() };
     let path = endpoint.path.as_ref().map(|it| plan.resolve(it)).unwrap_or_default();
-    let store = store::open(&endpoint.kind, &path, &options);
-    let mut name = name(endpoint);
-    if name.name == name.kind {
-        name.name = store.as_ref().ok().and_then(|it| it.name()).unwrap_or(name.name);
-    }
-    Ok(Asked { side: None, name, settings: Vec::new(), store })
+    Ok((path, options))
 }
 
 /// A plan and its text.
