@@ -12,10 +12,13 @@ use serde_json::{Value, json};
 /// The version of what `--format json` writes.
 const FORMAT: &str = "cutover-history/1";
 
+/// A run, its tables, and what was decided in it.
+type Ran = (RunRecord, Vec<TableCounts>, Vec<(Decision, u64)>);
+
 /// What there is to show.
 struct Told {
     plan: String,
-    runs: Vec<(RunRecord, Vec<TableCounts>, Vec<(Decision, u64)>)>,
+    runs: Vec<Ran>,
     audited: Option<Audited>,
     events: Option<Vec<Event>>,
 }
@@ -58,7 +61,7 @@ fn read(args: &History, state: Option<&State>) -> Result<Told> {
 impl Told {
     fn json(&self) -> Value {
         let decision = |(it, count): &(Decision, u64)| json!({ "table": it.table, "kind": it.kind, "choice": it.choice, "by": it.by, "rows": count });
-        let run = |(run, tables, decisions): &(RunRecord, Vec<TableCounts>, Vec<(Decision, u64)>)| {
+        let run = |(run, tables, decisions): &Ran| {
             let mut out = run_json(run, tables);
             out["decisions"] = decisions.iter().map(decision).collect();
             out

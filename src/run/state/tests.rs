@@ -184,7 +184,7 @@ fn what_was_told_is_read_back() {
         ..record("a")
     };
     assert_eq!(state.run("a").unwrap(), Some(expect.clone()));
-    assert_eq!(state.half_way("cutover.toml").unwrap(), [expect.clone()]);
+    assert_eq!(state.half_way("cutover.toml").unwrap(), std::slice::from_ref(&expect));
     assert_eq!(state.runs().unwrap(), [second.clone(), expect.clone()]);
     assert_eq!(state.last_run("cutover.toml").unwrap(), Some(expect));
     assert_eq!(state.last_run("other.toml").unwrap(), Some(second));
