@@ -138,6 +138,8 @@ Examples:
   cutover show before users 42           the row with that key
   cutover show app.sqlite users --format json --limit 1000"))]
     Show(Show),
+    #[command(flatten)]
+    State(super::state::Verb),
     /// Report every problem of a plan at once, without comparing anything.
     Check(CheckPlan),
     /// Write a commented plan for two stores.

@@ -10,6 +10,7 @@ mod migrate;
 mod options;
 mod output;
 mod progress;
+mod state;
 mod stores;
 
 use crate::{
@@ -45,6 +46,7 @@ pub fn main() -> ExitCode {
         Command::Info(it) => info::info(it, &cli),
         Command::TestConnection(it) => connection::test(it, &cli),
         Command::Show(it) => inspect::show(it),
+        Command::State(it) => state::run(it, &cli),
         Command::Check(it) => inspect::check(it, &cli),
         Command::Init(it) => inspect::init(it),
         Command::Schema => inspect::schema(),

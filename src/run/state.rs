@@ -243,13 +243,6 @@ impl State {
     }
 }
 
-impl RunRecord {
-    /// Whether a new run has to go on with it: it may have written, or its process ended without a word.
-    pub fn is_unfinished(&self) -> bool {
-        self.phase.is_half_way() || !self.phase.is_over() && self.ended.is_none()
-    }
-}
-
 impl TableCounts {
     /// Rows that there are to write.
     pub fn to_write(&self) -> u64 {

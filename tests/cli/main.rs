@@ -18,6 +18,7 @@ mod names;
 mod resources;
 mod secrets;
 mod selectors;
+mod state;
 mod stores;
 
 #[path = "../support/mod.rs"]

@@ -2,6 +2,7 @@
 
 use super::{Phase, RunRecord, State};
 use crate::error::{Error, Kind, Result};
+use std::collections::BTreeSet;
 
 impl State {
     /// Looks whether a run may begin, and says which one it goes on with, if one was left half way. `new_target`: somebody
@@ -17,13 +18,12 @@ impl State {
         if last.target_fingerprint != run.target_fingerprint && !new_target {
             return Err(other_target(&last, run));
         }
-        // Another target that is half done waits for its own run.
-        let same = |it: &RunRecord| it.plan == run.plan && it.target_fingerprint == run.target_fingerprint;
-        let Some(last) = self.runs()?.into_iter().find(same).filter(RunRecord::is_unfinished) else { return Ok(None) };
-        if !last.phase.is_half_way() {
+        let same = |it: &RunRecord| it.target_fingerprint == run.target_fingerprint;
+        let Some(last) = self.half_way(&run.plan)?.into_iter().find(same) else {
             let goes_on = last.plan_hash == run.plan_hash && last.source_fingerprint == run.source_fingerprint;
-            return Ok(goes_on.then_some(last.id));
-        }
+            let dead = !last.phase.is_over() && last.ended.is_none();
+            return Ok((goes_on && dead && same(&last)).then_some(last.id));
+        };
         if last.plan_hash != run.plan_hash {
             return Err(edited(&last));
         }
@@ -39,6 +39,20 @@ impl State {
             return Err(Error::new(Kind::Plan, message));
         }
         Ok(Some(last.id))
+    }
+
+    /// The runs of that plan that left their target half done, the last one of each target.
+    ///
+    /// A run that only looked, or ended before it wrote, says nothing about what the one before it left.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub fn half_way(&self, plan: &str) -> Result<Vec<RunRecord>> {
+        let mut seen = BTreeSet::new();
+        let wrote = |it: &RunRecord| it.plan == plan && (it.phase.is_half_way() || it.phase.is_over());
+        let mut runs: Vec<RunRecord> = self.runs()?.into_iter().filter(wrote).collect();
+        runs.retain(|it| seen.insert(it.target_fingerprint.clone()) && it.phase.is_half_way());
+        Ok(runs)
     }
 }
 

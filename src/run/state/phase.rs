@@ -27,7 +27,7 @@ pub enum Phase {
     RollingBack,
     /// The target is as it was before.
     RolledBack,
-    /// It was given up, and whatever it wrote was left as it is.
+    /// It was given up after it wrote, and what it wrote was left as it is.
     Failed,
 }
 
@@ -76,7 +76,8 @@ impl Phase {
             Done => matches!(self, Checked | Verified),
             RollingBack => self != RolledBack,
             RolledBack => self == RollingBack,
-            Failed => !self.is_over(),
+            // One that never wrote stays where it was, and its outcome says why.
+            Failed => self.is_half_way(),
         };
         if may || self == to {
             return Ok(to);
@@ -125,10 +126,10 @@ mod tests {
     #[test]
     fn a_run_goes_no_other_way() {
         let ways = [
-            (Connected, &[Captured, Staged, RollingBack, Failed][..]),
-            (Captured, &[Staged, RollingBack, Failed]),
-            (Staged, &[Checked, RollingBack, Failed]),
-            (Checked, &[Applying, Verified, Done, RollingBack, Failed]),
+            (Connected, &[Captured, Staged, RollingBack][..]),
+            (Captured, &[Staged, RollingBack]),
+            (Staged, &[Checked, RollingBack]),
+            (Checked, &[Applying, Verified, Done, RollingBack]),
             (Applying, &[Applied, RollingBack, Failed]),
             (Applied, &[Verified, RollingBack, Failed]),
             (Verified, &[Done, RollingBack, Failed]),

@@ -184,7 +184,7 @@ fn what_was_told_is_read_back() {
         ..record("a")
     };
     assert_eq!(state.run("a").unwrap(), Some(expect.clone()));
-    assert!(expect.is_unfinished());
+    assert_eq!(state.half_way("cutover.toml").unwrap(), std::slice::from_ref(&expect));
     assert_eq!(state.runs().unwrap(), [second.clone(), expect.clone()]);
     assert_eq!(state.last_run("cutover.toml").unwrap(), Some(expect));
     assert_eq!(state.last_run("other.toml").unwrap(), Some(second));
@@ -338,6 +338,15 @@ fn a_target_that_is_half_done_waits_for_its_own_run() {
     state.begin_run(&other).unwrap();
     assert_eq!(state.guard(&record("c"), true).unwrap().as_deref(), Some("a"));
     assert!(state.guard(&record("c"), false).is_err());
+    // Neither a run that only looked nor one that was killed before it wrote makes that forgotten.
+    for (id, ended) in [("d", Some(AT.to_owned())), ("e", None)] {
+        state.begin_run(&RunRecord { phase: Phase::Checked, ended, ..record(id) }).unwrap();
+        assert_eq!(state.guard(&record("f"), false).unwrap().as_deref(), Some("a"));
+    }
+    let edited = RunRecord { plan_hash: "x".repeat(64), ..record("f") };
+    assert!(state.guard(&edited, false).is_err());
+    state.begin_run(&RunRecord { phase: Phase::Done, ..record("g") }).unwrap();
+    assert_eq!((state.guard(&edited, false).unwrap(), state.half_way("cutover.toml").unwrap()), (None, Vec::new()));
 }
 
 #[test]
