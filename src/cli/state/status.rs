@@ -184,7 +184,7 @@ impl Known {
         let watch = Arc::new(Watch::default());
         progress::stop_on_signal(&watch)?;
         let run = options::run(args.memory, &args.asking, Arc::clone(&watch));
-        let task = prepare::plan(plan, source, target, Some(&run)).map_err(|it| problem(it, plan, text, colour))?;
+        let mut task = prepare::plan(plan, source, target, Some(&run)).map_err(|it| problem(it, plan, text, colour))?;
         // Without tables in the plan, every table of the source goes along.
         let goes = |it: &&String| plan.tables.is_empty() || plan.table(it).is_some();
         let absent: Vec<String> = task.source_only.iter().filter(goes).cloned().collect();
