@@ -402,6 +402,7 @@ impl Job<'_> {
             return Ok(out);
         }
         self.phase(Phase::RollingBack)?;
+        self.task.target.release()?;
         match self.undo(run, plot, target) {
             Ok(undone) if undone.iter().all(|it| it.1.theirs == 0) => {
                 self.phase(Phase::RolledBack)?;
