@@ -30,6 +30,9 @@ mod d1_clients;
 mod guides;
 #[path = "../support/workerd.rs"]
 mod workerd;
+#[path = "../support/wrangler.rs"]
+mod wrangler;
+mod wrangler_dev;
 mod edge_config;
 mod local_storage;
 #[path = "../support/vercel.rs"]
