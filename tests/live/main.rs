@@ -34,6 +34,7 @@ mod workerd;
 mod wrangler;
 mod wrangler_dev;
 mod edge_config;
+mod faults;
 mod local_storage;
 #[path = "../support/vercel.rs"]
 mod vercel;
