@@ -32,7 +32,11 @@ mod d1_write;
 mod guides;
 #[path = "../support/workerd.rs"]
 mod workerd;
+#[path = "../support/wrangler.rs"]
+mod wrangler;
+mod wrangler_dev;
 mod edge_config;
+mod faults;
 mod local_storage;
 #[path = "../support/vercel.rs"]
 mod vercel;

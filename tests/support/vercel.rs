@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex};
 /// The store.
 pub(crate) const ID: &str = "ecfg_0demo";
 /// The access token of the management interface.
-pub(crate) const TOKEN: &str = "c4n4ry-access-token";
+pub(crate) const TOKEN: &str = "CANARY-access-token";
 /// The token of the read interface.
-pub(crate) const READ_TOKEN: &str = "c4n4ry-read-token";
+pub(crate) const READ_TOKEN: &str = "CANARY-read-token";
 /// The team that owns the store.
 pub(crate) const TEAM: &str = "team_0demo";
 
