@@ -85,7 +85,8 @@ fn table(wanted: &Wanted<Case>, out: &mut dyn Write) -> Result<()> {
 /// The table, without rows.
 fn empty(path: &Path) -> Result<()> {
     let _ = fs::remove_file(path);
-    let columns = COLUMNS.map(|(name, ty)| format!("{name} {ty}")).join(", ").replacen("INTEGER", "INTEGER PRIMARY KEY", 1);
+    let columns =
+        COLUMNS.map(|(name, ty)| format!("{name} {ty}")).join(", ").replacen("INTEGER", "INTEGER PRIMARY KEY", 1);
     Ok(rusqlite::Connection::open(path)?.execute_batch(&format!("CREATE TABLE orders ({columns})"))?)
 }
 
