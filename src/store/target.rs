@@ -3,7 +3,7 @@
 //! A run decides beforehand, from a comparison, which rows are inserted, updated or deleted. A [`Target`] only carries that
 //! out: each call of [`Target::write`] arrives whole or not at all, and may be made again if nobody knows whether it did.
 
-use super::{Options, about::Fact, d1, postgres, sqlite::write::SqliteTarget};
+use super::{Options, about::Fact, d1, files::write::FileTarget, postgres, sqlite::write::SqliteTarget};
 use crate::{
     error::{Error, Kind, Result},
     row::Batch,
@@ -142,6 +142,7 @@ pub fn open(kind: &str, path: &Path, options: &Options) -> Result<Box<dyn Target
         "sqlite" => Box::new(SqliteTarget::open(path)?),
         "postgres" => Box::new(postgres::Writer::open(options)?),
         "d1" => Box::new(d1::write::Writer::open(options)?),
+        "json" | "ndjson" | "csv" => Box::new(FileTarget::open(kind, path, &options.files)?),
         "d1-local" => Box::new(SqliteTarget::open_d1(path, options)?),
         _ => {
             let what = format_args!("a store of the kind `{kind}` cannot be written to; name another target");

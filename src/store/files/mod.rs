@@ -16,6 +16,7 @@ mod opened;
 mod scan;
 pub(in crate::store) mod statements;
 mod walk;
+pub(in crate::store) mod write;
 
 pub(in crate::store) use opened::about;
 
