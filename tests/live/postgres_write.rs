@@ -1,13 +1,13 @@
 //! What is written to a Postgres server.
 
-use crate::postgres::{self, Database};
+use crate::postgres::Database;
 use cutover::{
     error::{Error, Kind, Result},
     plan::Setting,
     row::{Batch, Feed, Field, Flow, Shape},
     schema::Table,
     store::{
-        self, Options,
+        self, Options, Source,
         about::Fact,
         settings::Settings,
         target::{self, Begin, Changes, Mark, Target, Written},
@@ -35,10 +35,16 @@ fn open(url: &str) -> Box<dyn Target> {
     target::open("postgres", Path::new(""), &options(url)).expect("the server lets us in")
 }
 
+fn source(database: &Database) -> Box<dyn Source> {
+    store::open("postgres", Path::new(""), &options(&database.url())).expect("the server lets us in")
+}
+
+fn tables(database: &Database) -> Vec<Table> {
+    source(database).tables().expect("the catalogs can be read")
+}
+
 fn table(database: &Database, name: &str) -> Table {
-    let mut store = store::open("postgres", Path::new(""), &options(&database.url())).expect("the server lets us in");
-    let tables = store.tables().expect("the catalogs can be read");
-    tables.into_iter().find(|it| it.name == name).unwrap_or_else(|| panic!("there is no {name}"))
+    tables(database).into_iter().find(|it| it.name == name).unwrap_or_else(|| panic!("there is no {name}"))
 }
 
 /// All columns, each as its own type, the key in front. A table without a key gives rows that have none.
@@ -61,14 +67,15 @@ impl Feed for All {
     }
 }
 
-/// All rows, as they lie, of a shape that may be another table's.
-fn read(database: &Database, name: &str, shape: &Arc<Shape>) -> Batch {
-    let mut store = store::open("postgres", Path::new(""), &options(&database.url())).expect("the server lets us in");
-    let tables = store.tables().expect("the catalogs can be read");
-    let table = tables.iter().find(|it| it.name == name).unwrap_or_else(|| panic!("there is no {name}"));
-    let mut all = All(Batch::new(Arc::clone(shape)));
-    store.scan(table, shape, &mut all).expect("the table can be read");
-    all.0
+/// All rows of tables, each in a shape that may be another table's.
+fn read_all(database: &Database, wanted: &[(&Table, Arc<Shape>)]) -> Vec<Batch> {
+    let mut store = source(database);
+    let read = |(table, shape): &(&Table, Arc<Shape>)| {
+        let mut all = All(Batch::new(Arc::clone(shape)));
+        store.scan(table, shape, &mut all).expect("the table can be read");
+        all.0
+    };
+    wanted.iter().map(read).collect()
 }
 
 /// The rows as bytes, in order.

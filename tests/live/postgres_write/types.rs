@@ -1,6 +1,8 @@
 //! Every type: what is written reads back as the same cell, whichever way it went.
 
-use super::{batch, begin, counted, deletes, inserts, open, read, refused, shape, sorted, table, updates};
+use super::{
+    Work, batch, begin, counted, deletes, inserts, open, read_all, refused, shape, sorted, table, tables, updates,
+};
 use crate::{
     postgres,
     postgres_store::values::{TYPES, VALUES},
@@ -29,34 +31,45 @@ fn what_is_written_reads_back() {
         sql += &format!("INSERT INTO repeated{place} SELECT f.* FROM from{place} AS f, generate_series(1, 3);\n");
     }
     database.execute(&sql);
+    let tables = tables(&database);
     let mut target = open(&database.url());
-    for (place, (ty, values)) in VALUES.iter().enumerate() {
-        let all = values.len() as u64;
-        let from = table(&database, &format!("from{place}"));
-        let keyed = shape(&from);
-        let rows = read(&database, &format!("from{place}"), &keyed);
-        let expect = sorted(&rows);
-        let mut check = |name: &str, work: super::Work, done| {
-            let name = format!("{name}{place}");
-            let to = table(&database, &name);
-            let written = work.write(target.as_mut(), &to, 1).unwrap_or_else(|it| panic!("{ty} in {name}: {it}"));
-            assert_eq!(written, done, "{ty} in {name}");
-            to
-        };
-        check("copied", inserts(rows.clone()), counted(all, 0, 0));
-        check("waited", inserts(rows.clone()), counted(all - 1, 0, 0));
-        check("changed", updates(rows.clone()), counted(0, all, 0));
-        for name in ["copied", "waited", "changed"] {
-            assert_eq!(sorted(&read(&database, &format!("{name}{place}"), &keyed)), expect, "{ty} in {name}");
+    begin(target.as_mut(), &tables, false);
+    let named =
+        |name: &str, place| &tables[tables.iter().position(|it| it.name == format!("{name}{place}")).expect(name)];
+    let mut write = |name: &str, place: usize, work: Work, done| {
+        let written = work.write(target.as_mut(), named(name, place), 1);
+        let (ty, written) =
+            (VALUES[place].0, written.unwrap_or_else(|it| panic!("{} in {name}: {it}", VALUES[place].0)));
+        assert_eq!(written, done, "{ty} in {name}");
+    };
+    let places = || 0..VALUES.len();
+    let keyed: Vec<Arc<Shape>> = places().map(|it| shape(named("from", it))).collect();
+    let keyless: Vec<Arc<Shape>> = places().map(|it| shape(named("repeated", it))).collect();
+    let read = |name: &str, shapes: &[Arc<Shape>]| {
+        let wanted: Vec<_> = places().map(|it| (named(name, it), Arc::clone(&shapes[it]))).collect();
+        read_all(&database, &wanted)
+    };
+    let (rows, once) = (read("from", &keyed), read("from", &keyless));
+    for place in places() {
+        let all = VALUES[place].1.len() as u64;
+        write("copied", place, inserts(rows[place].clone()), counted(all, 0, 0));
+        write("waited", place, inserts(rows[place].clone()), counted(all - 1, 0, 0));
+        write("changed", place, updates(rows[place].clone()), counted(0, all, 0));
+        let mut twice = once[place].clone();
+        once[place].rows().for_each(|it| twice.push_row(it));
+        write("repeated", place, deletes(twice), counted(0, 0, 2 * all));
+    }
+    for name in ["copied", "waited", "changed"] {
+        for (place, read) in read(name, &keyed).iter().enumerate() {
+            assert_eq!(sorted(read), sorted(&rows[place]), "{} in {name}", VALUES[place].0);
         }
-        let keyless = shape(&table(&database, &format!("repeated{place}")));
-        let once = read(&database, &format!("from{place}"), &keyless);
-        let mut twice = once.clone();
-        once.rows().for_each(|it| twice.push_row(it));
-        check("repeated", deletes(twice), counted(0, 0, 2 * all));
-        assert_eq!(sorted(&read(&database, &format!("repeated{place}"), &keyless)), sorted(&once), "{ty} deleted");
-        check("repeated", inserts(once.clone()), counted(all, 0, 0));
-        assert_eq!(read(&database, &format!("repeated{place}"), &keyless).len(), 2 * values.len(), "{ty} again");
+    }
+    for (place, read) in read("repeated", &keyless).iter().enumerate() {
+        assert_eq!(sorted(read), sorted(&once[place]), "{} once", VALUES[place].0);
+        write("repeated", place, inserts(once[place].clone()), counted(VALUES[place].1.len() as u64, 0, 0));
+    }
+    for (place, read) in read("repeated", &keyless).iter().enumerate() {
+        assert_eq!(read.len(), 2 * once[place].len(), "{} again", VALUES[place].0);
     }
 }
 
