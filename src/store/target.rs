@@ -3,7 +3,7 @@
 //! A run decides beforehand, from a comparison, which rows are inserted, updated or deleted. A [`Target`] only carries that
 //! out: each call of [`Target::write`] arrives whole or not at all, and may be made again if nobody knows whether it did.
 
-use super::{Options, about::Fact, d1, kv};
+use super::{Options, about::Fact, d1, edge_config, http, kv};
 use crate::{
     error::{Error, Kind, Result},
     row::Batch,
@@ -141,6 +141,8 @@ pub fn open(kind: &str, path: &Path, options: &Options) -> Result<Box<dyn Target
     let _ = path;
     Ok(match kind {
         "d1" => Box::new(d1::write::Writer::open(options)?),
+        "edge-config" => Box::new(edge_config::write::Writer::open(options)?),
+        "http" => Box::new(http::write::Writer::open(options)?),
         "kv" => Box::new(kv::write::Writer::open(options)?),
         _ => {
             let what = format_args!("a store of the kind `{kind}` cannot be written to; name another target");
