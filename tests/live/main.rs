@@ -31,6 +31,7 @@ mod guides;
 #[path = "../support/workerd.rs"]
 mod workerd;
 mod edge_config;
+mod services_write;
 mod local_storage;
 #[path = "../support/vercel.rs"]
 mod vercel;
