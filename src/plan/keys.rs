@@ -225,6 +225,7 @@ pub(super) const ENDPOINT: &[Key] = &[
         Shape::Named(&Shape::Name),
         "Parameter of the query for the next page, and the JSON pointer to what it gets.",
     ),
+    key("import", Shape::Name, "Where the service takes rows: a path, or an address of the same origin."),
     key("page", Shape::Name, "Parameter of the query that counts pages from 1 until one is empty."),
     key("pages", Shape::Count, "Pages to read at most. More are an error. 10000 if absent."),
     key("deadline", Shape::Decimal, "Seconds that one request may take with all its attempts. 180 if absent."),

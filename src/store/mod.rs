@@ -14,6 +14,7 @@ pub mod about;
 mod affinity;
 mod cloudflare;
 pub mod d1;
+mod document;
 pub mod edge_config;
 pub mod files;
 pub mod http;

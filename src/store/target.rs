@@ -3,7 +3,9 @@
 //! A run decides beforehand, from a comparison, which rows are inserted, updated or deleted. A [`Target`] only carries that
 //! out: each call of [`Target::write`] arrives whole or not at all, and may be made again if nobody knows whether it did.
 
-use super::{Options, about::Fact, d1, files::write::FileTarget, postgres, sqlite::write::SqliteTarget};
+use super::{
+    Options, about::Fact, d1, edge_config, files::write::FileTarget, http, kv, postgres, sqlite::write::SqliteTarget,
+};
 use crate::{
     error::{Error, Kind, Result},
     row::Batch,
@@ -144,6 +146,9 @@ pub fn open(kind: &str, path: &Path, options: &Options) -> Result<Box<dyn Target
         "d1" => Box::new(d1::write::Writer::open(options)?),
         "json" | "ndjson" | "csv" => Box::new(FileTarget::open(kind, path, &options.files)?),
         "d1-local" => Box::new(SqliteTarget::open_d1(path, options)?),
+        "edge-config" => Box::new(edge_config::write::Writer::open(options)?),
+        "http" => Box::new(http::write::Writer::open(options)?),
+        "kv" => Box::new(kv::write::Writer::open(options)?),
         _ => {
             let what = format_args!("a store of the kind `{kind}` cannot be written to; name another target");
             return Err(Error::new(Kind::Plan, what));

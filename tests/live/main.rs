@@ -37,6 +37,7 @@ mod wrangler;
 mod wrangler_dev;
 mod edge_config;
 mod faults;
+mod services_write;
 mod local_storage;
 #[path = "../support/vercel.rs"]
 mod vercel;
