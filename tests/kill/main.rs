@@ -20,6 +20,3 @@ mod d1;
 mod failures;
 mod pg;
 mod sqlite;
-
-/// Where the vendors' engines and clients are.
-const NODE_MODULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node/node_modules");
