@@ -80,6 +80,7 @@ headers = { Authorization = "Bearer ${SET}", accept-version = "2" }
 rows = "/data"
 next_link = "/next"
 next_cursor = { after = "/cursor" }
+import = "/api/import"
 page = "m"
 pages = 7
 deadline = 1.5

@@ -212,7 +212,7 @@ pub(super) fn since_epoch(moment: Moment, unit: EpochUnit) -> Option<i64> {
         EpochUnit::Micros => (1_000_000, 1_000),
         EpochUnit::Nanos => (1_000_000_000, 1),
     };
-    if moment.nanos % nanos != 0 || moment.is_infinite() {
+    if !moment.nanos.is_multiple_of(nanos) || moment.is_infinite() {
         return None;
     }
     let count = i128::from(moment.seconds) * per_second + i128::from(moment.nanos / nanos);
@@ -251,6 +251,22 @@ mod tests {
     use super::*;
     use crate::value::Type;
     use rusqlite::{Connection, types::ValueRef};
+
+    /// Whether the last row of the table holds this, and what it holds.
+    fn is_last(connection: &Connection, kept: &Stored<'_>) -> (bool, String) {
+        let mut query = connection.prepare("SELECT c FROM t ORDER BY rowid DESC LIMIT 1").unwrap();
+        let mut rows = query.query([]).unwrap();
+        let found = rows.next().unwrap().unwrap().get_ref(0).unwrap();
+        let same = match (found, kept) {
+            (ValueRef::Null, Stored::Null) => true,
+            (ValueRef::Integer(a), Stored::Int(b)) => a == *b,
+            (ValueRef::Real(a), Stored::Real(b)) => a == *b,
+            (ValueRef::Text(a), Stored::Text(b)) => a == b.as_ref(),
+            (ValueRef::Blob(a), Stored::Bytes(b)) => a == *b,
+            _ => false,
+        };
+        (same, format!("{found:?}"))
+    }
 
     /// What SQLite itself makes of a form is what is said here, and so what is taken stays what it is.
     #[test]
@@ -318,19 +334,8 @@ mod tests {
                 connection
                     .execute("INSERT INTO t VALUES (?1)", [bound])
                     .unwrap_or_else(|it| panic!("{declared} {strict} {value:?}: {it}"));
-                let mut query = connection.prepare("SELECT c FROM t ORDER BY rowid DESC LIMIT 1").unwrap();
-                let mut rows = query.query([]).unwrap();
-                let row = rows.next().unwrap().unwrap();
-                let found = row.get_ref(0).unwrap();
-                let same = match (found, &kept) {
-                    (ValueRef::Null, Stored::Null) => true,
-                    (ValueRef::Integer(a), Stored::Int(b)) => a == *b,
-                    (ValueRef::Real(a), Stored::Real(b)) => a == *b,
-                    (ValueRef::Text(a), Stored::Text(b)) => a == b.as_ref(),
-                    (ValueRef::Blob(a), Stored::Bytes(b)) => a == *b,
-                    _ => false,
-                };
-                assert!(same, "{declared} {strict} {value:?}: {kept:?} became {found:?}");
+                let (same, found) = is_last(&connection, &kept);
+                assert!(same, "{declared} {strict} {value:?}: {kept:?} became {found}");
             }
         }
     }

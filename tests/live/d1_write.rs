@@ -88,6 +88,9 @@ fn insert(target: &mut dyn Target, table: &Table, number: u64, inserts: &Batch) 
     write(target, table, number, [inserts, &none, &none])
 }
 
+/// What makes of an answer that it is lost.
+type Loss = fn(Response) -> Act;
+
 /// All rows of a table, in that shape, in the order of their bytes.
 #[derive(Default)]
 struct Rows(Vec<Vec<u8>>);
@@ -382,7 +385,7 @@ fn an_answer_that_was_lost_is_resolved_by_the_mark() {
     let table = table(&database, "t");
     let shape = plain(&["id", "a"], 1);
     let page = || Response::new("text/html", "<html>502").status(502);
-    let lost: [(fn(Response) -> Act, bool); 4] = [
+    let lost: [(Loss, bool); 4] = [
         (Act::Lose, true),
         (|_| Act::Break(Fault::CloseAfter(0)), true),
         (|_| Act::Break(Fault::CloseAfter(200)), true),
