@@ -342,7 +342,7 @@ fn micros(it: Moment, limit: Limit) -> Result<i64, Why> {
     match it {
         Moment::PAST => return Ok(i64::MIN),
         Moment::FUTURE => return Ok(i64::MAX),
-        _ if it.nanos % 1000 != 0 => return Err("it holds microseconds, and the value is finer"),
+        _ if !it.nanos.is_multiple_of(1000) => return Err("it holds microseconds, and the value is finer"),
         _ => {}
     }
     let whole = it.seconds.checked_sub(EPOCH_SECONDS).and_then(|it| it.checked_mul(MICROS));
