@@ -1,9 +1,6 @@
 //! Disks that are full or broken, and files that others hold.
 
-use super::{
-    killer::Program,
-    support::Folder,
-};
+use super::{killer::Program, support::Folder};
 use rusqlite::Connection;
 use std::fs;
 
@@ -68,5 +65,11 @@ fn a_file_that_another_program_holds() {
     assert!(ended.stdout.contains("locked") || ended.stderr.contains("locked"), "{} {}", ended.stdout, ended.stderr);
     holder.execute_batch("ROLLBACK").expect("the lock goes");
     let ended = program.run(&["migrate", "--quiet"]);
-    assert_eq!((ended.code, rows(&folder)), (Some(0), ALL.map(str::to_owned).to_vec()), "{} {}", ended.stdout, ended.stderr);
+    assert_eq!(
+        (ended.code, rows(&folder)),
+        (Some(0), ALL.map(str::to_owned).to_vec()),
+        "{} {}",
+        ended.stdout,
+        ended.stderr
+    );
 }

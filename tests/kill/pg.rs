@@ -37,7 +37,9 @@ fn clean(database: &Database) {
 }
 
 fn rows(database: &Database) -> String {
-    database.execute("SELECT 'team', id, name FROM teams ORDER BY id; SELECT 'person', id, team, name FROM people ORDER BY id")
+    database.execute(
+        "SELECT 'team', id, name FROM teams ORDER BY id; SELECT 'person', id, team, name FROM people ORDER BY id",
+    )
 }
 
 fn program<'f>(folder: &'f Folder, database: &Database) -> Program<'f> {

@@ -2,7 +2,7 @@
 
 use super::{
     BEFORE_RUN,
-    session::{Pacing, Session, Using, clock, with_continued},
+    session::{Pacing, Session, Using, clock, with_continued, wrote},
 };
 use crate::{
     cli::{args::Cli, quoted, stores, usage},
@@ -141,15 +141,10 @@ fn to_undo(session: &Session, args: &RollbackArgs) -> Result<Vec<RunRecord>> {
     let nothing = || Error::new(Kind::Usage, format_args!("no run of this plan has written anything; {hint}"));
     if let Some(before) = args.before {
         let later = |it: &&RunRecord| it.started.parse::<jiff::Timestamp>().is_ok_and(|it| it >= before);
-        let found: Vec<_> = all.iter().filter(later).filter(wrote).cloned().collect();
+        let found: Vec<_> = all.iter().filter(later).filter(|it| wrote(it)).cloned().collect();
         return if found.is_empty() { Err(nothing()) } else { Ok(found) };
     }
-    all.iter().find(wrote).map(|it| with_continued(it, &all)).ok_or_else(nothing)
-}
-
-/// Whether a run may have written something that was not taken back.
-fn wrote(run: &&RunRecord) -> bool {
-    !matches!(run.phase, Phase::Connected | Phase::Captured | Phase::Staged | Phase::Checked | Phase::RolledBack)
+    all.iter().find(|it| wrote(it)).map(|it| with_continued(it, &all)).ok_or_else(nothing)
 }
 
 /// The run before which a backup was made.

@@ -14,7 +14,7 @@ use crate::{
     },
     run::{
         Run, Watch,
-        state::{FOLDER, RunRecord, State, lock},
+        state::{FOLDER, Phase, RunRecord, State, lock},
     },
     store::{self, Source},
 };
@@ -149,16 +149,20 @@ impl Session {
     }
 }
 
-/// A run, and those that it went on with: together they are one.
+/// A run, and those that it went on with, if they wrote anything: together they are one.
 pub(super) fn with_continued(run: &RunRecord, all: &[RunRecord]) -> Vec<RunRecord> {
     let mut chain = vec![run.clone()];
-    while let Some(before) = chain.last().and_then(|it| it.continues.clone()) {
-        match all.iter().find(|it| it.id == before) {
-            Some(it) => chain.push(it.clone()),
-            None => break,
-        }
+    let mut last = run;
+    while let Some(before) = last.continues.as_ref().and_then(|id| all.iter().find(|it| it.id == *id)) {
+        last = before;
+        chain.extend(Some(last).filter(|it| wrote(it)).cloned());
     }
     chain
+}
+
+/// Whether a run may have written something that was not taken back.
+pub(super) fn wrote(run: &RunRecord) -> bool {
+    !matches!(run.phase, Phase::Connected | Phase::Captured | Phase::Staged | Phase::Checked | Phase::RolledBack)
 }
 
 /// The time, as RFC 3339.
