@@ -21,7 +21,7 @@ use crate::{
 };
 use asker::Asker;
 use clap::Args;
-use session::{Pacing, Session, Using, clock, with_continued};
+use session::{Looking, Pacing, Session, Using, clock, with_continued};
 use std::path::PathBuf;
 
 /// What the manifest of a backup says it was made for, with the run behind it.
@@ -66,6 +66,8 @@ pub(in crate::cli) struct MigrateArgs {
     #[command(flatten)]
     pace: Pacing,
     #[command(flatten)]
+    moving: Looking,
+    #[command(flatten)]
     using: Using,
 }
 
@@ -109,6 +111,8 @@ pub(super) fn migrate(args: &MigrateArgs, cli: &Cli) -> Result<u8> {
             absent,
             schema,
             now: &clock,
+            may_write: &|| session.lock.check(),
+            recheck: args.moving.over(&plan.target.kind),
             decide: Box::new(Asker::default()),
             backup,
             preview: args.dry_run,

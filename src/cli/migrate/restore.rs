@@ -2,7 +2,7 @@
 
 use super::{
     asker::Asker,
-    session::{Pacing, Session, Using, clock, with_continued},
+    session::{Looking, Pacing, Session, Using, clock, with_continued},
     target,
 };
 use crate::{
@@ -41,6 +41,8 @@ pub(in crate::cli) struct RestoreArgs {
     secrets: Secrets,
     #[command(flatten)]
     pace: Pacing,
+    #[command(flatten)]
+    moving: Looking,
     #[command(flatten)]
     using: Using,
 }
@@ -86,6 +88,8 @@ pub(in crate::cli) fn restore(args: &RestoreArgs, cli: &Cli) -> Result<u8> {
             absent,
             schema: None,
             now: &clock,
+            may_write: &|| session.lock.check(),
+            recheck: args.moving.over(&plan.target.kind),
             decide: Box::new(Asker::default()),
             backup: Some(args.id.clone()),
             preview: !args.confirm,

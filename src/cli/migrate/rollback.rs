@@ -89,11 +89,9 @@ fn one_run(session: &mut Session, record: &RunRecord, args: &RollbackArgs, out: 
     }
     let pace = (&args.pace.over(&session.plan.migrate)).into();
     let reopen = || session.read_target();
-    let undone = Undo { manifest, folder, target, reopen: &reopen, pace, tables, wanted }.run(
-        &session.run,
-        !args.confirm,
-        &clock,
-    )?;
+    let may_write = || session.lock.check();
+    let mut undo = Undo { manifest, folder, target, reopen: &reopen, pace, tables, may_write: &may_write, wanted };
+    let undone = undo.run(&session.run, !args.confirm, &clock)?;
     out.id.clone_from(&record.id);
     out.tables.extend(undone.into_iter().map(|(name, undoing)| TableMigration {
         name,

@@ -13,7 +13,7 @@ use crate::{
         text,
     },
     run::{
-        Run, Watch,
+        Recheck, Run, Watch,
         state::{FOLDER, Phase, RunRecord, State, lock},
     },
     store::{self, Source},
@@ -42,6 +42,27 @@ pub(in crate::cli) struct Pacing {
     /// How long to wait before that; doubled each time.
     #[arg(long, value_name = "D", value_parser = delay)]
     backoff: Option<Duration>,
+}
+
+/// How often to look again at rows that differ right after they were written.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Late stores")]
+pub(in crate::cli) struct Looking {
+    /// Look again at rows that still differ after they were written, up to N times. Workers KV and Edge Config show writes
+    /// late, and get 12 looks if not said; others get none.
+    #[arg(long, value_name = "N")]
+    recheck: Option<u32>,
+    /// How long to wait before each look.
+    #[arg(long, value_name = "D", default_value = "5s", value_parser = delay)]
+    recheck_delay: Duration,
+}
+
+impl Looking {
+    /// What was typed, and else what that kind of target needs.
+    pub(super) fn over(&self, kind: &str) -> Recheck {
+        let usual = if matches!(kind, "kv" | "edge-config") { 12 } else { 0 };
+        Recheck { rounds: self.recheck.unwrap_or(usual), delay: self.recheck_delay }
+    }
 }
 
 /// What a run may use, and how it speaks.
@@ -83,7 +104,7 @@ pub(super) struct Session {
     pub state: State,
     /// Where the state is.
     pub folder: PathBuf,
-    lock: lock::Lock,
+    pub lock: lock::Lock,
 }
 
 impl Session {

@@ -62,6 +62,12 @@ pub struct Applied {
 /// Hears of every batch that arrived: the table, its number, the rows in it.
 pub type Arrived<'a> = dyn FnMut(&str, u64, u64) -> Result<()> + 'a;
 
+/// Whether a run may still write: another one may have taken its lock away.
+pub type MayWrite<'a> = dyn Fn() -> Result<()> + 'a;
+
+/// Rows of one table that may wait for others of it.
+const LATER_MAX: usize = 10_000;
+
 /// Sends batches of one table.
 pub(super) struct Sender<'s, 'a> {
     pub run: &'s Run,
@@ -70,6 +76,10 @@ pub(super) struct Sender<'s, 'a> {
     pub table: &'s Table,
     pub id: &'s str,
     pub arrived: &'s mut Arrived<'a>,
+    /// Says before each batch whether this run may still write.
+    pub may_write: &'s MayWrite<'s>,
+    /// Rows that refer to others of their table, which may come later.
+    pub later: Vec<(Load, Error)>,
     /// Where rows go that the target refuses.
     pub failed: PathBuf,
     pub done: Applied,
@@ -149,6 +159,10 @@ impl Sender<'_, '_> {
                     let [first, second] = next.halves();
                     waiting.extend([second, first]);
                 }
+                Err(it) if it.kind() == Kind::Row && self.may_wait() => {
+                    self.later.push((next, it));
+                    continue;
+                }
                 Err(it) if it.kind() == Kind::Row && self.pace.skip_errors => self.refused(&next, &it)?,
                 Err(it) => return Err(it.context(format_args!("table `{}`", self.table.name))),
             }
@@ -160,11 +174,48 @@ impl Sender<'_, '_> {
         self.run.watch.go_on()
     }
 
+    /// Sends the rows that had to wait for others, as long as some of them go through.
+    ///
+    /// # Errors
+    /// As [`Sender::send`].
+    pub(super) fn finish(&mut self) -> Result<()> {
+        loop {
+            let waiting = std::mem::take(&mut self.later);
+            let before = waiting.len();
+            for (load, _) in waiting {
+                match self.attempt(&load) {
+                    Err(it) if it.kind() == Kind::Row => self.later.push((load, it)),
+                    done => done.map_err(|it| it.context(format_args!("table `{}`", self.table.name)))?,
+                }
+            }
+            if self.later.is_empty() {
+                return Ok(());
+            }
+            if self.later.len() == before {
+                break;
+            }
+        }
+        for (load, error) in std::mem::take(&mut self.later) {
+            if !self.pace.skip_errors {
+                return Err(error.context(format_args!("table `{}`", self.table.name)));
+            }
+            self.refused(&load, &error)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a refused row may go through once others of its table are there.
+    fn may_wait(&self) -> bool {
+        let own = |it: &str| it == self.table.name || self.table.name.rsplit('.').next() == Some(it);
+        self.later.len() < LATER_MAX && self.table.foreign_keys.iter().any(|it| own(&it.table))
+    }
+
     /// Sends one batch, again where it may go through later.
     fn attempt(&mut self, load: &Load) -> Result<()> {
         let batch = self.done.batches + 1;
         let mut tries = 0;
         loop {
+            (self.may_write)()?;
             let changes = Changes {
                 table: self.table,
                 inserts: &load.inserts,
@@ -299,7 +350,8 @@ pub(super) fn apply(sender: &mut Sender<'_, '_>, written: &Path, before: &Path, 
             sender.send(&mut load)?;
         }
     }
-    sender.send(&mut load)
+    sender.send(&mut load)?;
+    sender.finish()
 }
 
 /// The name of the one table that a staged snapshot holds.

@@ -40,6 +40,17 @@ pub enum Answer {
     Write,
 }
 
+impl Answer {
+    /// The word for it in the journal.
+    pub fn name(self) -> &'static str {
+        match self {
+            Answer::Stop => "stop",
+            Answer::Keep => "keep",
+            Answer::Write => "overwrite",
+        }
+    }
+}
+
 /// A row that somebody is asked about.
 #[derive(Clone, Debug)]
 pub struct Question<'q> {

@@ -21,8 +21,8 @@ pub mod stage;
 pub mod unmade;
 
 use super::{
-    Run,
-    state::{Phase, State, TableCounts},
+    Recheck, Run,
+    state::{Decision, Phase, State, TableCounts},
     table::Migrating,
     verify::{Pairing, Task},
 };
@@ -41,11 +41,15 @@ use crate::{
         target::{Begin, Target},
     },
 };
-use apply::{Pace, Sender, apply};
+use apply::{MayWrite, Pace, Sender, apply};
 use conflict::{Decide, Strategy};
 use manifest::{Entry, Manifest, private_folder};
 use stage::{Stage, Staged};
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// Everything a run needs that writes.
 pub struct Job<'j> {
@@ -73,6 +77,10 @@ pub struct Job<'j> {
     pub schema: Option<String>,
     /// The time, as RFC 3339.
     pub now: &'j dyn Fn() -> String,
+    /// Whether this run may still write.
+    pub may_write: &'j MayWrite<'j>,
+    /// How often to look again at what differs once it is written, for stores that show writes late.
+    pub recheck: Recheck,
     /// Decides about single rows.
     pub decide: Box<dyn Decide>,
     /// The backup that was made.
@@ -146,11 +154,15 @@ impl Job<'_> {
         let notes = vec![format!("staged by run {}", self.id)];
         let meta = Meta { store, captured: (self.now)(), notes };
         let strategies = self.plan.tables.iter().map(|it| (it.into.clone(), Strategy::of(it))).collect();
+        let noted = Arc::new(Mutex::new(Vec::new()));
         let decide = std::mem::replace(&mut self.decide, Box::new(Nobody));
-        let stage = Stage::new(&folder, meta, strategies, decide);
+        let decide = Noting { decide, noted: Arc::clone(&noted) };
+        let stage = Stage::new(&folder, meta, strategies, Box::new(decide));
         let migrating = Migrating { stage: Some(&stage), staged: None };
         let report = self.task.run_with(run, (None, migrating))?;
         let staged = stage.finish();
+        let noted = std::mem::take(&mut *noted.lock().unwrap_or_else(PoisonError::into_inner));
+        self.state.decide(&self.id, &noted, &(self.now)())?;
         let order = self.order(&staged);
         let (plan, zone) = ((self.plan.path.as_str(), self.plan.hash.as_str()), self.plan.zone.clone());
         let mut manifest = Manifest::new(&self.id, plan, zone, &self.fingerprint);
@@ -301,6 +313,8 @@ impl Job<'_> {
                 table,
                 id: &id,
                 arrived: &mut arrived,
+                may_write: self.may_write,
+                later: Vec::new(),
                 failed: staged.folder.join("failed.ndjson"),
                 done: apply::Applied::default(),
             };
@@ -365,7 +379,8 @@ impl Job<'_> {
             self.task.target = (self.reopen)()?;
         }
         let migrating = Migrating { stage: None, staged: Some(&plot.staged) };
-        self.task.run_with(run, (None, migrating))
+        let run = Run { recheck: self.recheck, ..run.clone() };
+        self.task.run_with(&run, (None, migrating))
     }
 
     /// The verdict of the gate on what is there now.
@@ -434,6 +449,7 @@ impl Job<'_> {
             reopen: self.reopen,
             pace: self.pace(),
             tables: self.tables(plot),
+            may_write: self.may_write,
             wanted: None,
         };
         let mut undone = undo.run(run, false, &self.now)?;
@@ -455,6 +471,28 @@ impl Decide for Nobody {
     }
 }
 
+/// Notes what somebody decided, for the journal.
+struct Noting {
+    decide: Box<dyn Decide>,
+    noted: Arc<Mutex<Vec<Decision>>>,
+}
+
+impl Decide for Noting {
+    fn ask(&self, question: &conflict::Question<'_>) -> Result<conflict::Answer> {
+        let answer = self.decide.ask(question)?;
+        let key = question.key.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(", ");
+        let decision = Decision {
+            table: question.table.to_owned(),
+            key,
+            kind: "conflict".to_owned(),
+            choice: answer.name().to_owned(),
+            by: "person".to_owned(),
+        };
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner).push(decision);
+        Ok(answer)
+    }
+}
+
 /// A run that is to be undone.
 pub struct Undo<'u> {
     /// What it staged.
@@ -469,6 +507,8 @@ pub struct Undo<'u> {
     pub pace: Pace,
     /// The target's tables.
     pub tables: Vec<Table>,
+    /// Whether this run may still write.
+    pub may_write: &'u MayWrite<'u>,
     /// The tables to undo. Nothing: all.
     pub wanted: Option<Vec<String>>,
 }
@@ -547,6 +587,8 @@ impl Undo<'_> {
                 table: &table,
                 id: &id,
                 arrived: &mut |_, _, _| Ok(()),
+                may_write: self.may_write,
+                later: Vec::new(),
                 failed: self.folder.join("undo").join(&entry.folder).join("failed.ndjson"),
                 done: apply::Applied::default(),
             };

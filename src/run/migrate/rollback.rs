@@ -122,6 +122,7 @@ pub(super) fn carry_out(sender: &mut Sender<'_, '_>, folder: &Path, shape: &Arc<
             Ok(Flow::Continue)
         })?;
         sender.send(&mut load)?;
+        sender.finish()?;
     }
     Ok(sender.done)
 }
