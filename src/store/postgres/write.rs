@@ -436,6 +436,8 @@ impl Target for Writer {
             spot.staged = true;
             done = self.carry_out(&spot, changes);
         }
+        // Once none was there any more, the short way is worth another try.
+        spot.staged &= !done.as_ref().is_ok_and(|it| it.inserted > 0 && it.inserted == changes.inserts.len() as u64);
         let done = done.map_err(|(fault, committing)| fault.told(&spot, committing));
         self.spots.insert(name.to_owned(), spot);
         done
