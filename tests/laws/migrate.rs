@@ -51,7 +51,9 @@ impl Stage {
         let target: Vec<_> = target.iter().collect();
         for (name, rows) in [("a.db", source), ("b.db", &target[..])] {
             let connection = Connection::open(folder.path().join(name)).expect("a database");
-            connection.execute_batch(&format!("PRAGMA synchronous = OFF; {}", statements(types, key, rows))).expect("rows");
+            connection
+                .execute_batch(&format!("PRAGMA synchronous = OFF; {}", statements(types, key, rows)))
+                .expect("rows");
         }
         let keys: Vec<String> = (0..key).map(|it| format!("'c{it}'")).collect();
         let text = format!(
@@ -79,7 +81,8 @@ impl Stage {
         let task = task.unwrap_or_else(|_| panic!("the plan fits"));
         let mut state = State::open(&self.path(".cutover")).expect("a state");
         let id = format!("2026-01-01T00-00-{:02}Z", self.runs);
-        let record = RunRecord { id: id.clone(), plan: "cutover.toml".into(), started: NOW.into(), ..RunRecord::default() };
+        let record =
+            RunRecord { id: id.clone(), plan: "cutover.toml".into(), started: NOW.into(), ..RunRecord::default() };
         state.begin_run(&record).expect("a run");
         let target = self.path("b.db");
         let open = || -> Result<Box<dyn Target>> {
@@ -132,7 +135,8 @@ impl Stage {
     fn rows(&self, width: usize) -> Vec<String> {
         let connection = Connection::open(self.path("b.db")).expect("a database");
         let cells: Vec<String> = (0..width).map(|it| format!("typeof(c{it}) || quote(c{it})")).collect();
-        let mut statement = connection.prepare(&format!("SELECT {} FROM t", cells.join(" || ' ' || "))).expect("a query");
+        let mut statement =
+            connection.prepare(&format!("SELECT {} FROM t", cells.join(" || ' ' || "))).expect("a query");
         let rows = statement.query_map([], |it| it.get::<_, String>(0)).expect("rows");
         let mut rows: Vec<String> = rows.map(|it| it.expect("a row")).collect();
         rows.sort();

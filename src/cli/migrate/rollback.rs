@@ -142,7 +142,15 @@ fn to_undo(session: &Session, args: &RollbackArgs) -> Result<Vec<RunRecord>> {
         let found: Vec<_> = all.iter().filter(later).filter(|it| wrote(it)).cloned().collect();
         return if found.is_empty() { Err(nothing()) } else { Ok(found) };
     }
-    all.iter().find(|it| wrote(it)).map(|it| with_continued(it, &all)).ok_or_else(nothing)
+    for run in all.iter().filter(|it| wrote(it)) {
+        // A run that found nothing to do has nothing to undo, but for those that it went on with.
+        let rows: u64 = session.state.tables(&run.id)?.iter().map(|it| it.inserts + it.updates + it.deletes).sum();
+        let chain = with_continued(run, &all);
+        if rows > 0 || chain.len() > 1 {
+            return Ok(chain);
+        }
+    }
+    Err(nothing())
 }
 
 /// The run before which a backup was made.

@@ -129,7 +129,6 @@ impl Job<'_> {
             return self.prove(run, plot, out, None);
         }
         let mut target = (self.open)()?;
-        plot.manifest.write(&self.state.run_folder(&self.id)?)?;
         self.phase(Phase::Applying)?;
         self.task.target.release()?;
         match self.write(run, &plot, target.as_mut(), &mut out) {
@@ -180,6 +179,7 @@ impl Job<'_> {
             };
             self.state.set_table(&self.id, &counts)?;
         }
+        manifest.write(&folder)?;
         self.phase(Phase::Staged)?;
         Ok(Plot { report, staged, order, manifest })
     }
