@@ -284,6 +284,18 @@ impl Slot<'_> {
     pub fn put(&mut self, value: Value<'_>) {
         self.fits = self.cast.write(value, self.ordered, self.bytes);
     }
+
+    /// Puts the number `whole` divided by 10 as often as there are `places`, the one value that belongs here.
+    #[inline(always)]
+    pub fn put_scaled(&mut self, whole: i64, places: usize) {
+        self.fits = self.cast.write_scaled(whole, places, self.ordered, self.bytes);
+    }
+
+    /// Puts the text of a document that has blanks, the one value that belongs here.
+    #[inline(always)]
+    pub fn put_spaced(&mut self, document: &[u8]) {
+        self.fits = self.cast.write_spaced(document, self.ordered, self.bytes);
+    }
 }
 
 impl<'a> Row<'a> {

@@ -62,7 +62,7 @@ impl Cast {
                 out.push(tag::NULL);
                 true
             }
-            Value::Int(_) if self.ty == Type::Int => {
+            _ if self.is_there(value) => {
                 cell::encode(value, ordered, out);
                 true
             }
@@ -71,6 +71,46 @@ impl Cast {
             Value::Raw(it) => self.write_raw(it, ordered, out),
             Value::Text(it) => self.write_text(it, ordered, out),
             _ => self.write_other(value, ordered, out),
+        }
+    }
+
+    /// Whether the value is of the type already, and as it is to be.
+    #[inline(always)]
+    fn is_there(&self, value: Value<'_>) -> bool {
+        match value {
+            Value::Int(_) => self.ty == Type::Int,
+            Value::Bool(_) => self.ty == Type::Bool,
+            Value::Uuid(_) => self.ty == Type::Uuid,
+            Value::Date(_) => self.ty == Type::Date,
+            Value::Timestamp(_) => self.ty == Type::Timestamp && self.coarsen.is_none(),
+            Value::DateTime(_) => self.ty == Type::DateTime && self.coarsen.is_none(),
+            _ => false,
+        }
+    }
+
+    /// The same as for [`Value::Decimal`], for the number `whole` divided by 10 as often as there are `places`, of which there may be
+    /// [`decimal::SCALED`].
+    #[inline(always)]
+    pub fn write_scaled(&self, whole: i64, places: usize, ordered: bool, out: &mut Vec<u8>) -> bool {
+        if self.ty == Type::Decimal && self.coarsen.is_none() && !ordered {
+            let start = cell::open(tag::DECIMAL, out);
+            decimal::from_scaled(whole, places, out);
+            cell::close(start, out);
+            return true;
+        }
+        let mut text = Vec::new();
+        decimal::from_scaled(whole, places, &mut text);
+        self.write(Value::Decimal(std::str::from_utf8(&text).unwrap_or_default()), ordered, out)
+    }
+
+    /// The same as for [`Value::Raw`], for a document that has blanks, as Postgres writes `jsonb`: it is not asked first whether it is
+    /// canonical already.
+    #[inline(always)]
+    pub fn write_spaced(&self, value: &[u8], ordered: bool, out: &mut Vec<u8>) -> bool {
+        if self.ty == Type::Json && !ordered {
+            self.write_spaced_json(value, out)
+        } else {
+            self.write_raw(value, ordered, out)
         }
     }
 
@@ -95,6 +135,16 @@ impl Cast {
             cell::encode_ascii(tag::JSON, value, false, out);
             return true;
         }
+        self.write_spaced_json(value, out)
+    }
+
+    fn write_spaced_json(&self, value: &[u8], out: &mut Vec<u8>) -> bool {
+        let start = cell::open(tag::JSON, out);
+        if json::canonical_bytes(value, out) {
+            cell::close(start, out);
+            return true;
+        }
+        cell::undo(start, out);
         self.write_unread(value, false, out)
     }
 

@@ -107,6 +107,12 @@ pub fn close(start: usize, out: &mut [u8]) {
     out[start - 4..start].copy_from_slice(&length.to_le_bytes());
 }
 
+/// Takes back the plain cell whose payload began at `start`, and was not ended.
+#[inline]
+pub fn undo(start: usize, out: &mut Vec<u8>) {
+    out.truncate(start - 5);
+}
+
 /// How long the cell at the start of `cells` is, or nothing if no whole cell is there.
 pub fn length(cells: &[u8], ordered: bool) -> Option<usize> {
     let tag = *cells.first()?;

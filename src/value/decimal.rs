@@ -53,7 +53,7 @@ pub fn canonical(text: &str, out: &mut Vec<u8>) -> bool {
 /// Appends the shortest decimal that reads back as the same double; negative zero is `0`.
 pub fn from_f64(value: f64, out: &mut Vec<u8>) {
     // Most numbers are amounts of money, so two places are tried first.
-    for (mut places, ten) in [(2, 100.0), (4, 10_000.0)] {
+    for (places, ten) in [(2, 100.0), (4, 10_000.0)] {
         let scaled = value * ten;
         // Below 10^15 any two different decimals of at most 15 digits are different doubles. Division rounds
         // correctly, so if n / 10^places is the value then n without its trailing zeros is the one shortest decimal.
@@ -61,13 +61,9 @@ pub fn from_f64(value: f64, out: &mut Vec<u8>) {
         if scaled.abs() >= 1e15 {
             break;
         }
-        let mut whole = (scaled + 0.5_f64.copysign(scaled)) as i64;
+        let whole = (scaled + 0.5_f64.copysign(scaled)) as i64;
         if whole as f64 / ten == value {
-            while places > 0 && whole % 10 == 0 {
-                whole /= 10;
-                places -= 1;
-            }
-            return write_scaled(whole, places, out);
+            return from_scaled(whole, places, out);
         }
     }
     // Infinities, NaN and every finite double are texts that `canonical` reads.
@@ -76,7 +72,51 @@ pub fn from_f64(value: f64, out: &mut Vec<u8>) {
 
 /// Appends an integer.
 pub fn from_i64(value: i64, out: &mut Vec<u8>) {
-    write_scaled(value, 0, out);
+    from_scaled(value, 0, out);
+}
+
+/// The most places of [`from_scaled`].
+pub const SCALED: usize = 19;
+
+/// Appends `whole` divided by 10 as often as there are `places`, of which there may be [`SCALED`].
+///
+/// ```
+/// use cutover::value::decimal::from_scaled;
+///
+/// let mut out = Vec::new();
+/// from_scaled(-1050, 3, &mut out);
+/// assert_eq!(out, b"-1.05");
+/// ```
+pub fn from_scaled(mut whole: i64, mut places: usize, out: &mut Vec<u8>) {
+    while places > 0 && whole % 10 == 0 {
+        whole /= 10;
+        places -= 1;
+    }
+    // From the last character to the first: at most 20 digits, a point and a sign.
+    let mut buffer = [b'0'; 24];
+    let (mut at, mut rest) = (buffer.len(), whole.unsigned_abs());
+    let mut put = |character: u8| {
+        at = at.saturating_sub(1);
+        buffer[at] = character;
+    };
+    if places > 0 {
+        for _ in 0..places.min(SCALED) {
+            put(b'0' + (rest % 10) as u8);
+            rest /= 10;
+        }
+        put(b'.');
+    }
+    loop {
+        put(b'0' + (rest % 10) as u8);
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if whole < 0 {
+        put(b'-');
+    }
+    out.extend_from_slice(&buffer[at..]);
 }
 
 /// Appends a form of a canonical decimal whose bytes sort as the numbers do, and of which none is the beginning of
@@ -317,26 +357,6 @@ fn expand(negative: bool, whole: &[u8], fraction: &[u8], exponent: i64, out: &mu
         out.extend(digits);
     }
     true
-}
-
-/// Appends `value` / 10^`places`; a trailing zero of a fraction is the caller's matter.
-fn write_scaled(value: i64, places: usize, out: &mut Vec<u8>) {
-    let mut buffer = [b'0'; 24];
-    let (mut at, mut rest) = (buffer.len(), value.unsigned_abs());
-    while rest > 0 || buffer.len() - at <= places {
-        at -= 1;
-        buffer[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-    }
-    if value < 0 {
-        out.push(b'-');
-    }
-    let point = buffer.len() - places;
-    out.extend_from_slice(&buffer[at..point]);
-    if places > 0 {
-        out.push(b'.');
-        out.extend_from_slice(&buffer[point..]);
-    }
 }
 
 /// The exponent as one byte, if it fits: 1 to 254, as 0 and 255 announce eight bytes.

@@ -4,6 +4,7 @@
 //! RFC 8785 (sections 3.2.2.2 and 3.2.3) writes them. Unlike RFC 8785, numbers are kept letter by letter: `1`, `1.0`
 //! and `1e0` are three texts, and 9007199254740993 stays what it is. A repeated key is a fault, not a choice.
 mod check;
+mod ordinary;
 mod scan;
 
 use std::borrow::Cow;
@@ -66,6 +67,9 @@ pub fn canonical(text: &str, out: &mut Vec<u8>) -> Result<(), Fault> {
     }
     if is_canonical(text.as_bytes()) {
         out.extend_from_slice(text.as_bytes());
+        return Ok(());
+    }
+    if ordinary::document(text.as_bytes(), out) {
         return Ok(());
     }
     scan::document(text, out)
@@ -137,20 +141,33 @@ pub(super) fn is_canonical(bytes: &[u8]) -> bool {
     u32::try_from(bytes.len()).is_ok() && check::is_canonical(bytes)
 }
 
-/// Where, from `at` on, the first byte stands that a JSON string cannot hold as it is; the length if there is none.
+/// As [`canonical`], for bytes that nobody has looked at yet. False: nothing is known about them, and `out` is as it was.
+pub(super) fn canonical_bytes(bytes: &[u8], out: &mut Vec<u8>) -> bool {
+    ordinary::document(bytes, out)
+}
+
+/// The lowest and the highest bit of each byte of a word.
+const ONES: u64 = u64::from_le_bytes([1; 8]);
+const TOPS: u64 = ONES << 7;
+
+/// Marks the first byte of a word, the lowest one, that a JSON string cannot hold as it is, at its highest bit. Nothing is marked if
+/// there is none.
 ///
-/// Eight bytes at a time: a subtraction marks the bytes below a bound, see "Bit Twiddling Hacks" by Sean Anderson
-/// ("Determine if a word has a byte less than n"). A mark can be wrong only above a right one, so the lowest is right.
+/// A subtraction marks the bytes below a bound, see "Bit Twiddling Hacks" by Sean Anderson ("Determine if a word has a byte less than
+/// n"). A mark can be wrong only above a right one, so the lowest is right.
+#[inline(always)]
+fn marks(word: u64) -> u64 {
+    let quote = word ^ u64::from_le_bytes([b'"'; 8]);
+    let slash = word ^ u64::from_le_bytes([b'\\'; 8]);
+    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    (control | quote.wrapping_sub(ONES) & !quote | slash.wrapping_sub(ONES) & !slash) & TOPS
+}
+
+/// Where, from `at` on, the first byte stands that a JSON string cannot hold as it is; the length if there is none.
 #[inline(always)]
 fn plain_end(bytes: &[u8], mut at: usize) -> usize {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
-    const TOPS: u64 = ONES << 7;
     while let Some(&chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        let word = u64::from_le_bytes(chunk);
-        let quote = word ^ u64::from_le_bytes([b'"'; 8]);
-        let slash = word ^ u64::from_le_bytes([b'\\'; 8]);
-        let control = word.wrapping_sub(ONES * 0x20) & !word;
-        let marks = (control | quote.wrapping_sub(ONES) & !quote | slash.wrapping_sub(ONES) & !slash) & TOPS;
+        let marks = marks(u64::from_le_bytes(chunk));
         if marks != 0 {
             return at + (marks.trailing_zeros() / 8) as usize;
         }

@@ -73,13 +73,13 @@ impl Decoder {
     /// If it is not in the format, or a value is not what its type says.
     pub(super) fn take(&mut self, message: &[u8], batch: &mut Batch) -> Result<()> {
         if self.pending.is_empty() {
-            let taken = self.rows_of(message, batch)?;
+            let taken = self.rows_of(message, false, batch)?;
             self.pending.extend_from_slice(message.get(taken..).unwrap_or_default());
             return Ok(());
         }
         let mut pending = std::mem::take(&mut self.pending);
         pending.extend_from_slice(message);
-        let taken = self.rows_of(&pending, batch)?;
+        let taken = self.rows_of(&pending, true, batch)?;
         pending.drain(..taken);
         self.pending = pending;
         Ok(())
@@ -91,8 +91,9 @@ impl Decoder {
         if self.state == State::Ended && self.pending.is_empty() { Ok(()) } else { Err(damaged("it is cut off")) }
     }
 
-    /// Appends the rows that `bytes` begins with and tells how many bytes they are.
-    fn rows_of(&mut self, bytes: &[u8], batch: &mut Batch) -> Result<usize> {
+    /// Appends the rows that `bytes` begins with and tells how many bytes they are. Where rows are `split` over messages, it is looked
+    /// first whether one is there as a whole, or a large row would be decoded anew with each of its messages.
+    fn rows_of(&mut self, bytes: &[u8], split: bool, batch: &mut Batch) -> Result<usize> {
         let mut rest = bytes;
         if self.state == State::Head {
             let Some(length) = head(rest)? else { return Ok(0) };
@@ -112,9 +113,10 @@ impl Decoder {
             if usize::try_from(count) != Ok(self.cells.len()) {
                 return Err(damaged(format_args!("a row has {count} fields, not {}", self.cells.len())));
             }
-            let Some(length) = length(after, self.cells.len())? else { break };
-            let (row, after) = after.split_at(length);
-            self.row(row, batch)?;
+            if split && !is_whole(after, self.cells.len())? {
+                break;
+            }
+            let Some(after) = self.row(after, batch)? else { break };
             rest = after;
         }
         if self.state == State::Ended && !rest.is_empty() {
@@ -123,17 +125,24 @@ impl Decoder {
         Ok(bytes.len() - rest.len())
     }
 
+    /// Appends the row that `bytes` begins with and says what follows it. Nothing: it is not there as a whole, and was not appended.
     #[inline]
-    fn row(&mut self, row: &[u8], batch: &mut Batch) -> Result<()> {
-        let (cells, scratch, mut rest) = (&self.cells, &mut self.scratch, row);
-        batch.fill_with(|place, slot| {
-            let cell = cells.get(place).ok_or_else(|| damaged("a row is too short"))?;
-            let (value, after) = field(rest).ok_or_else(|| damaged("a row is too short"))?;
+    fn row<'b>(&mut self, bytes: &'b [u8], batch: &mut Batch) -> Result<Option<&'b [u8]>> {
+        let (cells, scratch, mut rest, mut whole) = (&self.cells, &mut self.scratch, bytes, true);
+        let filled = batch.fill_with(|place, slot| {
+            let (Some(cell), Some((value, after))) = (cells.get(place), field(rest)?) else {
+                whole = false;
+                return Err(damaged("a row is too short"));
+            };
             rest = after;
             put(cell, value, slot, scratch)
-        })?;
+        });
+        if !whole {
+            return Ok(None);
+        }
+        filled?;
         self.rows += 1;
-        Ok(())
+        Ok(Some(rest))
     }
 }
 
@@ -152,28 +161,26 @@ fn head(bytes: &[u8]) -> Result<Option<usize>> {
     Ok((length <= bytes.len()).then_some(length))
 }
 
-/// How long the next so many fields are together, if they are all there.
-#[inline]
-fn length(bytes: &[u8], fields: usize) -> Result<Option<usize>> {
-    let mut at = 0usize;
+/// Whether the next so many fields are all there.
+fn is_whole(bytes: &[u8], fields: usize) -> Result<bool> {
+    let mut rest = bytes;
     for _ in 0..fields {
-        let Some(length) = bytes.get(at..).and_then(|it| it.first_chunk::<4>()) else { return Ok(None) };
-        at += 4;
-        match i32::from_be_bytes(*length) {
-            -1 => {}
-            length => at += usize::try_from(length).map_err(|_| damaged("a field has no length"))?,
-        }
+        let Some((_, after)) = field(rest)? else { return Ok(false) };
+        rest = after;
     }
-    Ok((at <= bytes.len()).then_some(at))
+    Ok(true)
 }
 
-/// The next field, nothing for NULL, and what follows it.
+/// The next field, nothing for NULL, and what follows it, if it is all there.
 #[inline(always)]
-fn field(bytes: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
-    let (length, rest) = bytes.split_first_chunk::<4>()?;
-    match usize::try_from(i32::from_be_bytes(*length)) {
-        Ok(length) => rest.split_at_checked(length).map(|(value, rest)| (Some(value), rest)),
-        Err(_) => Some((None, rest)),
+fn field(bytes: &[u8]) -> Result<Option<(Option<&[u8]>, &[u8])>> {
+    let Some((length, rest)) = bytes.split_first_chunk::<4>() else { return Ok(None) };
+    match i32::from_be_bytes(*length) {
+        -1 => Ok(Some((None, rest))),
+        length => match usize::try_from(length) {
+            Ok(length) => Ok(rest.split_at_checked(length).map(|(value, rest)| (Some(value), rest))),
+            Err(_) => Err(damaged("a field has no length")),
+        },
     }
 }
 
@@ -193,7 +200,7 @@ pub(super) fn put(cell: &Cell, value: Option<&[u8]>, slot: &mut Slot<'_>, scratc
         }
         Form::Uuid => fixed(value).map(|it| slot.put(Value::Uuid(it))),
         Form::Timestamp => fixed(value).and_then(moment).map(|it| slot.put(Value::Timestamp(it))),
-        Form::Numeric | Form::Money => put_number(value, slot, scratch),
+        Form::Numeric | Form::Money => put_number(cell, value, slot, scratch),
         Form::Jsonb => match value.split_first() {
             Some((1, text)) => put_json(cell, text, slot),
             _ => None,
@@ -230,7 +237,13 @@ fn put_other(cell: &Cell, value: &[u8], slot: &mut Slot<'_>, scratch: &mut Vec<u
 }
 
 #[inline]
-fn put_number(value: &[u8], slot: &mut Slot<'_>, scratch: &mut Vec<u8>) -> Option<()> {
+fn put_number(cell: &Cell, value: &[u8], slot: &mut Slot<'_>, scratch: &mut Vec<u8>) -> Option<()> {
+    if cell.to == Type::Decimal
+        && let Some((whole, places)) = numeric::scaled(value)
+    {
+        slot.put_scaled(whole, places);
+        return Some(());
+    }
     if !numeric::write(value, scratch) {
         return None;
     }
@@ -242,7 +255,10 @@ fn put_number(value: &[u8], slot: &mut Slot<'_>, scratch: &mut Vec<u8>) -> Optio
 fn put_json(cell: &Cell, text: &[u8], slot: &mut Slot<'_>) -> Option<()> {
     // Text where a document is wanted is read as one, which needs no look at it before.
     let document = if cell.to == Type::Json { None } else { std::str::from_utf8(text).ok() };
-    slot.put(document.map_or(Value::Raw(text), Value::Json));
+    match document {
+        Some(it) => slot.put(Value::Json(it)),
+        None => slot.put_spaced(text),
+    }
     Some(())
 }
 

@@ -16,6 +16,28 @@ pub(super) fn write(bytes: &[u8], out: &mut Vec<u8>) -> bool {
     decode(bytes, out).is_some()
 }
 
+/// The number as a whole one and how often it has to be divided by 10, if it is one of up to 16 digits, as amounts are.
+#[inline]
+pub(super) fn scaled(bytes: &[u8]) -> Option<(i64, usize)> {
+    let (head, digits) = bytes.split_first_chunk::<8>()?;
+    let [count, weight, sign, _scale] = [0, 2, 4, 6].map(|it| u16::from_be_bytes([head[it], head[it + 1]]));
+    let behind = i32::from(count) - 1 - i32::from(weight as i16);
+    if digits.len() != 2 * usize::from(count) || count > 4 || !(0..=4).contains(&behind) {
+        return None;
+    }
+    let (mut whole, mut wrong) = (0, false);
+    for digit in digits.chunks_exact(2) {
+        let digit = u16::from_be_bytes([digit[0], digit[1]]);
+        wrong |= digit > 9999;
+        whole = whole * 10_000 + i64::from(digit);
+    }
+    match sign {
+        POSITIVE if !wrong => Some((whole, 4 * behind as usize)),
+        NEGATIVE if !wrong => Some((-whole, 4 * behind as usize)),
+        _ => None,
+    }
+}
+
 fn decode(bytes: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let (head, digits) = bytes.split_first_chunk::<8>()?;
     let [count, weight, sign, _scale] = [0, 2, 4, 6].map(|it| u16::from_be_bytes([head[it], head[it + 1]]));
@@ -154,10 +176,25 @@ mod tests {
         head.iter().chain(digits).flat_map(|it| it.to_be_bytes()).collect()
     }
 
-    fn check(head: [u16; 4], digits: &[u16], expect: &str) {
+    fn spelled((whole, places): (i64, usize)) -> String {
         let mut out = Vec::new();
-        let text = if write(&sent(head, digits), &mut out) { String::from_utf8_lossy(&out) } else { "damaged".into() };
+        decimal::from_scaled(whole, places, &mut out);
+        String::from_utf8(out).expect("ASCII")
+    }
+
+    fn canonical(text: &str) -> String {
+        let mut out = Vec::new();
+        assert!(decimal::canonical(text, &mut out), "{text}");
+        String::from_utf8(out).expect("ASCII")
+    }
+
+    fn check(head: [u16; 4], digits: &[u16], expect: &str) {
+        let (sent, mut out) = (sent(head, digits), Vec::new());
+        let text = if write(&sent, &mut out) { String::from_utf8_lossy(&out) } else { "damaged".into() };
         assert_eq!(text, expect, "{head:?} {digits:?}");
+        if let Some(scaled) = scaled(&sent) {
+            assert_eq!(spelled(scaled), canonical(&text), "{head:?} {digits:?}");
+        }
     }
 
     #[test]
@@ -256,15 +293,17 @@ mod tests {
             let whole: String = digits.iter().map(|it| format!("{it:04}")).collect();
             let power = 4 * (i32::from(weight) + 1 - digits.len() as i32);
             let expect = format!("{}{}e{power}", if negative { "-" } else { "" }, if whole.is_empty() { "0" } else { &whole });
-            let (mut read, mut wanted) = (Vec::new(), Vec::new());
-            prop_assert!(decimal::canonical(std::str::from_utf8(&out).expect("ASCII"), &mut read));
-            prop_assert!(decimal::canonical(&expect, &mut wanted));
-            prop_assert_eq!(read, wanted);
+            let expect = canonical(&expect);
+            prop_assert_eq!(canonical(std::str::from_utf8(&out).expect("ASCII")), expect.clone());
+            let scaled = scaled(&sent([digits.len() as u16, weight as u16, sign, 0], &digits));
+            prop_assert!(scaled.is_some() || digits.len() > 4 || !(0..=4).contains(&(-power / 4)));
+            prop_assert!(scaled.is_none_or(|it| spelled(it) == expect));
         }
 
         #[test]
         fn any_bytes(bytes: Vec<u8>) {
-            let _ = write(&bytes, &mut Vec::new());
+            let known = write(&bytes, &mut Vec::new());
+            prop_assert!(known || scaled(&bytes).is_none());
         }
     }
 }
