@@ -1,14 +1,17 @@
-//! How fast rows are written, beside the same rows through one prepared `INSERT` in one transaction.
+//! How fast rows are migrated, beside the same rows through one prepared `INSERT` in one transaction, and through `COPY`.
 //!
 //! `cargo bench --bench migrate -- [rows=1000000] [runs=5] [CASE…]`. Without cases, all of them. The numbers of rows may be
-//! several, with commas between. Both read the same file at the same time as they write, and both are children of this program.
+//! several, with commas between. `write` is the target alone, the others are whole runs: staged, checked, written, read back and
+//! compared; `backup` also backs the source up first. Both read the same file, and both are children of this program.
 
 #[expect(dead_code, reason = "the other benchmark uses more of it")]
 #[path = "../diff/generate.rs"]
 mod generate;
-#[expect(dead_code, reason = "the other benchmarks use more of it")]
 #[path = "../diff/measure.rs"]
 mod measure;
+#[expect(dead_code, clippy::expect_used, clippy::panic, reason = "a harness of tests, which use more of it")]
+#[path = "../../tests/support/postgres.rs"]
+mod postgres;
 #[path = "../diff/wanted.rs"]
 mod wanted;
 
@@ -22,30 +25,41 @@ use cutover::{
 };
 use generate::{COLUMNS, Data, Format, Variant};
 use measure::{Costs, run};
+use postgres::Server;
 use std::{
     env,
     error::Error,
     fs,
     io::{self, Write},
-    path::Path,
-    process::Command,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
     sync::Arc,
 };
 use wanted::Wanted;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// Where rows are written to.
+/// What is measured.
 struct Case {
     name: &'static str,
+    /// The target is a Postgres server, and not a file.
+    postgres: bool,
+    /// What is typed. Nothing: only the target is measured, by this program.
+    arguments: Option<&'static [&'static str]>,
 }
 
-static CASES: [Case; 1] = [Case { name: "sqlite" }];
+static CASES: [Case; 4] = [
+    Case { name: "write", postgres: false, arguments: None },
+    Case { name: "migrate", postgres: false, arguments: Some(&["--no-backup"]) },
+    Case { name: "backup", postgres: false, arguments: Some(&[]) },
+    Case { name: "postgres", postgres: true, arguments: Some(&["--no-backup"]) },
+];
 
 fn main() -> Result<()> {
     // Cargo adds `--bench` for harnesses that need to be told.
     let arguments: Vec<String> = env::args().skip(1).filter(|it| it != "--bench").collect();
     match &arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["floor", from, into] if into.starts_with("postgres:") => copy(from, into),
         ["floor", from, into] => floor(from, into),
         ["write", from, into] => write(Path::new(from), Path::new(into)),
         arguments => table(&Wanted::read(arguments, &CASES, |it| it.name)?, &mut io::stdout().lock()),
@@ -54,32 +68,112 @@ fn main() -> Result<()> {
 
 fn table(wanted: &Wanted<Case>, out: &mut dyn Write) -> Result<()> {
     writeln!(out, "Seconds of {} runs: median (least–most); MiB at the peak.\n", wanted.runs)?;
-    writeln!(out, "| rows | case | ours | floor | times | MiB | floor MiB |\n|---|---|---|---|---|---|---|")?;
+    writeln!(out, "| rows | case | ours | floor | times | CPU | floor CPU | times | MiB | floor MiB |")?;
+    writeln!(out, "|---:|---|---|---|---:|---|---|---:|---:|---:|")?;
     for &rows in &wanted.rows {
         let data = Data::new(rows)?;
         let from = data.file(Variant::Source, Format::Sqlite)?;
-        let into = from.with_file_name("written.sqlite");
         for case in &wanted.cases {
-            let (mut ours, mut floor) = (Costs::default(), Costs::default());
-            for _ in 0..wanted.runs {
-                for (how, costs) in [("floor", &mut floor), ("write", &mut ours)] {
-                    empty(&into)?;
-                    let ran = run(Command::new(env::current_exe()?).arg(how).args([&from, &into]))?;
-                    let there = rusqlite::Connection::open(&into)?;
-                    let count: u64 = there.query_row("SELECT count(*) FROM orders", [], |it| it.get(0))?;
-                    if ran.status != Some(0) || count != rows {
-                        return Err(format!("{how}: {count} rows of {rows}: {}", ran.output).into());
-                    }
-                    costs.add(ran.cost);
-                }
-            }
-            let (wall, least) = (ours.wall(), floor.wall());
-            let (times, name, memory, base) = (wall.median / least.median, case.name, ours.memory(), floor.memory());
-            writeln!(out, "| {rows} | {name} | {wall} | {least} | {times:.2} | {memory} | {base} |")?;
+            writeln!(out, "{}", case.measure(wanted, rows, &from)?)?;
+            out.flush()?;
         }
-        fs::remove_file(&into)?;
     }
     Ok(())
+}
+
+impl Case {
+    /// Measures both in turn, so that what else the machine does meets them alike. A line of the table.
+    fn measure(&self, wanted: &Wanted<Case>, rows: u64, from: &Path) -> Result<String> {
+        let folder = from.parent().ok_or("a file is in a folder")?;
+        let place = Place::new(self.postgres, folder)?;
+        let (mut ours, mut floor) = (Costs::default(), Costs::default());
+        for _ in 0..wanted.runs {
+            for (is_floor, costs) in [(true, &mut floor), (false, &mut ours)] {
+                place.empty()?;
+                let mut command = Command::new(env::current_exe()?);
+                match self.arguments.filter(|_| !is_floor) {
+                    None => drop(command.arg(if is_floor { "floor" } else { "write" }).arg(from).arg(&place.name)),
+                    Some(arguments) => {
+                        let plan = place.plan(folder, from)?;
+                        let state = folder.join(".cutover");
+                        if state.exists() {
+                            fs::remove_dir_all(state)?;
+                        }
+                        command = Command::new(&wanted.binary);
+                        command.arg("migrate").arg(plan).args(arguments).arg("--quiet").env("TARGET", &place.name);
+                    }
+                }
+                let ran = run(&mut command)?;
+                let count = place.count()?;
+                if ran.status != Some(0) || count != rows {
+                    return Err(format!("{}: {count} rows of {rows}: {}", self.name, ran.output).into());
+                }
+                costs.add(ran.cost);
+            }
+        }
+        let (wall, least, cpu, least_cpu) = (ours.wall(), floor.wall(), ours.cpu(), floor.cpu());
+        let (times, share) = (wall.median / least.median, cpu.median / least_cpu.median);
+        let (name, memory, base) = (self.name, ours.memory(), floor.memory());
+        Ok(format!(
+            "| {rows} | {name} | {wall} | {least} | {times:.2} | {cpu} | {least_cpu} | {share:.2} | {memory} | {base} |"
+        ))
+    }
+}
+
+/// Where rows are written to.
+struct Place {
+    /// A path, or an address.
+    name: String,
+    server: Option<Server>,
+}
+
+/// What a server with some memory is told.
+const SETTINGS: &str = "shared_buffers = 256MB\nmax_wal_size = 4GB\nwal_level = minimal\nmax_wal_senders = 0\n";
+
+impl Place {
+    fn new(postgres: bool, folder: &Path) -> Result<Place> {
+        if !postgres {
+            return Ok(Place { name: folder.join("written.sqlite").display().to_string(), server: None });
+        }
+        let server = Server::start(SETTINGS);
+        Ok(Place { name: server.url("postgres"), server: Some(server) })
+    }
+
+    /// Makes the table anew, without rows.
+    fn empty(&self) -> Result<()> {
+        let Some(server) = &self.server else { return empty(Path::new(&self.name)) };
+        let columns = "id bigint PRIMARY KEY, uuid uuid, email text, status text, amount numeric(12,2), quantity integer, \
+            active boolean, created_at timestamp, note text, meta jsonb";
+        server
+            .execute("postgres", &format!("DROP TABLE IF EXISTS orders; CREATE TABLE orders ({columns}); CHECKPOINT"));
+        Ok(())
+    }
+
+    fn count(&self) -> Result<u64> {
+        const ASKED: &str = "SELECT count(*) FROM orders";
+        match &self.server {
+            Some(server) => Ok(server.execute("postgres", ASKED).parse()?),
+            None => {
+                let there = rusqlite::Connection::open(&self.name)?;
+                Ok(u64::try_from(there.query_row(ASKED, [], |it| it.get::<_, i64>(0))?)?)
+            }
+        }
+    }
+
+    fn plan(&self, folder: &Path, from: &Path) -> Result<PathBuf> {
+        let target = match self.server {
+            Some(_) => "kind = 'postgres', url = '${TARGET}'",
+            None => "kind = 'sqlite', path = '${TARGET}'",
+        };
+        let from = from.display();
+        let text = format!(
+            "version = 1\nsource = {{ kind = 'sqlite', path = '{from}' }}\ntarget = {{ {target} }}\n\
+             table = [{{ into = 'orders' }}]\n"
+        );
+        let plan = folder.join("cutover.toml");
+        fs::write(&plan, text)?;
+        Ok(plan)
+    }
 }
 
 /// The table, without rows.
@@ -105,6 +199,18 @@ fn floor(from: &str, into: &str) -> Result<()> {
     }
     drop(insert);
     Ok(transaction.commit()?)
+}
+
+/// The same rows as CSV through `COPY FROM STDIN`, by the server's own client.
+fn copy(from: &str, into: &str) -> Result<()> {
+    let mut select = Command::new("sqlite3");
+    select.args(["-csv", from, "SELECT * FROM orders"]).stdout(Stdio::piped());
+    let mut select = select.spawn()?;
+    let rows = select.stdout.take().ok_or("its output")?;
+    let mut psql = Command::new("psql");
+    psql.args(["-XqAt", "-d", into, "-c", "COPY orders FROM STDIN (FORMAT csv)"]).stdin(rows);
+    let done = psql.status()?.success() && select.wait()?.success();
+    if done { Ok(()) } else { Err("COPY failed".into()) }
 }
 
 /// Gathers batches as large as the target wants them, and writes them.

@@ -112,20 +112,17 @@ impl Load {
 
     /// The first half of it and the second.
     fn halves(&self) -> [Load; 2] {
-        let half = self.len() / 2;
+        let (half, mut at) = (self.len() / 2, 0);
         let mut halves = [Load::new(self.inserts.shape()), Load::new(self.inserts.shape())];
-        let mut at = 0;
-        let parts: [(&Batch, fn(&mut Load) -> &mut Batch); 3] = [
-            (&self.inserts, |it| &mut it.inserts),
-            (&self.updates, |it| &mut it.updates),
-            (&self.deletes, |it| &mut it.deletes),
-        ];
-        for (rows, side) in parts {
+        let mut share = |rows: &Batch, side: fn(&mut Load) -> &mut Batch| {
             for row in rows.rows() {
                 side(&mut halves[usize::from(at >= half)]).push_row(row);
                 at += 1;
             }
-        }
+        };
+        share(&self.inserts, |it| &mut it.inserts);
+        share(&self.updates, |it| &mut it.updates);
+        share(&self.deletes, |it| &mut it.deletes);
         halves
     }
 

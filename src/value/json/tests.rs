@@ -243,7 +243,7 @@ impl Writer {
 }
 
 fn written(tree: &Tree, noise: u64) -> String {
-    let mut writer = Writer { noise, calm: noise % 2 == 0, out: String::new() };
+    let mut writer = Writer { noise, calm: noise.is_multiple_of(2), out: String::new() };
     writer.tree(tree);
     writer.push("");
     writer.out
