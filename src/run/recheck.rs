@@ -285,8 +285,12 @@ pub(super) fn look_again(
                 unchanged(side, table, now)?;
             }
             let stores = (task.source.as_mut(), task.target.as_mut());
-            let now = look(run, pairing, &outcome.comparison, stores, folder, &before)?;
-            outcome.settle(&before, now)?;
+            match look(run, pairing, &outcome.comparison, stores, folder, &before) {
+                Ok(now) => outcome.settle(&before, now)?,
+                // Somebody writes just now: what was seen before holds until the next look.
+                Err(it) if it.kind() == Kind::Busy && round < run.recheck.rounds => outcome.differing = Some(before),
+                Err(it) => return Err(it),
+            }
         }
     }
     Ok(Vec::new())

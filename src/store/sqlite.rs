@@ -94,7 +94,7 @@ impl Sqlite {
     pub(super) fn unchanged(&self) -> Result<()> {
         match self.unlocked {
             Some(before) if before != state(&self.path)? || has_log(&self.path) => Err(Error::new(
-                Kind::Store,
+                Kind::Busy,
                 format_args!("{} was written to while it was being read; run again", self.path.display()),
             )),
             _ => Ok(()),
