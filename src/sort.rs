@@ -42,6 +42,8 @@ pub struct Sorter {
     /// Records one after the other, each as [`HEAD`] bytes of lengths, sort bytes and rest. A chunk never moves.
     chunks: Vec<Vec<u8>>,
     places: Vec<Place>,
+    /// Chunks of runs that were written, to be filled once more: what is given back to the system comes again page by page.
+    spare: Vec<Vec<u8>>,
     spill: Option<Spill>,
 }
 
@@ -67,7 +69,7 @@ struct Spill {
 impl Sorter {
     /// An empty sorter; it takes no memory before the first record.
     pub fn new(budget: Budget) -> Sorter {
-        Sorter { budget, chunks: Vec::new(), places: Vec::new(), spill: None }
+        Sorter { budget, chunks: Vec::new(), places: Vec::new(), spare: Vec::new(), spill: None }
     }
 
     /// Adds a record.
@@ -83,13 +85,18 @@ impl Sorter {
             if !self.chunks.is_empty() && held + CHUNK.max(length) > self.budget.memory {
                 self.spill()?;
             }
-            self.chunks.push(Vec::with_capacity(CHUNK.max(length)));
+            if length > CHUNK {
+                self.spare.clear();
+            }
+            self.chunks.push(self.spare.pop().unwrap_or_else(|| Vec::with_capacity(CHUNK.max(length))));
         }
         let number = self.chunks.len() as u32 - 1;
         let Some(chunk) = self.chunks.last_mut() else { return Ok(()) };
         self.places.push(Place { prefix: 0, chunk: number, offset: chunk.len() as u32 });
-        chunk.extend_from_slice(&(sort.len() as u32).to_le_bytes());
-        chunk.extend_from_slice(&(rest.len() as u32).to_le_bytes());
+        let mut head = [0; HEAD];
+        head[..4].copy_from_slice(&(sort.len() as u32).to_le_bytes());
+        head[4..].copy_from_slice(&(rest.len() as u32).to_le_bytes());
+        chunk.extend_from_slice(&head);
         chunk.extend_from_slice(sort);
         chunk.extend_from_slice(rest);
         Ok(())
@@ -107,6 +114,8 @@ impl Sorter {
             self.sort();
             return Ok(Sorted(State::Memory { chunks: self.chunks, places: self.places, next: 0 }));
         };
+        // What merges needs the memory.
+        (self.spare, self.places) = (Vec::new(), Vec::new());
         let file = Arc::new(spill.file.into_inner().map_err(|it| failed(&self.budget, it.error()))?);
         let heads = BinaryHeap::with_capacity(spill.ends.len());
         let mut sorted = Sorted(State::Runs { file, ends: spill.ends, heads, fresh: true, budget: self.budget });
@@ -153,7 +162,9 @@ impl Sorter {
             spill.length += bytes.len() as u64;
         }
         spill.ends.push(spill.length);
-        self.chunks.clear();
+        // Chunks of one large record each go.
+        self.spare.extend(self.chunks.drain(..).filter(|it| it.capacity() == CHUNK));
+        self.spare.iter_mut().for_each(Vec::clear);
         self.places.clear();
         Ok(())
     }
@@ -339,7 +350,7 @@ impl RowSorter {
         for row in batch.rows() {
             self.rest.clear();
             self.rest.push(u8::from(row.is_odd()));
-            self.rest.extend(row.ends().flat_map(u32::to_le_bytes));
+            row.ends().for_each(|it| self.rest.extend_from_slice(&it.to_le_bytes()));
             self.sorter.push(row.bytes(), &self.rest)?;
         }
         Ok(())

@@ -14,16 +14,19 @@ pub(crate) enum Peer {
     Reladiff,
     /// A full outer join in DuckDB's Python package, with its reader of Postgres.
     Duckdb,
+    /// The same between Postgres and a SQLite file, whose values are brought into the form of the server's by hand.
+    Normalised,
 }
 
 impl Peer {
     /// Everybody.
-    pub(crate) const ALL: [Peer; 2] = [Peer::Reladiff, Peer::Duckdb];
+    pub(crate) const ALL: [Peer; 3] = [Peer::Reladiff, Peer::Duckdb, Peer::Normalised];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Peer::Reladiff => "reladiff -j4",
             Peer::Duckdb => "DuckDB",
+            Peer::Normalised => "DuckDB with casts by hand",
         }
     }
 
@@ -42,13 +45,17 @@ impl Peer {
                 "DuckDB's reader of Postgres is not installed for python3 (PyPI: duckdb, duckdb-extensions, \
                  duckdb-extension-postgres-scanner; PYTHON names another interpreter)",
             ),
+            Peer::Normalised if !there(&format!("{READER}; {SQLITE}")) => Some(
+                "DuckDB's reader of SQLite is not installed beside that of Postgres for python3 (PyPI: \
+                 duckdb-extension-sqlite-scanner)",
+            ),
             _ => None,
         }
     }
 
     /// Whether it can be asked about such tables, and gives the answer that is looked for.
     pub(crate) fn answers(self, layout: Layout, sqlite: bool) -> bool {
-        layout == Layout::Number && !sqlite
+        layout == Layout::Number && sqlite == (self == Peer::Normalised)
     }
 
     /// The command that says how many rows differ.
@@ -78,7 +85,12 @@ impl Peer {
                 ]);
             }
             Peer::Duckdb => {
-                command.args(["-c", &format!("{READER}; {ATTACH}"), source, target, &join()]);
+                let attach = format!("{READER}; {BEGIN}; {ATTACH}; {PRINT}");
+                command.args(["-c", &attach, source, target, &join("target.public.orders", differ)]);
+            }
+            Peer::Normalised => {
+                let attach = format!("{READER}; {SQLITE}; {BEGIN}; {ATTACH_SQLITE}; {PRINT}");
+                command.args(["-c", &attach, source, target, &join("target.orders", differ_normalised)]);
             }
         }
         command
@@ -96,7 +108,7 @@ impl Peer {
                 let keys: Option<BTreeSet<_>> = output.lines().filter(|it| it.starts_with("[\"")).map(key).collect();
                 keys.map(|it| it.len() as u64)
             }
-            Peer::Duckdb => output.trim().parse().ok(),
+            Peer::Duckdb | Peer::Normalised => output.trim().parse().ok(),
         }
     }
 }
@@ -105,18 +117,44 @@ impl Peer {
 const READER: &str = "import sys, duckdb; from duckdb_extensions import import_extension; \
     import_extension('postgres_scanner'); duckdb.execute('LOAD postgres_scanner')";
 
-const ATTACH: &str = "duckdb.execute('SET enable_progress_bar = false'); \
-    duckdb.execute(f\"ATTACH '{sys.argv[1]}' AS source (TYPE postgres, READ_ONLY)\"); \
-    duckdb.execute(f\"ATTACH '{sys.argv[2]}' AS target (TYPE postgres, READ_ONLY)\"); \
-    print(duckdb.execute(sys.argv[3]).fetchone()[0])";
+const SQLITE: &str = "import_extension('sqlite_scanner'); duckdb.execute('LOAD sqlite_scanner')";
 
-fn join() -> String {
-    let each = COLUMNS.iter().skip(1).map(|(name, _)| format!("s.{name} IS DISTINCT FROM t.{name}"));
+const BEGIN: &str = "duckdb.execute('SET enable_progress_bar = false'); \
+    duckdb.execute(f\"ATTACH '{sys.argv[1]}' AS source (TYPE postgres, READ_ONLY)\")";
+
+const ATTACH: &str = "duckdb.execute(f\"ATTACH '{sys.argv[2]}' AS target (TYPE postgres, READ_ONLY)\")";
+
+/// A file may hold any value in any column, so all are taken as text and cast.
+const ATTACH_SQLITE: &str = "duckdb.execute('SET sqlite_all_varchar = true'); \
+    duckdb.execute(f\"ATTACH '{sys.argv[2]}' AS target (TYPE sqlite, READ_ONLY)\")";
+
+const PRINT: &str = "print(duckdb.execute(sys.argv[3]).fetchone()[0])";
+
+fn join(target: &str, differ: fn(&str, &str) -> String) -> String {
+    let each = COLUMNS.iter().skip(1).map(|(name, ty)| differ(name, ty));
     let differ = each.collect::<Vec<_>>().join(" OR ");
     format!(
-        "SELECT count(*) FROM source.public.orders s FULL JOIN target.public.orders t ON s.id = t.id \
+        "SELECT count(*) FROM source.public.orders s FULL JOIN {target} t ON s.id = t.id::BIGINT \
          WHERE s.id IS NULL OR t.id IS NULL OR {differ}"
     )
+}
+
+fn differ(name: &str, _ty: &str) -> String {
+    format!("s.{name} IS DISTINCT FROM t.{name}")
+}
+
+/// Of a document the members that this table has, as their order and the blanks between them are not the same.
+fn differ_normalised(name: &str, ty: &str) -> String {
+    match ty {
+        "TEXT" => differ(name, ty),
+        "JSON" => {
+            let members = |side: &str| {
+                format!("json_extract_string({side}.{name}::JSON, ['$.city', '$.score', '$.tags', '$.vip'])")
+            };
+            format!("{} IS DISTINCT FROM {}", members("s"), members("t"))
+        }
+        _ => format!("s.{name} IS DISTINCT FROM t.{name}::{ty}"),
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark is told by its environment where tools are")]
