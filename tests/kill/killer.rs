@@ -100,7 +100,7 @@ impl Draw {
 
 /// How many moments are drawn for each store.
 pub(crate) fn kills() -> u64 {
-    variable("CUTOVER_KILLS", 40)
+    variable("CUTOVER_KILLS", 20)
 }
 
 #[expect(clippy::disallowed_methods, reason = "whoever runs the tests says how many")]

@@ -2,7 +2,7 @@
 //! to its end, and no row is lost, doubled or wrong.
 //!
 //! `strace` kills it at a counted system call, so every run of these tests kills at the same ones. `CUTOVER_KILLS` says how many
-//! drawn moments there are for each store, 40 if not said; `CUTOVER_SEED` draws others.
+//! drawn moments there are for each store, 20 if not said; `CUTOVER_SEED` draws others.
 
 #![cfg(test)]
 
