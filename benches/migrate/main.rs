@@ -6,9 +6,9 @@
 #[expect(dead_code, reason = "the other benchmark uses more of it")]
 #[path = "../diff/generate.rs"]
 mod generate;
-#[expect(dead_code, reason = "the other benchmarks use more of it")]
 #[path = "../diff/measure.rs"]
 mod measure;
+#[expect(dead_code, reason = "the other benchmarks use more of it")]
 #[path = "../diff/wanted.rs"]
 mod wanted;
 
@@ -54,7 +54,10 @@ fn main() -> Result<()> {
 
 fn table(wanted: &Wanted<Case>, out: &mut dyn Write) -> Result<()> {
     writeln!(out, "Seconds of {} runs: median (least–most); MiB at the peak.\n", wanted.runs)?;
-    writeln!(out, "| rows | case | ours | floor | times | MiB | floor MiB |\n|---|---|---|---|---|---|---|")?;
+    writeln!(
+        out,
+        "| rows | case | ours | floor | times | CPU | floor CPU | times | MiB | floor MiB |\n|---|---|---|---|---|---|---|---|---|---|"
+    )?;
     for &rows in &wanted.rows {
         let data = Data::new(rows)?;
         let from = data.file(Variant::Source, Format::Sqlite)?;
@@ -66,16 +69,21 @@ fn table(wanted: &Wanted<Case>, out: &mut dyn Write) -> Result<()> {
                     empty(&into)?;
                     let ran = run(Command::new(env::current_exe()?).arg(how).args([&from, &into]))?;
                     let there = rusqlite::Connection::open(&into)?;
-                    let count: u64 = there.query_row("SELECT count(*) FROM orders", [], |it| it.get(0))?;
-                    if ran.status != Some(0) || count != rows {
+                    let count: i64 = there.query_row("SELECT count(*) FROM orders", [], |it| it.get(0))?;
+                    if ran.status != Some(0) || u64::try_from(count)? != rows {
                         return Err(format!("{how}: {count} rows of {rows}: {}", ran.output).into());
                     }
                     costs.add(ran.cost);
                 }
             }
             let (wall, least) = (ours.wall(), floor.wall());
-            let (times, name, memory, base) = (wall.median / least.median, case.name, ours.memory(), floor.memory());
-            writeln!(out, "| {rows} | {name} | {wall} | {least} | {times:.2} | {memory} | {base} |")?;
+            let (cpu, least_cpu, name) = (ours.cpu(), floor.cpu(), case.name);
+            let (times, share) = (wall.median / least.median, cpu.median / least_cpu.median);
+            let (memory, base) = (ours.memory(), floor.memory());
+            writeln!(
+                out,
+                "| {rows} | {name} | {wall} | {least} | {times:.2} | {cpu} | {least_cpu} | {share:.2} | {memory} | {base} |"
+            )?;
         }
         fs::remove_file(&into)?;
     }

@@ -32,6 +32,7 @@ use rusqlite::{
 };
 use spell::Probe;
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     fs::OpenOptions,
     io,
@@ -218,7 +219,7 @@ impl Target for SqliteTarget {
         self.whole(|connection| {
             let mut written = Written::default();
             if let Some(ready) = ready {
-                let writer = Writer { target: self, connection, ready };
+                let writer = Writer { target: self, connection, ready, spare: RefCell::default() };
                 // In this order a row that goes makes place for one that comes, where both have one value of a unique column.
                 (written.deleted, written.updated) = writer.change(changes)?;
                 written.inserted = writer.insert(changes.inserts)?;
@@ -274,6 +275,8 @@ struct Writer<'w> {
     target: &'w SqliteTarget,
     connection: &'w Connection,
     ready: &'w Ready,
+    /// Where values are unescaped and spelt, in one allocation for all rows.
+    spare: RefCell<(Vec<u8>, Vec<u8>)>,
 }
 
 /// Where a row is stored.
@@ -407,12 +410,13 @@ impl Writer<'_> {
     #[inline]
     fn bind(&self, statement: &mut Statement<'_>, row: Row<'_>, fields: impl Iterator<Item = usize>) -> Result<()> {
         let Ready { table, shape, columns, .. } = self.ready;
-        let (mut scratch, mut text) = (Vec::new(), Vec::new());
+        let mut spare = self.spare.borrow_mut();
+        let (scratch, text) = &mut *spare;
         for (place, field) in fields.enumerate() {
             let ordered = field < shape.key;
             let cast = &shape.fields[field].cast;
-            let value = (row.value(field, &mut scratch), row.cell(field), ordered);
-            let value = self.target.probe.spell(value, (table, &columns[field]), cast, &mut text)?;
+            let value = (row.value(field, scratch), row.cell(field), ordered);
+            let value = self.target.probe.spell(value, (table, &columns[field]), cast, text)?;
             let put = statement.raw_bind_parameter(place + 1, ToSqlOutput::Borrowed(value));
             put.map_err(|it| self.failed(&it))?;
         }
