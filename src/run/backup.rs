@@ -6,7 +6,7 @@
 //! | there | what |
 //! |---|---|
 //! | `backup.json` | the [`Manifest`], format `cutover-backup/1`, which is itself checksummed |
-//! | `snapshot/` | the [snapshot](crate::snapshot), a store like any other; sealed, each file of it under its name with `.sealed` behind |
+//! | `snapshot/` | the [snapshot], a store like any other; sealed, each file of it under its name with `.sealed` behind |
 //!
 //! Nothing in it is masked, as it has to restore everything: so the folder is its owner's alone, and [`seal`] encrypts it
 //! where somebody asks for that. It is written under another name, and gets its own when all of it is on the disk. Other
