@@ -171,12 +171,12 @@ fn is_whole(bytes: &[u8], fields: usize) -> Result<bool> {
     Ok(true)
 }
 
-/// The value of a field, nothing for NULL, and what follows it.
-type Split<'b> = (Option<&'b [u8]>, &'b [u8]);
+/// A field, nothing for NULL, and what follows it.
+type Field<'b> = (Option<&'b [u8]>, &'b [u8]);
 
-/// The next field, nothing for NULL, and what follows it, if it is all there.
+/// The next field, if it is all there.
 #[inline(always)]
-fn field(bytes: &[u8]) -> Result<Option<Split<'_>>> {
+fn field(bytes: &[u8]) -> Result<Option<Field<'_>>> {
     let Some((length, rest)) = bytes.split_first_chunk::<4>() else { return Ok(None) };
     match i32::from_be_bytes(*length) {
         -1 => Ok(Some((None, rest))),
