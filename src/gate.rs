@@ -59,6 +59,19 @@ pub struct Judgement {
     pub reasons: Vec<String>,
 }
 
+impl Judgement {
+    /// Nothing to complain of.
+    pub fn pass() -> Judgement {
+        Judgement { verdict: Verdict::Pass, reasons: Vec::new() }
+    }
+
+    /// Adds another judgement.
+    pub fn and(&mut self, other: Judgement) {
+        self.verdict = self.verdict.and(other.verdict);
+        self.reasons.extend(other.reasons);
+    }
+}
+
 /// Judges one table.
 pub fn judge(policy: &Policy, table: &str, tally: &Tally, facts: &Facts) -> Judgement {
     let counts = [

@@ -26,7 +26,7 @@
 //! let source = store("old", ["mira@example.test", "bo@example.test"]);
 //! let target = store("new", ["mira@example.test", "bo@example.test "]);
 //!
-//! let task = prepare::diff(source, target, &Options::default(), Policy::default())?;
+//! let mut task = prepare::diff(source, target, &Options::default(), Policy::default())?;
 //! let report = task.run(&Run::new(64 << 20, std::env::temp_dir()), None)?;
 //!
 //! assert_eq!(report.verdict, Verdict::Fail);

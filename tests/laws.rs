@@ -4,6 +4,8 @@
 
 #[path = "laws/memory.rs"]
 mod memory;
+#[path = "laws/migrate.rs"]
+mod migrate;
 
 mod support;
 
@@ -126,7 +128,7 @@ fn compare_as(source: impl Source + 'static, target: impl Source + 'static, run:
     let policy = Policy { allow_empty: Names::All, ..Policy::default() };
     let options = prepare::Options::default();
     let task = prepare::diff(opened(Box::new(source)), opened(Box::new(target)), &options, policy);
-    let report = task.and_then(|it| it.run(run, None));
+    let report = task.and_then(|mut it| it.run(run, None));
     report.unwrap_or_else(|it| panic!("{it:?}"))
 }
 

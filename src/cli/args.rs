@@ -76,6 +76,23 @@ Examples:
   cutover verify --output report          with every finding in report/findings/
   cutover verify --recheck 5              while the last rows still arrive"))]
     Verify(Verify),
+    /// Run a migration: back up, write, prove it, and undo it if it fails.
+    #[command(after_help = judging("\
+Examples:
+  cutover migrate --dry-run               what would be written, table by table
+  cutover migrate                         write, read back and compare; undo if that fails
+  cutover migrate prod.toml --continue-on-error --batch-size 50 --batch-delay 500ms
+  cutover migrate                         again: goes on where a run ended, or finds nothing to do"))]
+    Migrate(super::migrate::MigrateArgs),
+    /// Undo a run: put back what it overwrote, remove what it inserted.
+    #[command(after_help = judging("\
+Examples:
+  cutover rollback                        what undoing the last run would do
+  cutover rollback --confirm              do it
+  cutover rollback --run 2026-01-18T09-30-00Z --tables orders,products --confirm
+
+Rows that somebody has changed since are left as they are, and listed."))]
+    Rollback(super::migrate::rollback::RollbackArgs),
     /// Compare two stores without a plan.
     #[command(after_help = judging(&help("\
 Examples:
@@ -95,6 +112,8 @@ Examples:
   cutover capture kv:USERS before --rate 20       a live store, asked gently
   cutover capture target after --plan prod.toml   with the plan's secret columns masked"))]
     Capture(Capture),
+    /// Take backups of stores, list, check and remove them.
+    Backup(super::backup::BackupArgs),
     /// Say what stores hold, and which tables of a plan pair, without reading rows.
     #[command(after_help = help("\
 Examples:
@@ -119,6 +138,8 @@ Examples:
   cutover show before users 42           the row with that key
   cutover show app.sqlite users --format json --limit 1000"))]
     Show(Show),
+    #[command(flatten)]
+    State(super::state::Verb),
     /// Report every problem of a plan at once, without comparing anything.
     Check(CheckPlan),
     /// Write a commented plan for two stores.
@@ -370,7 +391,7 @@ pub(super) enum Color {
 }
 
 /// A number of bytes: `512MiB`, `2GiB`, `64M`, `1000000`. At least 8 MiB.
-fn size(text: &str) -> Result<usize, String> {
+pub(super) fn size(text: &str) -> Result<usize, String> {
     let digits = text.find(|it: char| !it.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let scale: usize = match unit.trim().to_ascii_lowercase().as_str() {
@@ -391,7 +412,7 @@ fn rate(text: &str) -> Result<f64, String> {
 }
 
 /// A time to wait: `500ms`, `2s`, `1m`, at most a day.
-fn delay(text: &str) -> Result<Duration, String> {
+pub(super) fn delay(text: &str) -> Result<Duration, String> {
     let digits = text.find(|it: char| !it.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let scale = match unit {

@@ -86,7 +86,8 @@ fn failed(what: &'static str, error: &Error) -> Fact {
     Fact::new(what, error.to_string()).level(Level::Bad)
 }
 
-fn now() -> Option<Timestamp> {
+/// The time of this machine's clock.
+pub(super) fn now() -> Option<Timestamp> {
     #[expect(clippy::disallowed_methods, reason = "cli reads the clock")]
     let now = std::time::SystemTime::now();
     Timestamp::try_from(now).ok()

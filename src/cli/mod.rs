@@ -1,13 +1,16 @@
 //! From what was typed to an exit code. The only place that reads the environment, the clock and the terminal.
 
 mod args;
+mod backup;
 mod connection;
 pub mod exit;
 mod info;
 mod inspect;
+mod migrate;
 mod options;
 mod output;
 mod progress;
+mod state;
 mod stores;
 
 use crate::{
@@ -36,10 +39,14 @@ pub fn main() -> ExitCode {
     let done = match &cli.command {
         Command::Verify(it) => verify(it, &cli),
         Command::Diff(it) => diff(it, &cli),
+        Command::Migrate(it) => migrate::migrate(it, &cli),
+        Command::Rollback(it) => migrate::rollback::rollback(it, &cli),
         Command::Capture(it) => inspect::capture(it, &cli),
+        Command::Backup(it) => backup::run(it, &cli),
         Command::Info(it) => info::info(it, &cli),
         Command::TestConnection(it) => connection::test(it, &cli),
         Command::Show(it) => inspect::show(it),
+        Command::State(it) => state::run(it, &cli),
         Command::Check(it) => inspect::check(it, &cli),
         Command::Init(it) => inspect::init(it),
         Command::Schema => inspect::schema(),
@@ -83,7 +90,7 @@ fn diff(args: &Diff, cli: &Cli) -> Result<u8> {
 }
 
 /// Runs a comparison and says what came of it.
-fn compare(task: Task, run: &Run, output: &Output, cli: &Cli, plan: Option<PlanName>, again: &str) -> Result<u8> {
+fn compare(mut task: Task, run: &Run, output: &Output, cli: &Cli, plan: Option<PlanName>, again: &str) -> Result<u8> {
     #[expect(clippy::disallowed_methods, reason = "cli reads the clock")]
     let start = std::time::Instant::now();
     let folder = output.output.as_deref().map(Folder::create).transpose()?;

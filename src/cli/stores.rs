@@ -9,6 +9,7 @@ use crate::{
         self, Source,
         files::FileOptions,
         settings::{Lookup, Settings},
+        target::Target,
     },
 };
 use std::{
@@ -180,8 +181,37 @@ pub(super) fn of_plan(plan: &Plan, endpoint: &Endpoint, options: &store::Options
     Ok(Opened { store: store?, name })
 }
 
-/// The same, for who wants to know what cannot be opened too.
+/// Opens the target of a plan for writing.
+///
+/// # Errors
+/// If it cannot be written to.
+pub(super) fn target_of_plan(plan: &Plan, options: &store::Options) -> Result<Box<dyn Target>> {
+    let (path, options) = place(plan, &plan.target, options)?;
+    store::target::open(&plan.target.kind, &path, &options)
+}
+
+/// What tells the target of a plan from every other store.
+///
+/// # Errors
+/// If it cannot be written to.
+pub(super) fn fingerprint_of_target(plan: &Plan, options: &store::Options) -> Result<String> {
+    let (path, options) = place(plan, &plan.target, options)?;
+    store::target::fingerprint(&plan.target.kind, &path, &options)
+}
+
+/// The same as [`of_plan`], for who wants to know what cannot be opened too.
 fn ask_of_plan(plan: &Plan, endpoint: &Endpoint, options: &store::Options) -> Result<Asked> {
+    let (path, options) = place(plan, endpoint, options)?;
+    let store = store::open(&endpoint.kind, &path, &options);
+    let mut name = name(endpoint);
+    if name.name == name.kind {
+        name.name = store.as_ref().ok().and_then(|it| it.name()).unwrap_or(name.name);
+    }
+    Ok(Asked { side: None, name, settings: Vec::new(), store })
+}
+
+/// Where a store of a plan is, and all that is said about it.
+fn place(plan: &Plan, endpoint: &Endpoint, options: &store::Options) -> Result<(PathBuf, store::Options)> {
     let files = FileOptions {
         null: endpoint.null.clone(),
         delimiter: endpoint.delimiter,
@@ -191,13 +221,7 @@ fn ask_of_plan(plan: &Plan, endpoint: &Endpoint, options: &store::Options) -> Re
     let lookup = lookup(&folder(Path::new(&plan.path)))?;
     let settings = Settings::new(endpoint.settings.clone(), lookup);
     let options = store::Options { files, views: endpoint.views, settings, ..options.clone() };
-    let path = endpoint.path.as_ref().map(|it| plan.resolve(it)).unwrap_or_default();
-    let store = store::open(&endpoint.kind, &path, &options);
-    let mut name = name(endpoint);
-    if name.name == name.kind {
-        name.name = store.as_ref().ok().and_then(|it| it.name()).unwrap_or(name.name);
-    }
-    Ok(Asked { side: None, name, settings: Vec::new(), store })
+    Ok((endpoint.path.as_ref().map(|it| plan.resolve(it)).unwrap_or_default(), options))
 }
 
 /// A plan and its text.
@@ -248,7 +272,8 @@ pub(super) fn target_or_schema(plan: &Plan, options: &store::Options) -> Result<
     }
 }
 
-fn name(endpoint: &Endpoint) -> StoreName {
+/// What a report calls a store of a plan.
+pub(super) fn name(endpoint: &Endpoint) -> StoreName {
     StoreName { kind: endpoint.kind.clone(), name: endpoint.name.clone() }
 }
 

@@ -158,6 +158,7 @@ impl Count<'_> {
             };
             if counts && row.is_odd_at(place) {
                 self.tally.invalid += 1;
+                self.tally.source_invalid += u64::from(side == Side::Source);
                 self.sink.finding(Finding::Invalid { side, row, place })?;
             }
         }

@@ -8,6 +8,7 @@ pub mod cells;
 pub mod compare;
 pub mod references;
 pub mod tally;
+pub mod undo;
 
 pub use compare::compare;
 pub use tally::Tally;

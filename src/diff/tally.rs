@@ -2,8 +2,8 @@
 
 /// Counts of one table, or of all of them.
 ///
-/// `same + changed + missing + rejects` and the source's duplicates make up the rows of the source; `same + changed + extra`
-/// and the target's duplicates those of the target.
+/// `same + changed + accepted + missing + rejects` and the source's duplicates make up the rows of the source; `same + changed +
+/// accepted + extra` and the target's duplicates those of the target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Rows that the source gave, refused ones included.
@@ -30,7 +30,13 @@ pub struct Tally {
     pub rejects: u64,
     /// Cells that do not fit the type of their column, on both sides.
     pub invalid: u64,
-    /// Differences that somebody reviewed and accepted.
+    /// Of the orphans, those of the source.
+    pub source_orphans: u64,
+    /// Of the clashes, those of the source.
+    pub source_clashes: u64,
+    /// Of the cells that do not fit, those of the source.
+    pub source_invalid: u64,
+    /// Rows with the same key and other cells that somebody accepted: they are not counted as changed.
     pub accepted: u64,
 }
 
@@ -38,6 +44,22 @@ impl Tally {
     /// Rows beyond the first under one key, on both sides.
     pub fn duplicates(&self) -> u64 {
         self.source_duplicates + self.target_duplicates
+    }
+
+    /// What a comparison will count once every missing row of the source is in the target, and every changed one that is not
+    /// accepted: what is wrong with the rows of the source is then wrong with those of the target.
+    #[must_use]
+    pub fn once_written(&self) -> Tally {
+        let written = self.same + self.missing + self.changed + self.accepted;
+        Tally {
+            same: self.same + self.missing,
+            missing: 0,
+            target_rows: written + self.extra + self.target_duplicates,
+            orphans: self.source_orphans,
+            clashes: self.source_clashes,
+            invalid: self.source_invalid,
+            ..*self
+        }
     }
 
     /// Adds the counts of another table, or of another part of this one.
@@ -61,17 +83,17 @@ impl Tally {
 
     /// Whether every row that was read is counted exactly once.
     pub fn balances(&self) -> bool {
-        let both = self.same + self.changed;
+        let both = self.same + self.changed + self.accepted;
         self.source_rows == both + self.missing + self.source_duplicates + self.rejects
             && self.target_rows == both + self.extra + self.target_duplicates
     }
 
-    fn fields(&self) -> [u64; 13] {
+    fn fields(&self) -> [u64; 16] {
         let mut copy = *self;
         copy.fields_mut().map(|it| *it)
     }
 
-    fn fields_mut(&mut self) -> [&mut u64; 13] {
+    fn fields_mut(&mut self) -> [&mut u64; 16] {
         [
             &mut self.source_rows,
             &mut self.target_rows,
@@ -85,6 +107,9 @@ impl Tally {
             &mut self.clashes,
             &mut self.rejects,
             &mut self.invalid,
+            &mut self.source_orphans,
+            &mut self.source_clashes,
+            &mut self.source_invalid,
             &mut self.accepted,
         ]
     }

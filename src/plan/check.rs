@@ -7,7 +7,7 @@ use toml::{
 };
 
 use super::{
-    Mapping, Plan, Rule,
+    Conflict, Mapping, Plan, Rule,
     fault::{nearest, quoted},
     keys::{NEEDS, ONLY},
     read::{Entry, Reader, entries},
@@ -121,6 +121,7 @@ fn mapping(reader: &mut Reader<'_>, table: &DeTable<'_>, mapped: &Mapping) {
         }
     }
     declared(reader, table, "key", mapped);
+    newest(reader, table, mapped);
     for group in list(table, "unique") {
         for node in group.get_ref().as_array().into_iter().flat_map(|it| it.iter()) {
             column_of(reader, node, "unique", mapped);
@@ -138,6 +139,24 @@ fn mapping(reader: &mut Reader<'_>, table: &DeTable<'_>, mapped: &Mapping) {
             let message = format!("{} is in the key and cannot be ignored", quoted(entry.name));
             reader.fault(entry.span.clone(), message, None);
         }
+    }
+}
+
+/// `conflict = "newest"` and `newest_by` need each other.
+fn newest(reader: &mut Reader<'_>, table: &DeTable<'_>, mapped: &Mapping) {
+    let newest = mapped.conflict == Conflict::Newest;
+    match (newest, table.get_key_value("newest_by")) {
+        (true, None) => {
+            let span = table.get("conflict").map(Spanned::span).unwrap_or_default();
+            let hint = "name the target's column of times: newest_by = \"updated_at\"".to_owned();
+            reader.fault(span, "`newest_by` is missing".into(), hint);
+        }
+        (false, Some((name, _))) => {
+            let hint = "say conflict = \"newest\", or leave it out".to_owned();
+            reader.fault(name.span(), "`newest_by` means nothing without `conflict = \"newest\"`".into(), hint);
+        }
+        (true, Some((_, node))) => column_of(reader, node, "newest_by", mapped),
+        (false, None) => {}
     }
 }
 

@@ -173,6 +173,7 @@ pub(super) const ROOT: &[Key] = &[
     key("table", Shape::Tables(TABLE), "How each target table comes to be."),
     key("check", Shape::Tables(CHECK), "Witnesses: independent questions that must have one answer."),
     key("gate", Shape::Table(GATE), "What still counts as a pass. Without it, no difference does."),
+    key("migrate", Shape::Table(MIGRATE), "How `cutover migrate` writes."),
 ];
 
 pub(super) const ENDPOINT: &[Key] = &[
@@ -224,6 +225,7 @@ pub(super) const ENDPOINT: &[Key] = &[
         Shape::Named(&Shape::Name),
         "Parameter of the query for the next page, and the JSON pointer to what it gets.",
     ),
+    key("import", Shape::Name, "Where the service takes rows: a path, or an address of the same origin."),
     key("page", Shape::Name, "Parameter of the query that counts pages from 1 until one is empty."),
     key("pages", Shape::Count, "Pages to read at most. More are an error. 10000 if absent."),
     key("deadline", Shape::Decimal, "Seconds that one request may take with all its attempts. 180 if absent."),
@@ -249,6 +251,8 @@ const TABLE: &[Key] = &[
         Shape::Word(&["stop", "skip", "overwrite", "merge", "newest", "ask"]),
         "What to do where the target holds another row under the same key. \"stop\" if absent.",
     ),
+    key("newest_by", Shape::Name, "The target's column of times by which `conflict = \"newest\"` decides."),
+    key("dated", Shape::Name, "The source's column of times that `--since` and `--until` look at."),
     key(
         "columns",
         Shape::Named(&Shape::Either(&Shape::Expression, &Shape::Table(COLUMN))),
@@ -286,6 +290,11 @@ const COLUMN: &[Key] = &[
     key("round", Shape::Count, "Round to this many decimals on both sides. Needs `because`."),
     key("ignore", Shape::Bool, "Do not compare this column. Needs `because`."),
     key("secret", Shape::Bool, "Mask the values in everything that is shown or stored."),
+    key(
+        "merge",
+        Shape::Word(&["fill", "source", "target"]),
+        "Whose value stays where `conflict = \"merge\"`: \"fill\" (if absent) takes the source's where the target has none.",
+    ),
     key("generated", Shape::Word(&["ulid", "uuid"]), "Make the value up, from the item and the plan's seed."),
     key("because", Shape::Name, "Why the rule is right; the report repeats it."),
 ];
@@ -310,6 +319,19 @@ const CHECK: &[Key] = &[
     key("from", Shape::Name, "The collection that jq runs over. Absent: the only one."),
     key("expect", Shape::Any, "The answer, if it is known beforehand."),
     key("secret", Shape::Bool, "Mask the answers. If not said, those in words are masked where any column is secret."),
+];
+
+const MIGRATE: &[Key] = &[
+    key("backup", Shape::Bool, "Back the source up before anything is written. true if absent."),
+    key("batch_size", Shape::Count, "Rows in one batch. As the target finds good if absent."),
+    key("batch_delay", Shape::Decimal, "Seconds to wait between two batches. 0 if absent."),
+    key("retries", Shape::Count, "How often a batch that could not be written is tried again. 3 if absent."),
+    key("backoff", Shape::Decimal, "Seconds to wait before that; doubled each time. 1 if absent."),
+    key("skip_errors", Shape::Bool, "Go on without rows that the mapping or the target refuses. false if absent."),
+    key("auto_rollback", Shape::Bool, "Undo a run that fails. true if absent."),
+    key("rollback_threshold", Shape::Decimal, "The share of rows that may fail under `skip_errors`. 0.1 if absent."),
+    key("preserve_partial", Shape::Bool, "Keep what a failed run has written. false if absent."),
+    key("disable_indexes", Shape::Bool, "Drop secondary indexes meanwhile and make them again. false if absent."),
 ];
 
 const LIMIT: Shape = Shape::Either(&Shape::Count, &Shape::Named(&Shape::Count));

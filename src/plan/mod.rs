@@ -29,6 +29,7 @@ mod check;
 mod fault;
 mod interpolate;
 mod keys;
+mod migrate;
 mod parse;
 mod read;
 mod schema;
@@ -45,6 +46,7 @@ use std::{
 pub use fault::{Fault, render};
 pub(crate) use fault::{nearest, quoted};
 pub use interpolate::parse_dotenv;
+pub use migrate::{Merge, Migrate};
 pub use parse::parse;
 pub(crate) use read::address;
 pub use read::time_zone;
@@ -79,6 +81,8 @@ pub struct Plan {
     pub checks: Vec<Check>,
     /// What still counts as a pass.
     pub gate: Policy,
+    /// How `migrate` writes.
+    pub migrate: Migrate,
 }
 
 /// One store of a plan.
@@ -133,6 +137,10 @@ pub struct Mapping {
     pub key: Option<Vec<String>>,
     /// What to do where the target holds another row under the same key.
     pub conflict: Conflict,
+    /// The target's column by which [`Conflict::Newest`] decides.
+    pub newest_by: Option<String>,
+    /// The source's column of times, by which a run can be kept to some rows.
+    pub dated: Option<String>,
     /// How each column is made, in the plan's order. `None`: columns of the same names, cast by type.
     pub columns: Option<Vec<(String, Rule)>>,
     /// Sets of columns that no two rows may share.
@@ -208,6 +216,8 @@ pub struct Rule {
     pub ignore: bool,
     /// Mask the column's values in everything that is shown or stored.
     pub secret: bool,
+    /// Whose value stays under [`Conflict::Merge`].
+    pub merge: Merge,
     /// The value is made up, from the item and the plan's seed and instant.
     pub generated: Option<Generated>,
     /// Why, in the plan's words. Always there with a coarsening.

@@ -4,8 +4,8 @@ use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    Check, ColumnType, Conflict, Endpoint, Expression, Generated, Json, KeyIndex, Limit, Mapping, Names, Place, Plan,
-    Policy, Reference, Rule, check,
+    Check, ColumnType, Conflict, Endpoint, Expression, Generated, Json, KeyIndex, Limit, Mapping, Merge, Migrate,
+    Names, Place, Plan, Policy, Reference, Rule, check,
     fault::{Fault, place},
     keys::ROOT,
     read::{Entry, Node, Reader, address, count, decimal, entries, settings},
@@ -66,6 +66,7 @@ fn plan(reader: &mut Reader<'_>, root: &DeTable<'_>, path: &str) -> Plan {
         tables: tables(root, "table").map(|it| mapping(reader, it)).collect(),
         checks: tables(root, "check").map(|it| witness(reader, it)).collect(),
         gate: table(root, "gate").map(|it| policy(reader, it)).unwrap_or_default(),
+        migrate: table(root, "migrate").map(|it| migrate(reader, it)).unwrap_or_default(),
     }
 }
 
@@ -120,6 +121,8 @@ fn mapping(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Mapping {
             Some("ask") => Conflict::Ask,
             _ => Conflict::Stop,
         },
+        newest_by: text(reader, table, "newest_by"),
+        dated: text(reader, table, "dated"),
         columns,
         inverse,
         uniques: list(table, "unique").map(|it| strings(reader, it)).collect(),
@@ -172,6 +175,11 @@ fn rule(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) -> Rule {
         round: whole(table, "round").and_then(|it| u32::try_from(it).ok()),
         ignore: flag(table, "ignore"),
         secret: flag(table, "secret"),
+        merge: match text(reader, table, "merge").as_deref() {
+            Some("source") => Merge::Source,
+            Some("target") => Merge::Target,
+            _ => Merge::Fill,
+        },
         generated: match text(reader, table, "generated").as_deref() {
             Some("ulid") => Some(Generated::Ulid),
             Some("uuid") => Some(Generated::Uuid),
@@ -213,6 +221,24 @@ fn policy(reader: &Reader<'_>, table: &DeTable<'_>) -> Policy {
         leave: texts(reader, table, "leave").unwrap_or_default(),
         unselected: table.contains_key("unselected").then(|| limit("unselected")),
         unpaired: texts(reader, table, "unpaired").unwrap_or_default(),
+    }
+}
+
+fn migrate(reader: &Reader<'_>, table: &DeTable<'_>) -> Migrate {
+    let usual = Migrate::default();
+    let truth = |name: &str, usual: bool| if table.contains_key(name) { flag(table, name) } else { usual };
+    let decimal = |name: &str, usual: f64| number(reader, table, name).and_then(|it| it.parse().ok()).unwrap_or(usual);
+    Migrate {
+        backup: truth("backup", usual.backup),
+        batch_size: whole(table, "batch_size"),
+        batch_delay: decimal("batch_delay", usual.batch_delay),
+        retries: whole(table, "retries").unwrap_or(usual.retries),
+        backoff: decimal("backoff", usual.backoff),
+        skip_errors: truth("skip_errors", usual.skip_errors),
+        auto_rollback: truth("auto_rollback", usual.auto_rollback),
+        rollback_threshold: decimal("rollback_threshold", usual.rollback_threshold),
+        preserve_partial: truth("preserve_partial", usual.preserve_partial),
+        disable_indexes: truth("disable_indexes", usual.disable_indexes),
     }
 }
 

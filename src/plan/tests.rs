@@ -80,6 +80,7 @@ headers = { Authorization = "Bearer ${SET}", accept-version = "2" }
 rows = "/data"
 next_link = "/next"
 next_cursor = { after = "/cursor" }
+import = "/api/import"
 page = "m"
 pages = 7
 deadline = 1.5
@@ -97,7 +98,9 @@ prefix = ["person:"]
 where = ".live"
 each = ".[]"
 key = ["id"]
-conflict = "merge"
+conflict = "newest"
+newest_by = "seen"
+dated = "seen_at"
 unique = [["mail"]]
 expect = "expected.json"
 command = ["node", "map.mjs", "node"]
@@ -115,6 +118,7 @@ matches = "@"
 trim = true
 strip_nul = true
 secret = true
+merge = "source"
 [table.columns.level]
 default = 1
 type = "decimal"
@@ -144,6 +148,17 @@ target = "SELECT count(*) FROM users"
 from = "people"
 expect = 9
 secret = false
+[migrate]
+backup = false
+batch_size = 50
+batch_delay = 0.5
+retries = 5
+backoff = 2
+skip_errors = true
+auto_rollback = false
+rollback_threshold = 0.2
+preserve_partial = true
+disable_indexes = true
 [gate]
 missing = 1
 extra = 2
@@ -430,8 +445,8 @@ fn what_is_unknown() {
         "[[table]]\nfrom = 't'\nflter = '.x'\n",
         &[
             "4:1: `into` is missing (The target table.)",
-            "6:1: unknown key `flter` (known keys: into, from, prefix, where, each, key, conflict, columns, unique, \
-             references, index, expect, inverse, command)",
+            "6:1: unknown key `flter` (known keys: into, from, prefix, where, each, key, conflict, newest_by, dated, \
+             columns, unique, references, index, expect, inverse, command)",
         ],
     );
     bad(
@@ -446,7 +461,7 @@ fn what_is_unknown() {
     bad(
         "\"\\u001b[31m\" = 1",
         &["4:1: unknown key `\\u{1b}[31m` (known keys: version, zone, seed, instant, source, target, table, \
-             check, gate)"],
+             check, gate, migrate)"],
     );
 }
 

@@ -8,13 +8,17 @@ pub mod escape;
 pub mod folder;
 pub mod json;
 pub mod layout;
+pub mod migration;
 pub mod patch;
 pub mod sampler;
 mod section;
 pub mod text;
 
 pub use crate::diff::{FindingKind, Side};
-use crate::{diff::Tally, gate::Verdict};
+use crate::{
+    diff::Tally,
+    gate::{Facts, Judgement, Verdict},
+};
 
 /// Everything that a face may show.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +41,8 @@ pub struct Report {
     pub source_only: Vec<String>,
     /// Tables, and columns as `table.column`, that only the target has.
     pub target_only: Vec<String>,
+    /// What was judged beside tables and checks: tables without a counterpart, rows that no table takes.
+    pub around: Judgement,
     /// Declared checks and what came of them.
     pub checks: Vec<CheckReport>,
     /// What a reader has to know: pairs that were made by name, zones assumed, what a file format cannot carry.
@@ -80,6 +86,8 @@ pub struct TableReport {
     pub key: Vec<String>,
     /// Exact counts.
     pub tally: Tally,
+    /// What else it was judged by.
+    pub facts: Facts,
     /// The compared columns, the key first.
     pub columns: Vec<ColumnReport>,
     /// Examples, capped.

@@ -60,6 +60,7 @@ fn links() -> TableReport {
         changed("biolink-x-14", "token", of("masked", cell::MASK), of("masked", cell::OTHER_MASK)),
     ];
     TableReport {
+        facts: Default::default(),
         name: "bio_links".to_owned(),
         source_name: "items".to_owned(),
         verdict: Verdict::Fail,
@@ -154,6 +155,7 @@ fn report() -> Report {
         target: target.to_owned(),
     };
     Report {
+        around: Default::default(),
         verdict: Verdict::Fail,
         reasons: strings(&[
             "bio_links: 2 rows missing in the target (limit 0)",

@@ -2,7 +2,7 @@
 
 use super::{
     Run, declared,
-    table::{self, Job, MakeProgram},
+    table::{self, Job, MakeProgram, Migrating},
     verify::{Inverse, Pairing, Task, Witness},
 };
 use crate::{
@@ -210,7 +210,17 @@ fn counted(
     programs: [&MakeProgram; 2],
 ) -> Result<(Verdict, String)> {
     let sampler = |it: &Arc<_>| Sampler::new(Arc::clone(it), 1, None);
-    let job = Job { source, target, choices, from, to, programs, sampler: &sampler, specs: &[] };
+    let job = Job {
+        source,
+        target,
+        choices,
+        from,
+        to,
+        programs,
+        sampler: &sampler,
+        specs: &[],
+        migrating: Migrating::default(),
+    };
     let tally = table::compare(run, comparison, job)?.tally;
     let off = tally.changed + tally.missing + tally.extra + tally.duplicates() + tally.rejects;
     let nothing = tally.source_rows == 0 && tally.target_rows > 0;

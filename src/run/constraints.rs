@@ -136,16 +136,20 @@ impl Constraints {
         let places: Vec<usize> = columns.iter().filter_map(|it| place(comparison, it.0)).collect();
         match check.parent {
             None => {
-                tally.clashes += clashes(&mut entries, |it| {
+                let found = clashes(&mut entries, |it| {
                     sampler.constraint(FindingKind::Clash, side, &places, it, check.detail.clone())
                 })?;
+                tally.clashes += found;
+                tally.source_clashes += if side == Side::Source { found } else { 0 };
             }
             // A table that refers to itself is its own parent, under another spec.
             Some((parent, spec)) => {
                 if let Some(mut parents) = filled.remove(&(parent, side, spec)) {
-                    tally.orphans += orphans(&mut entries, &mut parents, |it| {
+                    let found = orphans(&mut entries, &mut parents, |it| {
                         sampler.constraint(FindingKind::Orphan, side, &places, it, check.detail.clone())
                     })?;
+                    tally.orphans += found;
+                    tally.source_orphans += if side == Side::Source { found } else { 0 };
                     filled.insert((parent, side, spec), parents);
                 }
             }

@@ -116,7 +116,9 @@ impl KeyIndex {
             findings.add(FindingKind::Clash, None, ("repeated", it), format!("the ids of {name}"))
         })?;
         outcome.tally.orphans += dangling + unindexed;
+        outcome.tally.source_orphans += dangling + unindexed;
         outcome.tally.clashes += repeated;
+        outcome.tally.source_clashes += repeated;
         Ok(unusable
             .into_iter()
             .map(|(count, why)| format!("entries of {name} that are no id: {count} ({why})"))

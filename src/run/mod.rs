@@ -1,5 +1,6 @@
 //! The verbs: each is some wiring over the same merge.
 
+pub mod backup;
 pub mod capture;
 pub mod checks;
 mod command;
@@ -7,10 +8,12 @@ mod constraints;
 mod declared;
 mod index;
 pub mod init;
+pub mod migrate;
 mod pipeline;
 pub mod prepare;
 mod recheck;
 mod selection;
+pub mod state;
 mod table;
 pub mod show;
 pub mod verify;
@@ -102,12 +105,36 @@ impl Watch {
         (self.rows.load(Ordering::Relaxed), self.expected.load(Ordering::Relaxed))
     }
 
+    /// Whether somebody has asked the run to end.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
     /// Lets time go by, unless somebody asks the run to end.
     fn wait(&self, delay: Duration) -> Result<()> {
         let held = self.waiting.0.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.waiting.1.wait_timeout_while(held, delay, |()| !self.stop.load(Ordering::Relaxed));
         drop(waited.map_err(PoisonError::into_inner));
         self.read(0)
+    }
+
+    /// Lets time go by; less, if somebody asks the run to end.
+    fn pause(&self, delay: Duration) {
+        // Whoever pauses asks afterwards whether to go on.
+        let _ = self.wait(delay);
+    }
+
+    /// Whether a run that writes may go on.
+    fn go_on(&self) -> Result<()> {
+        if self.is_stopped() {
+            Err(crate::error::Error::new(crate::error::Kind::Interrupted, "interrupted"))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn wrote(&self, rows: u64) {
+        self.rows.fetch_add(rows, Ordering::Relaxed);
     }
 
     fn expect(&self, rows: u64) {

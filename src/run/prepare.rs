@@ -302,6 +302,11 @@ fn absent(mapping: &Mapping, from: &[Table]) -> String {
     }
 }
 
+/// The tables of the source that the mappings of a plan read, of those that there are.
+pub fn read_tables(plan: &Plan, from: &[Table]) -> BTreeSet<String> {
+    plan.tables.iter().filter_map(|it| collection(it, from)).map(|it| it.name.clone()).collect()
+}
+
 /// The source's table that a mapping reads.
 fn collection<'t>(mapping: &Mapping, from: &'t [Table]) -> Option<&'t Table> {
     let named = |name: &str| {

@@ -162,7 +162,10 @@ impl<'s> Noting<'s> {
             Finding::Duplicate { row, .. } => {
                 (row, None, true, Tally { target_rows: 1, target_duplicates: 1, ..Tally::default() })
             }
-            Finding::Invalid { row, .. } => (row, None, true, Tally { invalid: 1, ..Tally::default() }),
+            Finding::Invalid { side, row, .. } => {
+                let source_invalid = u64::from(side == report::Side::Source);
+                (row, None, true, Tally { invalid: 1, source_invalid, ..Tally::default() })
+            }
             Finding::Tolerated { .. } | Finding::Reject(_) => return None,
         };
         self.note(row, paired);
@@ -282,8 +285,12 @@ pub(super) fn look_again(
                 unchanged(side, table, now)?;
             }
             let stores = (task.source.as_mut(), task.target.as_mut());
-            let now = look(run, pairing, &outcome.comparison, stores, folder, &before)?;
-            outcome.settle(&before, now)?;
+            match look(run, pairing, &outcome.comparison, stores, folder, &before) {
+                Ok(now) => outcome.settle(&before, now)?,
+                // Somebody writes just now: what was seen before holds until the next look.
+                Err(it) if it.kind() == Kind::Busy && round < run.recheck.rounds => outcome.differing = Some(before),
+                Err(it) => return Err(it),
+            }
         }
     }
     Ok(Vec::new())

@@ -3,6 +3,10 @@
 use super::{
     Run,
     constraints::Spec,
+    migrate::{
+        kept::Accept,
+        stage::{Draft, Stage, Staged},
+    },
     pipeline::{Drained, Reader},
     recheck::{Differing, Noting},
 };
@@ -20,7 +24,7 @@ use crate::{
     store::Source,
     transform::{Program, Selected},
 };
-use std::{sync::Arc, thread};
+use std::{collections::BTreeMap, sync::Arc, thread};
 
 /// What a table is compared with.
 pub(super) struct Job<'j> {
@@ -36,6 +40,17 @@ pub(super) struct Job<'j> {
     /// Makes an empty sampler.
     pub sampler: &'j dyn Fn(&Arc<Comparison>) -> Sampler,
     pub specs: &'j [Spec],
+    /// What a migration adds.
+    pub migrating: Migrating<'j>,
+}
+
+/// What a migration adds to a comparison.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Migrating<'m> {
+    /// Where what has to be written to the target goes, before it is written.
+    pub stage: Option<&'m Stage>,
+    /// What was written: rows that stay other than the source's by decision are accepted.
+    pub staged: Option<&'m BTreeMap<String, Staged>>,
 }
 
 /// Compiles a program once more: every attempt at a table needs a fresh one.
@@ -145,23 +160,24 @@ fn attempt(
     };
     let (source_tap, source_rows) = ahead(&comparison.source_shape);
     let (target_tap, target_rows) = ahead(&comparison.target_shape);
+    let (migrating, to) = (job.migrating, &comparison.target.name);
+    let mut draft = migrating.stage.map(|it| it.draft(comparison)).transpose()?;
+    let kept = migrating.staged.and_then(|it| it.get(to));
     let mut noting = Noting::new(&mut sampler, again, &comparison.target_shape, run.recheck.rounds > 0);
     let (merged, source, target) = thread::scope(|scope| {
         let read = |reader: Reader<'_>, tap: Tap| reader.read(tap, run);
         let source = scope.spawn(move || read(source, source_tap));
         let target = scope.spawn(move || read(target, target_tap));
-        let sink: &mut dyn Sink = &mut noting;
-        let merged = merge(comparison, source_rows, target_rows, sink);
+        let rows = (source_rows, target_rows);
+        let merged = Accept::before(kept, comparison, &mut noting, |sink| staged(comparison, rows, &mut draft, sink));
         (merged, source.join(), target.join())
     });
     let (tally, canary) = merged?;
     let differing = Some(noting.finish());
     let (source, target) = (joined(source)?, joined(target)?);
-    // Counted where rows leave the store and where the merge meets them: a witness that nothing is lost in between.
-    if source.rows + tally.rejects != tally.source_rows || target.rows != tally.target_rows {
-        let name = &comparison.target.name;
-        let message = format!("rows of `{name}` were lost between reading and comparing; please report this defect");
-        return Err(Error::new(Kind::Broken, message));
+    counted(comparison, [source.rows + tally.rejects, target.rows], &tally)?;
+    if let Some(draft) = draft {
+        draft.finish(tally.same)?;
     }
     let indexes = [source.indexes, target.indexes];
     Ok(Outcome {
@@ -175,6 +191,30 @@ fn attempt(
         recheck: None,
         unchecked: Vec::new(),
     })
+}
+
+/// Merges, and stages what comes of it if somebody wants to write it.
+fn staged(
+    comparison: &Comparison,
+    (source, target): (Ahead, Ahead),
+    draft: &mut Option<Draft<'_>>,
+    sink: &mut dyn Sink,
+) -> Result<(Tally, Canary)> {
+    let work = |sink: &mut dyn Sink| merge(comparison, source, target, sink);
+    match draft {
+        Some(draft) => draft.fill(sink, work),
+        None => work(sink),
+    }
+}
+
+/// Rows are counted where they leave the store and where the merge meets them: a witness that nothing is lost in between.
+fn counted(comparison: &Comparison, read: [u64; 2], tally: &Tally) -> Result<()> {
+    if read == [tally.source_rows, tally.target_rows] {
+        return Ok(());
+    }
+    let name = &comparison.target.name;
+    let message = format!("rows of `{name}` were lost between reading and comparing; please report this defect");
+    Err(Error::new(Kind::Broken, message))
 }
 
 fn merge(

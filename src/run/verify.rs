@@ -5,7 +5,7 @@ use super::{
     constraints::{self, Constraints, Filled, Spec, fill},
     recheck::{self, Differing},
     selection::{Selection, Shares},
-    table::{self, Job, MakeProgram, Outcome},
+    table::{self, Job, MakeProgram, Migrating, Outcome},
 };
 use crate::{
     diff::references::Index,
@@ -120,7 +120,23 @@ impl Task {
     ///
     /// # Errors
     /// If a store fails. Differences are in the report.
-    pub fn run(mut self, run: &Run, folder: Option<&Folder>) -> Result<Report> {
+    pub fn run(&mut self, run: &Run, folder: Option<&Folder>) -> Result<Report> {
+        self.run_with(run, (folder, Migrating::default()))
+    }
+
+    /// Leaves alone what no pairing names, for a run that is about some tables only.
+    pub fn leave_alone(&mut self) {
+        self.source_only.clear();
+        self.target_only.clear();
+        self.selections.clear();
+    }
+
+    /// The same as [`Task::run`], as a part of a migration.
+    ///
+    /// # Errors
+    /// As [`Task::run`], and if something cannot be staged.
+    pub(super) fn run_with(&mut self, run: &Run, out: Out<'_>) -> Result<Report> {
+        let folder = out.0;
         let all: Vec<Arc<Comparison>> = self.tables.iter().map(|it| Arc::clone(&it.comparison)).collect();
         let selected: Vec<bool> = self.tables.iter().map(Pairing::is_compared).collect();
         let borrowed: Vec<Comparison> = all.iter().map(|it| Comparison::clone(it)).collect();
@@ -131,22 +147,23 @@ impl Task {
             run.watch.expect(comparison.source.rows_about.unwrap_or(0) + comparison.target.rows_about.unwrap_or(0));
         }
         let (mut outcomes, mut filled) = (BTreeMap::new(), Filled::new());
-        for (at, done) in self.read(run, &constraints, folder)? {
+        for (at, done) in self.read(run, &constraints, out)? {
             for (side, indexes) in [Side::Source, Side::Target].into_iter().zip(done.indexes) {
                 fill(&mut filled, at, &constraints.specs[at], side, indexes)?;
             }
             outcomes.extend(done.outcome.map(|it| (at, it)));
         }
-        let looked = recheck::look_again(&mut self, run, &mut outcomes, folder)?;
-        self.notes.extend(looked);
+        let looked = recheck::look_again(self, run, &mut outcomes, folder)?;
         constraints.check(&mut outcomes, &mut filled)?;
         drop(filled);
         let shares = self.survey(run, &mut outcomes, &mut constraints)?;
-        let checks = checks::answer(&mut self, run)?;
+        let checks = checks::answer(self, run)?;
+        let mut unchecked = self.unchecked.clone();
         for (side, store) in [("source", self.source.as_mut()), ("target", self.target.as_mut())] {
-            self.unchecked.extend(store.torn()?.map(|why| format!("the {side} may not have been so: {why}")));
+            unchecked.extend(store.torn()?.map(|why| format!("the {side} may not have been so: {why}")));
         }
-        self.report(outcomes, &constraints, &shares, checks, (folder.is_some(), run.recheck.rounds > 0))
+        let found = Found { outcomes, constraints: &constraints, shares: &shares, checks, unchecked, looked };
+        self.report(found, (folder.is_some(), run.recheck.rounds > 0))
     }
 
     /// Says for each source table of which rows are selected who takes what.
@@ -168,7 +185,7 @@ impl Task {
     }
 
     /// Reads every table that has to be read, several side by side where the stores can.
-    fn read(&mut self, run: &Run, constraints: &Constraints, folder: Option<&Folder>) -> Result<BTreeMap<usize, Done>> {
+    fn read(&mut self, run: &Run, constraints: &Constraints, out: Out<'_>) -> Result<BTreeMap<usize, Done>> {
         let wanted = |it: &usize| self.tables[*it].is_compared() || !constraints.specs[*it].is_empty();
         let places: Vec<usize> = (0..self.tables.len()).filter(wanted).collect();
         let mut more = Vec::new();
@@ -184,7 +201,7 @@ impl Task {
             share.work(places, |at| {
                 let specs = &constraints.specs[at];
                 match tables[at].is_compared() {
-                    true => compare(share.run, &tables[at], specs, (source, target), folder),
+                    true => compare(share.run, &tables[at], specs, (source, target), out),
                     false => index_only(share.run, &tables[at], specs, (source, target)),
                 }
             });
@@ -199,17 +216,12 @@ impl Task {
         done.into_iter().collect()
     }
 
-    fn report(
-        self,
-        mut outcomes: BTreeMap<usize, Outcome>,
-        constraints: &Constraints,
-        shares: &[Shares],
-        checks: Vec<CheckReport>,
-        (written, again): (bool, bool),
-    ) -> Result<Report> {
+    fn report(&self, found: Found<'_>, (written, again): (bool, bool)) -> Result<Report> {
+        let Found { mut outcomes, constraints, shares, checks, unchecked, looked } = found;
         let mut report = Report::default();
         (report.source, report.target) = (self.source_name.clone(), self.target_name.clone());
-        report.notes = [self.notes.clone(), self.source.notes(), self.target.notes(), self.stale_allowances()].concat();
+        report.notes =
+            [self.notes.clone(), looked, self.source.notes(), self.target.notes(), self.stale_allowances()].concat();
         report.notes.extend(shares.iter().filter_map(|it| it.note.clone()));
         report.notes.extend(self.stale_selections(shares));
         let timed = |it: &Pairing| it.comparison.columns.iter().any(|it| it.ty == Type::Timestamp);
@@ -221,34 +233,29 @@ impl Task {
         report.notes.retain(|it| seen.insert(it.clone()));
         let mut verdicts = Vec::new();
         for (at, pairing) in self.tables.iter().enumerate().filter(|it| it.1.referred.is_none()) {
-            let unchecked = constraints.unchecked[at].clone();
+            let open = constraints.unchecked[at].clone();
             let outcome = outcomes.remove(&at);
             let notes = outcome.iter().filter(|_| again).flat_map(|it| recheck::notes(pairing, it)).collect::<Vec<_>>();
-            let mut table = table_report(pairing, outcome, unchecked, &self.policy, &self.checks, written)?;
+            let mut table = table_report(pairing, outcome, open, &self.policy, &self.checks, written)?;
             table.notes.extend(notes);
             report.totals.add(&table.tally);
             verdicts.push(Judgement { verdict: table.verdict, reasons: table.reasons.clone() });
             report.tables.push(table);
         }
-        verdicts.push(gate::judge_run(
-            &self.policy,
-            &self.source_only,
-            &self.target_only,
-            &self.unchecked,
-            report.tables.len(),
-        ));
+        report.around =
+            gate::judge_run(&self.policy, &self.source_only, &self.target_only, &unchecked, report.tables.len());
         // Tables that are only referred to come last, so these places are those of the pairings.
         for at in shares.iter().flat_map(|it| &it.indexed) {
             report.tables.get_mut(*at).into_iter().for_each(|it| it.witnesses.push("index".to_owned()));
         }
-        let selections = shares.iter();
-        verdicts.extend(
-            selections
-                .map(|it| gate::judge_selection(&self.policy, &it.table, it.prefixed, it.unselected, &it.examples)),
-        );
+        for it in shares {
+            let judged = gate::judge_selection(&self.policy, &it.table, it.prefixed, it.unselected, &it.examples);
+            report.around.and(judged);
+        }
+        verdicts.push(report.around.clone());
         verdicts.extend(checks.iter().map(judged));
-        report.source_only = self.source_only;
-        report.target_only = self.target_only;
+        report.source_only.clone_from(&self.source_only);
+        report.target_only.clone_from(&self.target_only);
         for pairing in self.tables.iter().filter(|it| it.referred.is_none()) {
             let name = &pairing.comparison.target.name;
             let columns = |names: &[String]| names.iter().map(|it| format!("{name}.{it}")).collect::<Vec<_>>();
@@ -261,6 +268,18 @@ impl Task {
         report.reasons = failed.into_iter().chain(rest).flat_map(|it| it.reasons).collect();
         Ok(report)
     }
+}
+
+/// What a run found, before it is reported.
+struct Found<'f> {
+    outcomes: BTreeMap<usize, Outcome>,
+    constraints: &'f Constraints,
+    shares: &'f [Shares],
+    checks: Vec<CheckReport>,
+    /// What could not be checked of the run as a whole.
+    unchecked: Vec<String>,
+    /// What looking again has to say.
+    looked: Vec<String>,
 }
 
 /// What was read of one table.
@@ -324,9 +343,12 @@ impl Share<'_> {
 /// Two stores to read from.
 type Stores<'s> = (&'s mut (dyn Source + 'static), &'s mut (dyn Source + 'static));
 
-fn compare(run: &Run, pairing: &Pairing, specs: &[Spec], stores: Stores<'_>, folder: Option<&Folder>) -> Result<Done> {
+/// Where what is found goes: all findings, and what a migration wants to know.
+pub(super) type Out<'o> = (Option<&'o Folder>, Migrating<'o>);
+
+fn compare(run: &Run, pairing: &Pairing, specs: &[Spec], stores: Stores<'_>, out: Out<'_>) -> Result<Done> {
     let comparison = Arc::clone(&pairing.comparison);
-    let mut outcome = work(pairing, specs, stores, (folder, run), |job| table::compare(run, comparison, job))?;
+    let mut outcome = work(pairing, specs, stores, (out, run), |job| table::compare(run, comparison, job))?;
     let indexes = std::mem::take(&mut outcome.indexes);
     Ok(Done { outcome: Some(outcome), indexes })
 }
@@ -340,14 +362,14 @@ pub(super) fn look(
     folder: Option<&Folder>,
     again: &Differing,
 ) -> Result<Outcome> {
-    work(pairing, &[], stores, (folder, run), |job| table::look(run, comparison, job, again))
+    work(pairing, &[], stores, ((folder, Migrating::default()), run), |job| table::look(run, comparison, job, again))
 }
 
 fn work(
     pairing: &Pairing,
     specs: &[Spec],
     (source, target): Stores<'_>,
-    (folder, run): (Option<&Folder>, &Run),
+    ((folder, migrating), run): (Out<'_>, &Run),
     compare: impl FnOnce(Job<'_>) -> Result<Outcome>,
 ) -> Result<Outcome> {
     let sampler = |comparison: &Arc<Comparison>| {
@@ -361,7 +383,7 @@ fn work(
         Some(made) => &mut ***made,
         None => source,
     };
-    compare(Job { source, target, choices, from, to, programs, sampler: &sampler, specs })
+    compare(Job { source, target, choices, from, to, programs, sampler: &sampler, specs, migrating })
 }
 
 /// Others refer to this table, but it is not to be compared.
@@ -404,7 +426,7 @@ impl Pairing {
 
 fn judged(check: &CheckReport) -> Judgement {
     let reason = match check.verdict {
-        Verdict::Pass => return Judgement { verdict: Verdict::Pass, reasons: Vec::new() },
+        Verdict::Pass => return Judgement::pass(),
         Verdict::Fail => {
             format!("check `{}`: {} in the source, {} in the target", check.name, check.source, check.target)
         }
@@ -458,14 +480,14 @@ fn table_report(
     report.witnesses.extend(names);
     report.key = comparison.key_names();
     report.notes.extend(comparison.notes.iter().cloned());
-    let facts = Facts {
+    report.facts = Facts {
         unchecked,
         source_only: comparison.source_only.clone(),
         target_only: comparison.target_only.clone(),
         compared,
         selected_nothing,
     };
-    let judgement = gate::judge(policy, &report.name, &report.tally, &facts);
+    let judgement = gate::judge(policy, &report.name, &report.tally, &report.facts);
     (report.verdict, report.reasons) = (judgement.verdict, judgement.reasons);
     Ok(report)
 }

@@ -29,6 +29,7 @@ mod read;
 mod write;
 
 pub use format::{FORMAT, Part, Store};
+pub use names::file_name;
 pub use read::{Reader, TableRows};
 pub use write::{Meta, Options, TableWriter, Writer};
 

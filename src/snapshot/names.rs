@@ -16,6 +16,11 @@ const SLUG: usize = 40;
 /// The letters are for people and may be the same for two tables; the hash of the whole name is not. The hash also
 /// keeps the name from being one that a system reserves, such as `con`.
 pub(super) fn part(table: &str, number: usize, packed: bool) -> String {
+    format!("{}.{number:04}{}", file_name(table), if packed { PACKED } else { PLAIN })
+}
+
+/// A name for files of the table called `table`.
+pub fn file_name(table: &str) -> String {
     let safe = |it: char| if it.is_ascii_alphanumeric() || it == '_' { it.to_ascii_lowercase() } else { '-' };
     let slug: String = table.chars().take(SLUG).map(safe).collect();
     let slug = Some(slug.trim_matches('-')).filter(|it| !it.is_empty()).unwrap_or("table");
@@ -24,7 +29,6 @@ pub(super) fn part(table: &str, number: usize, packed: bool) -> String {
     for byte in &hash.as_bytes()[..8] {
         let _ = write!(name, "{byte:02x}");
     }
-    let _ = write!(name, ".{number:04}{}", if packed { PACKED } else { PLAIN });
     name
 }
 

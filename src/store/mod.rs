@@ -11,8 +11,10 @@ use settings::Settings;
 use std::{path::Path, sync::Arc};
 
 pub mod about;
+mod affinity;
 mod cloudflare;
 pub mod d1;
+mod document;
 pub mod edge_config;
 pub mod files;
 pub mod http;

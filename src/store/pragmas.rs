@@ -94,7 +94,7 @@ pub(super) fn tables(views: bool, ask: impl FnOnce(&[&str]) -> Result<Vec<Vec<Ro
 }
 
 /// The name for the rowid of a table that none of its columns has taken.
-fn rowid(table: &Table) -> Option<&'static str> {
+pub(super) fn rowid(table: &Table) -> Option<&'static str> {
     let is_taken = |name: &str| table.columns.iter().any(|it| it.name.eq_ignore_ascii_case(name));
     ["rowid", "_rowid_", "oid"].into_iter().find(|it| !is_taken(it))
 }

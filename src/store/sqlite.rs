@@ -7,6 +7,7 @@
 mod about;
 mod lookup;
 mod spout;
+pub(super) mod write;
 
 use super::{
     Source,
@@ -22,7 +23,7 @@ use crate::{
     schema::Table,
     value::{Type, Value, cast::Cast, cell, json},
 };
-use rusqlite::{Connection, OpenFlags, Row, Rows, config::DbConfig, types::ValueRef};
+use rusqlite::{Connection, OpenFlags, Rows, config::DbConfig, types::ValueRef};
 use std::{
     fs,
     io::Read,
@@ -93,7 +94,7 @@ impl Sqlite {
     pub(super) fn unchanged(&self) -> Result<()> {
         match self.unlocked {
             Some(before) if before != state(&self.path)? || has_log(&self.path) => Err(Error::new(
-                Kind::Store,
+                Kind::Busy,
                 format_args!("{} was written to while it was being read; run again", self.path.display()),
             )),
             _ => Ok(()),
@@ -249,7 +250,7 @@ impl Source for Sqlite {
             }
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
-                out.push(as_json(value(row, 0)?));
+                out.push(as_json(meaning(row.get_ref(0)?)));
             }
             Ok(())
         };
@@ -278,15 +279,14 @@ impl Source for Sqlite {
     }
 }
 
-#[inline]
-fn value<'r>(row: &'r Row<'_>, place: usize) -> rusqlite::Result<Value<'r>> {
-    Ok(match row.get_ref(place)? {
+fn meaning(value: ValueRef<'_>) -> Value<'_> {
+    match value {
         ValueRef::Null => Value::Null,
         ValueRef::Integer(it) => Value::Int(it),
         ValueRef::Real(it) => Value::Real(it),
         ValueRef::Text(it) => Value::Raw(it),
         ValueRef::Blob(it) => Value::Bytes(it),
-    })
+    }
 }
 
 /// A value as canonical JSON text. Bytes and text that is not UTF-8 become text as far as they can.

@@ -3,7 +3,9 @@
 //! A run decides beforehand, from a comparison, which rows are inserted, updated or deleted. A [`Target`] only carries that
 //! out: each call of [`Target::write`] arrives whole or not at all, and may be made again if nobody knows whether it did.
 
-use super::{Options, about::Fact};
+use super::{
+    Options, about::Fact, d1, edge_config, files::write::FileTarget, http, kv, postgres, sqlite::write::SqliteTarget,
+};
 use crate::{
     error::{Error, Kind, Result},
     row::Batch,
@@ -138,6 +140,46 @@ pub struct Written {
 /// # Errors
 /// As [`super::open`], and if that kind of store cannot be written to, or not by this user.
 pub fn open(kind: &str, path: &Path, options: &Options) -> Result<Box<dyn Target>> {
-    let _ = (path, options);
-    Err(Error::new(Kind::Plan, format_args!("a store of the kind `{kind}` cannot be written to; name another target")))
+    Ok(match kind {
+        "sqlite" => Box::new(SqliteTarget::open(path)?),
+        "postgres" => Box::new(postgres::Writer::open(options)?),
+        "d1" => Box::new(d1::write::Writer::open(options)?),
+        "json" | "ndjson" | "csv" => Box::new(FileTarget::open(kind, path, &options.files)?),
+        "d1-local" => Box::new(SqliteTarget::open_d1(path, options)?),
+        "edge-config" => Box::new(edge_config::write::Writer::open(options)?),
+        "http" => Box::new(http::write::Writer::open(options)?),
+        "kv" => Box::new(kv::write::Writer::open(options)?),
+        _ => {
+            let what = format_args!("a store of the kind `{kind}` cannot be written to; name another target");
+            return Err(Error::new(Kind::Plan, what));
+        }
+    })
+}
+
+/// What tells the store of that kind from every other one, also where it is not there yet.
+///
+/// # Errors
+/// As [`open`].
+pub fn fingerprint(kind: &str, path: &Path, options: &Options) -> Result<String> {
+    // To open a file that is not there would make it.
+    match path.as_os_str().is_empty() || path.exists() {
+        true => open(kind, path, options).map(|it| it.fingerprint()),
+        false => on_disk(kind, path),
+    }
+}
+
+/// The fingerprint of a store that is a file or a folder.
+///
+/// # Errors
+/// If the folder that it is in is not there.
+pub(super) fn on_disk(kind: &str, path: &Path) -> Result<String> {
+    let failed = |it: std::io::Error| Error::new(Kind::Store, format_args!("{}: {it}", path.display()));
+    let absolute = match path.canonicalize() {
+        Ok(it) => it,
+        Err(_) => {
+            let parent = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            parent.canonicalize().map_err(failed)?.join(path.file_name().unwrap_or_default())
+        }
+    };
+    Ok(format!("{kind}:{}", absolute.display()))
 }

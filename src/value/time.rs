@@ -168,14 +168,28 @@ impl Unit {
 
 /// The moment that many units after (or before) 1970. `None` beyond the years that can be written.
 pub fn from_epoch(count: i64, unit: EpochUnit) -> Option<Moment> {
-    let (per_second, nanos) = match unit {
+    let (per_second, nanos) = units(unit);
+    let rest = u32::try_from(count.rem_euclid(per_second)).ok()?;
+    Moment { seconds: count.div_euclid(per_second), nanos: rest.checked_mul(nanos).unwrap_or(0) }.in_range()
+}
+
+/// How many units after (or before) 1970 a moment is. `None` if it is no whole number of them, is infinite or beyond 64 bits.
+pub fn to_epoch(moment: Moment, unit: EpochUnit) -> Option<i64> {
+    let (per_second, nanos) = units(unit);
+    if moment.is_infinite() || !moment.nanos.is_multiple_of(nanos) {
+        return None;
+    }
+    moment.seconds.checked_mul(per_second)?.checked_add(i64::from(moment.nanos / nanos))
+}
+
+/// How many of a unit make a second, and how many nanoseconds one is.
+fn units(unit: EpochUnit) -> (i64, u32) {
+    match unit {
         EpochUnit::Seconds => (1, 1_000_000_000),
         EpochUnit::Millis => (1_000, 1_000_000),
         EpochUnit::Micros => (1_000_000, 1_000),
         EpochUnit::Nanos => (1_000_000_000, 1),
-    };
-    let rest = u32::try_from(count.rem_euclid(per_second)).ok()?;
-    Moment { seconds: count.div_euclid(per_second), nanos: rest.checked_mul(nanos).unwrap_or(0) }.in_range()
+    }
 }
 
 /// Reads `2024-01-01T10:00:00Z` and its kin: a date, `T` or one blank, `HH:MM[:SS[.fraction]]`, perhaps one blank and

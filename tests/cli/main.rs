@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod backup;
 #[path = "../support/canary.rs"]
 mod canary;
 mod command;
@@ -11,11 +12,13 @@ mod documents;
 mod faces;
 mod files;
 mod inspect;
+mod migrate;
 mod moving;
 mod names;
 mod resources;
 mod secrets;
 mod selectors;
+mod state;
 mod stores;
 
 #[path = "../support/mod.rs"]

@@ -39,7 +39,7 @@ fn cutover(folder: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> Don
             Err(_) => written.push(fs::read(&path).unwrap()),
         }
     }
-    assert!(!written.iter().any(|it| String::from_utf8_lossy(it).contains("c4n4ry")), "{}{}", done.stdout, done.stderr);
+    assert!(!written.iter().any(|it| String::from_utf8_lossy(it).contains("CANARY")), "{}{}", done.stdout, done.stderr);
     done
 }
 
@@ -133,7 +133,7 @@ fn what_can_be_said_before_anything_is_read() {
         let facts = store.about().unwrap();
         assert_eq!(facts.len(), expect.len(), "{facts:?}");
         for (fact, (level, part)) in facts.iter().zip(expect) {
-            assert!(fact.level == *level && fact.says.contains(part) && !fact.says.contains("c4n4ry"), "{fact:?}");
+            assert!(fact.level == *level && fact.says.contains(part) && !fact.says.contains("CANARY"), "{fact:?}");
         }
         assert!(vercel.server.take().iter().all(|it| !it.path.ends_with("/items")), "nothing is read");
     };
@@ -156,10 +156,10 @@ fn what_goes_wrong_says_what_to_do() {
             assert!(error.contains(part), "{error}, not {part}");
         }
     };
-    check(&team, &[("EDGE_CONFIG_TOKEN", "c4n4ry-wrong")], &["403", "(forbidden)", "the access token must be valid"]);
+    check(&team, &[("EDGE_CONFIG_TOKEN", "CANARY-wrong")], &["403", "(forbidden)", "the access token must be valid"]);
     check("team = \"team_other\"", &[("VERCEL_TOKEN", TOKEN)], &["403", "VERCEL_TEAM_ID"]);
     check("", &[("VERCEL_TOKEN", TOKEN)], &["404", "(not_found)", "VERCEL_TEAM_ID"]);
-    check("", &[("EDGE_CONFIG", &vercel.connection("c4n4ry-wrong"))], &["401", "the token of the connection string"]);
+    check("", &[("EDGE_CONFIG", &vercel.connection("CANARY-wrong"))], &["401", "the token of the connection string"]);
     let elsewhere = vercel.connection(READ_TOKEN).replace(ID, "ecfg_other");
     check("", &[("EDGE_CONFIG", &elsewhere)], &["the connection string is that of ecfg_other"]);
     check("url = \"${EDGE_CONFIG}\"", &[], &["EDGE_CONFIG"]);

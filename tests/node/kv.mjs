@@ -9,7 +9,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 
 const [state, count] = process.argv.slice(2);
-const account = "c".repeat(32), token = "kv-test-token";
+const account = "c".repeat(32), token = "CANARY-kv-token";
 const ids = Array.from({ length: Number(count) }, (_, at) => (0xa0000 + at).toString(16).padStart(32, "0"));
 const titles = Object.fromEntries(ids.map((id, at) => [id, `shop-${at}`]));
 

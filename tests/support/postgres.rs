@@ -1,4 +1,4 @@
-//! Private Postgres servers for tests, of the newest Postgres that is installed.
+//! Private Postgres servers for tests, of the newest Postgres that is installed, or of one of those that npm brings.
 //!
 //! A server lives in a folder of its own and listens on a socket there and on a free port of the loopback. It is the child of a shell that
 //! waits for the end of a pipe that this process holds, so it ends and its folder goes however this process ends.
@@ -8,7 +8,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     net::TcpListener,
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -85,21 +85,32 @@ pub(crate) fn server() -> &'static Server {
 impl Server {
     /// Starts another server, with settings such as `ssl = on`, a line each, that win over those of tests.
     pub(crate) fn start(settings: &str) -> Server {
+        Server::of(None, settings)
+    }
+
+    /// Starts a server of that major version, which `tests/node/package.json` has to name.
+    pub(crate) fn of_version(major: u32) -> Server {
+        Server::of(Some(major), "")
+    }
+
+    fn of(major: Option<u32>, settings: &str) -> Server {
         // Another program may take the port that was free a moment ago.
-        let server = (0..3).find_map(|_| Server::attempt(settings)).expect("a port that stays free");
+        let server = (0..3).find_map(|_| Server::attempt(major, settings)).expect("a port that stays free");
         server.execute("postgres", ROLES);
         server
     }
 
-    fn attempt(settings: &str) -> Option<Server> {
+    fn attempt(major: Option<u32>, settings: &str) -> Option<Server> {
         // The path of a socket has to be short.
         let folder = tempfile::Builder::new().prefix("pg").tempdir_in("/tmp").expect("a temporary folder").keep();
         if is_root() {
             run(Command::new("chown").arg("postgres").arg(&folder));
         }
+        let own = major.map(|it| unpacked(it, &folder));
+        let program = |name: &str| own.as_ref().map_or_else(|| program(name), |it| it.join(name));
         let data = folder.join("data");
         let mut initdb = unprivileged(program("initdb"));
-        initdb.args(["-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions"]);
+        initdb.args(["-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]);
         run(initdb.arg("-D").arg(&data));
         fs::write(data.join("pg_hba.conf"), ACCESS).expect("the rules of access can be written");
         let listener = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr());
@@ -243,6 +254,26 @@ fn program(name: &str) -> PathBuf {
     folders
         .find_map(|it| Some(it.join(name)).filter(|it| it.is_file()))
         .unwrap_or_else(|| panic!("Postgres has no `{name}` here: run scripts/test once"))
+}
+
+/// Where the programs of that version are: copied to where whoever runs the server may read them. Its libraries are looked for under
+/// names that no package can hold, since they are links; a script of the package would make them, and no such script is run.
+fn unpacked(major: u32, folder: &Path) -> PathBuf {
+    let package =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/node/node_modules/postgres-{major}/native"));
+    assert!(package.is_dir(), "Postgres {major} is not installed: run scripts/test once");
+    run(Command::new("cp").arg("-r").arg(&package).arg(folder));
+    let links = fs::read(package.join("pg-symlinks.json")).expect("a list of links");
+    let links: Vec<serde_json::Value> = serde_json::from_slice(&links).expect("a list of links");
+    for link in &links {
+        let path = |end: &str| folder.join(link[end].as_str().expect("a path within the package"));
+        symlink(path("source"), path("target")).expect("a link");
+    }
+    // Who runs the server also clears up.
+    if is_root() {
+        run(Command::new("chown").args(["-R", "postgres"]).arg(folder.join("native")));
+    }
+    folder.join("native/bin")
 }
 
 fn run(command: &mut Command) {

@@ -18,6 +18,8 @@ pub(crate) enum Act {
     Gzip,
     /// The same, and that many bytes are missing at the end of what is packed.
     GzipWithout(usize),
+    /// The service does what it is asked for, and this is what comes back.
+    Lose(Response),
     /// The service is not asked.
     Instead(Response),
 }
@@ -30,6 +32,10 @@ pub(crate) fn before(upstream: String, script: impl Fn(&Request) -> Act + Send +
         Act::Break(fault) => forward(&upstream, request).fault(fault),
         Act::Gzip => packed(forward(&upstream, request), 0),
         Act::GzipWithout(count) => packed(forward(&upstream, request), count),
+        Act::Lose(response) => {
+            forward(&upstream, request);
+            response
+        }
         Act::Instead(response) => response,
     })
 }

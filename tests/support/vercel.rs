@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex};
 /// The store.
 pub(crate) const ID: &str = "ecfg_0demo";
 /// The access token of the management interface.
-pub(crate) const TOKEN: &str = "c4n4ry-access-token";
+pub(crate) const TOKEN: &str = "CANARY-access-token";
 /// The token of the read interface.
-pub(crate) const READ_TOKEN: &str = "c4n4ry-read-token";
+pub(crate) const READ_TOKEN: &str = "CANARY-read-token";
 /// The team that owns the store.
 pub(crate) const TEAM: &str = "team_0demo";
 
@@ -93,6 +93,7 @@ impl State {
                 "digest": self.digest(), "itemCount": self.items.len(), "sizeInBytes": self.size(),
                 "transfer": null, "schema": null, "purpose": null,
             })),
+            ["items"] if request.method == "PATCH" => self.change(&request.json()),
             ["items"] => {
                 let shown = self.items.iter().skip(self.hidden).map(|(key, value)| {
                     json!({"key": key, "value": value, "edgeConfigId": ID, "createdAt": at, "updatedAt": at})
@@ -134,6 +135,28 @@ impl State {
             _ => Response::json(json!({"message": "Not found"})).status(404),
         };
         answer.header("x-edge-config-digest", digest)
+    }
+
+    /// Does what is asked for to the items, all of it or nothing.
+    fn change(&mut self, asked: &Value) -> Response {
+        let mut items = self.items.clone();
+        for it in asked["items"].as_array().expect("items") {
+            let key = it["key"].as_str().expect("a key");
+            let (is_there, operation) = (items.contains_key(key), it["operation"].as_str().expect("an operation"));
+            match operation {
+                "create" if is_there => return refused(400, "bad_request", &format!("Item {key} already exists")),
+                "update" | "delete" if !is_there => {
+                    return refused(400, "bad_request", &format!("Item {key} is missing"));
+                }
+                "delete" => drop(items.remove(key)),
+                _ => drop(items.insert(key.to_owned(), it["value"].clone())),
+            }
+        }
+        if Value::Object(items.clone()).to_string().len() > 8192 {
+            return refused(400, "bad_request", "Edge Config size exceeds the limit of 8 KB");
+        }
+        (self.items, self.version) = (items, self.version + 1);
+        Response::json(json!({"status": "ok"}))
     }
 
     /// Somebody else writes, if it is to be so.

@@ -33,7 +33,7 @@ fn moving(key: &[usize], looks: &[Rows]) -> Memory {
 fn run(source: impl Source + 'static, target: impl Source + 'static, rounds: u32) -> Report {
     let opened = |store: Box<dyn Source>| Opened { store, name: StoreName::default() };
     let (source, target) = (opened(Box::new(source)), opened(Box::new(target)));
-    let task = prepare::diff(source, target, &Options::default(), Policy::default()).unwrap();
+    let mut task = prepare::diff(source, target, &Options::default(), Policy::default()).unwrap();
     let recheck = Recheck { rounds, delay: Duration::ZERO };
     task.run(&Run { recheck, ..Run::new(64 << 20, std::env::temp_dir()) }, None).unwrap()
 }
@@ -150,7 +150,7 @@ fn other_columns_end_the_run() {
     let next = Memory::new().with(wide, [[Value::Int(1), Value::Int(1), Value::Text("a")]]);
     let opened = |store: Memory| Opened { store: Box::new(store), name: StoreName::default() };
     let (source, target) = (opened(moving(&[0], &[ALL])), opened(moving(&[0], &[&[(1, "a")]]).then(next)));
-    let task = prepare::diff(source, target, &Options::default(), Policy::default()).unwrap();
+    let mut task = prepare::diff(source, target, &Options::default(), Policy::default()).unwrap();
     let recheck = Recheck { rounds: 1, delay: Duration::ZERO };
     let error = task.run(&Run { recheck, ..Run::new(64 << 20, std::env::temp_dir()) }, None).unwrap_err();
     let says = "table `t` of the target is no longer what it was at the first look; run again";
@@ -254,7 +254,7 @@ fn mapped(source: Memory, target: Memory) -> Report {
         [gate]\nrejects = 1\n";
     let plan = crate::plan::parse(PLAN, "cutover.toml", &|_| None).unwrap();
     let opened = |store: Memory| Opened { store: Box::new(store), name: StoreName::default() };
-    let task = prepare::plan(&plan, opened(source), opened(target), None).unwrap();
+    let mut task = prepare::plan(&plan, opened(source), opened(target), None).unwrap();
     let recheck = Recheck { rounds: 1, delay: Duration::ZERO };
     let folder = tempfile::tempdir().unwrap();
     let report = Folder::create(&folder.path().join("report")).unwrap();
@@ -293,7 +293,7 @@ fn tolerated_rows_are_counted_once() {
     // The first row is tolerated and doubled, the second tolerated, the third late and tolerated.
     let target = moving(&[0], &[&[(1, "x"), (1, "x"), (2, "x")], &[(1, "x"), (2, "y"), (3, "x")]]);
     let source = moving(&[0], &[&[(1, "a"), (2, "b"), (3, "c")]]);
-    let task = prepare::plan(&plan, opened(source), opened(target), None).unwrap();
+    let mut task = prepare::plan(&plan, opened(source), opened(target), None).unwrap();
     let recheck = Recheck { rounds: 1, delay: Duration::ZERO };
     let report = task.run(&Run { recheck, ..Run::new(64 << 20, std::env::temp_dir()) }, None).unwrap();
     check(&report, "3 3 same=3", Some([1, 2, 2, 0, 0]));

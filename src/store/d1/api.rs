@@ -10,6 +10,7 @@ use crate::{
         web::{Advice, Answer, Request, misfit},
     },
 };
+use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -85,13 +86,29 @@ impl Api {
 
     /// Runs statements in one transaction, which sees one state of the database. They may only read.
     pub(super) fn ask(&self, database: &str, statements: &[Statement]) -> Result<Answered> {
+        let (path, json) = self.batch(database, statements)?;
+        Ok(Answered(self.send(&Request::ask(&path, &json))?.body))
+    }
+
+    /// Runs statements in one transaction, all or none of them. They may write, so they are not sent again unless `advice`
+    /// says that nothing came of them.
+    pub(super) fn run(
+        &self,
+        database: &str,
+        statements: &[Statement],
+        advice: &dyn Fn(&Answer) -> Advice,
+    ) -> Result<Answered> {
+        let (path, json) = self.batch(database, statements)?;
+        Ok(Answered(self.account.send(&Request::write(Method::POST, &path, &json), advice)?.body))
+    }
+
+    fn batch(&self, database: &str, statements: &[Statement]) -> Result<(String, Vec<u8>)> {
         #[derive(Serialize)]
         struct Batch<'s> {
             batch: &'s [Statement],
         }
         let json = serde_json::to_vec(&Batch { batch: statements }).map_err(|it| Error::new(Kind::Store, it))?;
-        let path = format!("{}/{database}/raw", self.databases);
-        Ok(Answered(self.send(&Request::ask(&path, &json))?.body))
+        Ok((format!("{}/{database}/raw", self.databases), json))
     }
 }
 
@@ -157,7 +174,7 @@ pub(super) fn advice(answer: &Answer) -> Advice {
 }
 
 /// Another job holds the database, which may take minutes.
-const BUSY: [&str; 1] = ["Currently processing a long-running"];
+pub(super) const BUSY: [&str; 1] = ["Currently processing a long-running"];
 
 /// What is over by itself, whatever the status.
 const BREATHLESS: [&str; 6] = [
@@ -203,7 +220,7 @@ mod tests {
                 match advice(&Answer { status, headers: HeaderMap::new(), body: body.as_bytes().to_vec() }) {
                     Advice::Take => ("take", String::new()),
                     Advice::Again(it) => ("again", it),
-                    Advice::Refuse(it) => ("refuse", it),
+                    Advice::Refuse(it) | Advice::Fail(_, it) => ("refuse", it),
                 };
             assert_eq!(found, expect, "{status} {body}: {why}");
             assert!(why.contains(part), "{status} {body}: {why}");

@@ -114,7 +114,7 @@ pub(super) fn unhex(digits: &str) -> Option<Vec<u8>> {
 }
 
 /// Bytes as hexadecimal digits.
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|it| format!("{it:02x}")).collect()
 }
 

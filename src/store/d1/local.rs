@@ -8,7 +8,7 @@ use crate::{
         wrangler::{self, Product},
     },
 };
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// How many databases an error shows, and how many tables of each.
 const SHOWN: usize = 8;
@@ -19,9 +19,17 @@ const SHOWN: usize = 8;
 /// # Errors
 /// If nothing is kept there, it is not clear which one is meant, or it cannot be read.
 pub fn open(path: &Path, options: &Options) -> Result<Sqlite> {
+    Sqlite::open(&file(path, options)?, options.views)
+}
+
+/// The file of that database.
+///
+/// # Errors
+/// As [`open`].
+pub fn file(path: &Path, options: &Options) -> Result<PathBuf> {
     let name = options.settings.text("database").or_else(|| options.settings.text("id"));
     let kept = wrangler::find(path, Product::D1, name).map_err(|it| with_what_there_is(it, path))?;
-    Sqlite::open(&kept.file, options.views)
+    Ok(kept.file)
 }
 
 /// The files do not say what they are called, so what they hold has to tell.
@@ -31,7 +39,7 @@ fn with_what_there_is(error: Error, path: &Path) -> Error {
     if files.is_empty() {
         return error;
     }
-    let shown = |file: &std::path::PathBuf| {
+    let shown = |file: &PathBuf| {
         let tables = Sqlite::open(file, false).and_then(|mut it| it.tables());
         let names: Vec<String> = tables.iter().flatten().take(SHOWN).map(|it| it.name.clone()).collect();
         let holds = if names.is_empty() { "no tables".to_owned() } else { names.join(", ") };

@@ -8,9 +8,13 @@
 
 mod api;
 mod cells;
+mod change;
+mod create;
 mod guard;
+mod insert;
 pub mod local;
 mod read;
+pub mod write;
 
 use super::{
     Options, Source,

@@ -8,6 +8,7 @@
 //! after, and from its own count. `createdAt` and the like belong to the service and are no data.
 
 mod connection;
+pub mod write;
 
 use super::{
     Options, Source,

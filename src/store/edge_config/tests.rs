@@ -57,7 +57,7 @@ fn answers_are_judged_by_status_and_code() {
         let shown = match judge(&answer) {
             Advice::Take => "take".to_owned(),
             Advice::Again(why) => format!("again: {why}"),
-            Advice::Refuse(why) => format!("refuse: {why}"),
+            Advice::Refuse(why) | Advice::Fail(_, why) => format!("refuse: {why}"),
         };
         assert!(shown.contains(expect), "{shown}, not {expect}");
     };

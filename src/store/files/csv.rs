@@ -30,10 +30,10 @@ use std::{
 pub(super) struct Sheet {
     path: PathBuf,
     table: Table,
-    null: Option<Vec<u8>>,
-    delimiter: u8,
+    pub(super) null: Option<Vec<u8>>,
+    pub(super) delimiter: u8,
     /// Whether the first record is a header.
-    header: bool,
+    pub(super) header: bool,
     note: Option<String>,
 }
 
@@ -41,12 +41,11 @@ impl Sheet {
     /// Reads the header.
     pub(super) fn open(path: &Path, options: &FileOptions) -> Result<Sheet> {
         let note = Input::open(path, LIMIT)?.notes();
-        let tabs = path.extension().is_some_and(|it| it.eq_ignore_ascii_case("tsv"));
         let mut sheet = Sheet {
             path: path.to_owned(),
             table: Table { nullless: true, ..Table::new(super::stem(path)) },
             null: options.null.as_ref().map(|it| it.as_bytes().to_vec()),
-            delimiter: options.delimiter.unwrap_or(if tabs { b'\t' } else { b',' }),
+            delimiter: delimiter(path, options),
             header: false,
             note,
         };
@@ -129,10 +128,16 @@ impl Source for Sheet {
     }
 }
 
+/// What stands between the cells of a file.
+pub(super) fn delimiter(path: &Path, options: &FileOptions) -> u8 {
+    let tabs = path.extension().is_some_and(|it| it.eq_ignore_ascii_case("tsv"));
+    options.delimiter.unwrap_or(if tabs { b'\t' } else { b',' })
+}
+
 /// A cell is text. Where no type is asked for, what is written as integers are written is an integer, so that keys come in
 /// the order of their numbers; there is one text for each integer, so nothing is lost.
 #[inline]
-fn cell(bytes: &[u8], any: bool) -> Value<'_> {
+pub(super) fn cell(bytes: &[u8], any: bool) -> Value<'_> {
     let Ok(text) = std::str::from_utf8(bytes) else { return Value::Malformed(bytes) };
     match any && cast::is_integer(text) {
         true => text.parse().map_or(Value::Text(text), Value::Int),
@@ -141,13 +146,13 @@ fn cell(bytes: &[u8], any: bool) -> Value<'_> {
 }
 
 /// The records of a sheet, the header among them.
-struct Records<'s> {
+pub(super) struct Records<'s> {
     sheet: &'s Sheet,
     reader: Reader<Watch>,
 }
 
 impl<'s> Records<'s> {
-    fn open(sheet: &'s Sheet) -> Result<Records<'s>> {
+    pub(super) fn open(sheet: &'s Sheet) -> Result<Records<'s>> {
         let watch = Watch {
             file: regular(&sheet.path)?,
             delimiter: sheet.delimiter,
@@ -166,7 +171,7 @@ impl<'s> Records<'s> {
 
     /// Reads the next record. False: there is none.
     #[inline]
-    fn next(&mut self, record: &mut ByteRecord) -> Result<bool> {
+    pub(super) fn next(&mut self, record: &mut ByteRecord) -> Result<bool> {
         self.reader.get_mut().record = 0;
         self.reader.read_byte_record(record).map_err(|it| self.failed(&it))
     }
@@ -180,7 +185,7 @@ impl<'s> Records<'s> {
     }
 
     #[cold]
-    fn ragged(&self, record: &ByteRecord) -> Error {
+    pub(super) fn ragged(&self, record: &ByteRecord) -> Error {
         let (has, wanted) = (record.len(), self.sheet.table.columns.len());
         let what = format_args!("a record of {has} cells in a table of {wanted} columns");
         // The crate counts the blank lines before a record as its own.

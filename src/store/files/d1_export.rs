@@ -6,9 +6,12 @@
 
 use super::{
     input::{Input, LIMIT, Mark},
-    statements::{self, Statement},
+    statements::{self, Made, Statement},
 };
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    store::sqlite::write::{defines, is_catalog},
+};
 use rusqlite::{
     Connection,
     config::DbConfig,
@@ -109,22 +112,14 @@ fn finish(connection: &mut Connection) -> rusqlite::Result<()> {
 
 /// What SQLite may do while it prepares a statement; the second lock on the door, behind [`act`].
 fn authorize(context: &AuthContext<'_>, inserting: bool) -> Authorization {
-    let catalog = |name: &str| matches!(name, "sqlite_master" | "sqlite_schema");
     let allowed = match context.action {
-        AuthAction::Insert { table_name } => inserting != catalog(table_name),
-        AuthAction::Delete { table_name } => inserting && table_name == "sqlite_sequence",
+        _ if !inserting => defines(context),
+        AuthAction::Insert { table_name } => !is_catalog(table_name),
+        AuthAction::Delete { table_name } => table_name == "sqlite_sequence",
         AuthAction::Select => true,
-        AuthAction::Function { function_name } if inserting => {
+        AuthAction::Function { function_name } => {
             ["replace", "char", "unistr"].iter().any(|it| it.eq_ignore_ascii_case(function_name))
         }
-        // A definition may name functions in constraints and defaults. None of them is called now.
-        AuthAction::Function { function_name } => !function_name.eq_ignore_ascii_case("load_extension"),
-        AuthAction::CreateTable { .. }
-        | AuthAction::CreateIndex { .. }
-        | AuthAction::CreateView { .. }
-        | AuthAction::Reindex { .. }
-        | AuthAction::Read { .. } => !inserting,
-        AuthAction::Update { table_name, .. } => !inserting && catalog(table_name),
         _ => false,
     };
     if allowed { Authorization::Allow } else { Authorization::Deny }
@@ -150,22 +145,27 @@ fn run(connection: &Connection, it: &Statement<'_>, inserting: &AtomicBool, seen
             seen.triggers += 1;
             return Ok(());
         }
-        Act::Refuse(why) => return Err(format!("{} is refused: {why}", begins(it))),
+        Act::Refuse(why) => return Err(format!("{} is refused: {why}", statements::begins(it.text))),
     }
-    connection.execute_batch(it.text).map_err(|error| format!("SQLite refuses {}: {error}", begins(it)))
+    connection
+        .execute_batch(it.text)
+        .map_err(|error| format!("SQLite refuses {}: {error}", statements::begins(it.text)))
 }
 
 /// What becomes of a statement, by its words.
 fn act(it: &Statement<'_>) -> Act {
     let sight = &it.sight;
-    match sight.first() {
-        _ if sight.is_trigger() => Act::Trigger,
-        ["CREATE", "TABLE", _] if sight.reads => Act::Refuse("a dump does not make tables from queries"),
-        ["CREATE", "TABLE" | "INDEX" | "VIEW", _] | ["CREATE", "UNIQUE", "INDEX"] => Act::Define,
-        ["CREATE", "VIRTUAL", _] => {
-            Act::Refuse("a virtual table cannot be loaded from a dump; drop it and export again")
+    match sight.makes() {
+        Some(Made::Trigger) => return Act::Trigger,
+        Some(Made::Table | Made::Index | Made::View) => return Act::Define,
+        Some(Made::Rows) => return Act::Refuse("a dump does not make tables from queries"),
+        Some(Made::Virtual) => {
+            return Act::Refuse("a virtual table cannot be loaded from a dump; drop it and export again");
         }
-        ["CREATE", "TEMP" | "TEMPORARY", _] => Act::Refuse("a dump has no temporary tables"),
+        Some(Made::Temporary) => return Act::Refuse("a dump has no temporary tables"),
+        None => {}
+    }
+    match sight.first() {
         ["INSERT", "INTO", _] if sight.reads => Act::Refuse("a dump inserts literal rows, not what a query gives"),
         ["INSERT", "INTO", _] if sight.forgives => {
             Act::Refuse("a dump does not forgive conflicts, as rows would be lost")
@@ -178,16 +178,6 @@ fn act(it: &Statement<'_>) -> Act {
         ["ROLLBACK", ..] => Act::Refuse("whoever wrote this dump met an error and gave up; export again"),
         _ => Act::Refuse("a dump has only CREATE TABLE, INDEX and VIEW and INSERT INTO"),
     }
-}
-
-fn begins(it: &Statement<'_>) -> String {
-    let words: Vec<&str> = it.text.split_whitespace().take(3).collect();
-    let text = words.join(" ");
-    let mut short: String = text.chars().take(60).filter(|it| !it.is_control()).collect();
-    if short.len() < text.len() {
-        short.push('…');
-    }
-    format!("`{}`", short.trim_end_matches(';'))
 }
 
 fn notes(path: &Path, input: &Input, seen: &Seen) -> Vec<String> {

@@ -216,6 +216,11 @@ impl Input {
 }
 
 impl Mark {
+    /// Bytes from the start of the file.
+    pub(super) fn offset(self) -> u64 {
+        self.offset
+    }
+
     /// The place behind `bytes`, which begin here.
     pub(super) fn after(self, bytes: &[u8]) -> Mark {
         let characters = |it: &[u8]| it.iter().filter(|&&it| it & 0xc0 != 0x80).count() as u64;

@@ -32,18 +32,18 @@ const NAMES: usize = 1 << 19;
 
 /// A JSON document.
 pub(super) struct Document {
-    walk: Walk,
-    parts: Vec<Part>,
-    tables: Vec<Table>,
+    pub(super) walk: Walk,
+    pub(super) parts: Vec<Part>,
+    pub(super) tables: Vec<Table>,
 }
 
 /// Where the rows of one table are.
-struct Part {
-    start: Mark,
-    form: Form,
+pub(super) struct Part {
+    pub(super) start: Mark,
+    pub(super) form: Form,
 }
 
-enum Form {
+pub(super) enum Form {
     /// An array of objects.
     Rows(Box<Columns>),
     /// An array of whatever.

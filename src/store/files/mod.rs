@@ -14,8 +14,9 @@ mod json;
 mod ndjson;
 mod opened;
 mod scan;
-mod statements;
+pub(in crate::store) mod statements;
 mod walk;
+pub(in crate::store) mod write;
 
 pub(in crate::store) use opened::about;
 

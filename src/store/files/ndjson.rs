@@ -18,10 +18,10 @@ use std::{path::Path, sync::Arc};
 
 /// A file of lines.
 pub(super) struct Lines {
-    input: Input,
-    scanner: Scanner,
-    columns: Columns,
-    table: Table,
+    pub(super) input: Input,
+    pub(super) scanner: Scanner,
+    pub(super) columns: Columns,
+    pub(super) table: Table,
 }
 
 impl Lines {
@@ -45,7 +45,7 @@ impl Lines {
 }
 
 /// Reads the next line that is not blank into `columns` and returns it.
-fn read<'i>(input: &'i mut Input, scanner: &mut Scanner, columns: &mut Columns) -> Result<Option<&'i str>> {
+pub(super) fn read<'i>(input: &'i mut Input, scanner: &mut Scanner, columns: &mut Columns) -> Result<Option<&'i str>> {
     loop {
         let Some((length, passed)) = line(input)? else { return Ok(None) };
         let text = Text { bytes: &input.rest()[..length], whole: true };

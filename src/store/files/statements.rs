@@ -1,10 +1,11 @@
 //! A file of SQL cut into statements, as SQLite reads them (sqlite.org/lang.html), without understanding them.
 
 use super::{
-    input::{Input, Mark},
+    input::{Input, LIMIT, Mark},
     scan::Halt,
 };
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
+use std::io::Write;
 
 /// One statement.
 pub(super) struct Statement<'i> {
@@ -31,8 +32,65 @@ pub(super) struct Sight {
     pub(super) large: bool,
 }
 
+/// What a statement makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) enum Made {
+    Table,
+    /// A table of what a query gives.
+    Rows,
+    Index,
+    View,
+    Trigger,
+    Virtual,
+    Temporary,
+}
+
 /// How many words tell statements apart: `CREATE UNIQUE INDEX`, `CREATE TEMPORARY TRIGGER`, `DELETE FROM sqlite_sequence`.
 const WORDS: usize = 3;
+
+/// The statements of a text, which errors call `name`: each with its place, what it makes, and its first words.
+///
+/// # Errors
+/// If they cannot be told apart.
+pub(in crate::store) fn all(name: &str, text: &str) -> Result<Vec<Cut>> {
+    let failed = |it: std::io::Error| Error::new(Kind::File, format_args!("cannot make a temporary file: {it}"));
+    let mut file = tempfile::tempfile().map_err(failed)?;
+    // The last statement of a text is often left open.
+    file.write_all(text.as_bytes()).and_then(|()| file.write_all(b"\n;")).map_err(failed)?;
+    let mut input = Input::new(name.to_owned(), file, LIMIT)?;
+    let mut out = Vec::new();
+    while let Some(Statement { text, place, sight }) = next(&mut input)? {
+        let place = format!("{name}:{place}");
+        let (makes, begins) = (sight.makes(), begins(text));
+        let text = text.trim_end_matches(';').trim_end().to_owned();
+        out.push(Cut { text, place, makes, begins, words: sight.words });
+    }
+    Ok(out)
+}
+
+/// One statement out of several.
+pub(in crate::store) struct Cut {
+    /// Without the semicolon.
+    pub(in crate::store) text: String,
+    /// Where it begins, for errors.
+    pub(in crate::store) place: String,
+    pub(in crate::store) makes: Option<Made>,
+    /// How errors call it.
+    pub(in crate::store) begins: String,
+    /// Its first words in upper case.
+    pub(in crate::store) words: Vec<String>,
+}
+
+/// How an error calls a statement.
+pub(super) fn begins(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().take(3).collect();
+    let text = words.join(" ");
+    let mut short: String = text.chars().take(60).filter(|it| !it.is_control()).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    format!("`{}`", short.trim_end_matches(';'))
+}
 
 /// Reads the next statement. Nothing: there is none.
 pub(super) fn next(input: &mut Input) -> Result<Option<Statement<'_>>> {
@@ -166,6 +224,20 @@ impl Sight {
     /// Its first words.
     pub(super) fn first(&self) -> [&str; WORDS] {
         [0, 1, 2].map(|it| self.words.get(it).map_or("", String::as_str))
+    }
+
+    /// What it makes, if it makes anything.
+    pub(super) fn makes(&self) -> Option<Made> {
+        Some(match self.first() {
+            ["CREATE", "TEMP" | "TEMPORARY", "TRIGGER"] | ["CREATE", "TRIGGER", _] => Made::Trigger,
+            ["CREATE", "TEMP" | "TEMPORARY", _] => Made::Temporary,
+            ["CREATE", "VIRTUAL", _] => Made::Virtual,
+            ["CREATE", "TABLE", _] if self.reads => Made::Rows,
+            ["CREATE", "TABLE", _] => Made::Table,
+            ["CREATE", "INDEX", _] | ["CREATE", "UNIQUE", "INDEX"] => Made::Index,
+            ["CREATE", "VIEW", _] => Made::View,
+            _ => return None,
+        })
     }
 
     /// Whether semicolons may stand inside of it.

@@ -7,6 +7,7 @@
 mod collection;
 mod paging;
 mod pointer;
+pub mod write;
 
 use super::{
     Options, Source,
@@ -50,21 +51,9 @@ impl Http {
     /// If a setting is missing or cannot be used.
     pub fn open(options: &Options) -> Result<Http> {
         let settings = &options.settings;
-        let url = settings.required("http", "url", &["API_URL"])?;
-        let (base, path) = url.find('?').map_or((url.as_str(), ""), |it| url.split_at(it));
-        let base = base.split('#').next().unwrap_or_default();
-        let path = path.split('#').next().unwrap_or_default();
-        let token = settings.text("token").map(SecretString::from);
-        let mut web = Web::new(base, token.as_ref(), options)?;
-        for (name, value) in settings.named("headers") {
-            web = web.with_header(name, &SecretString::from(value.as_str()))?;
-        }
-        // Short values are numbers of rows and the like.
-        for value in
-            path.split(['?', '&']).filter_map(|it| it.split_once('=')).map(|it| it.1).filter(|it| it.len() >= 8)
-        {
-            web = web.with_secret(&SecretString::from(value));
-        }
+        let (web, url) = client(options)?;
+        let (base, path) = parts(&url);
+        let token = settings.text("token");
         let name = address(&url).unwrap_or_else(|| "http".to_owned());
         Ok(Http {
             collection: Collection::new(web, path, settings)?,
@@ -86,6 +75,30 @@ impl Http {
         }
         self.read.as_mut().ok_or_else(|| Error::new(Kind::Broken, "what was read is gone"))
     }
+}
+
+/// The client of the service, and the address that the settings give.
+fn client(options: &Options) -> Result<(Web, String)> {
+    let settings = &options.settings;
+    let url = settings.required("http", "url", &["API_URL"])?;
+    let (base, path) = parts(&url);
+    let token = settings.text("token").map(SecretString::from);
+    let mut web = Web::new(base, token.as_ref(), options)?;
+    for (name, value) in settings.named("headers") {
+        web = web.with_header(name, &SecretString::from(value.as_str()))?;
+    }
+    // Short values are numbers of rows and the like.
+    for value in path.split(['?', '&']).filter_map(|it| it.split_once('=')).map(|it| it.1).filter(|it| it.len() >= 8) {
+        web = web.with_secret(&SecretString::from(value));
+    }
+    Ok((web, url))
+}
+
+/// An address and its query, without what follows a `#`.
+fn parts(url: &str) -> (&str, &str) {
+    let (base, path) = url.find('?').map_or((url, ""), |it| url.split_at(it));
+    let plain = |it: &'_ str| it.split('#').next().map_or(0, str::len);
+    (base.get(..plain(base)).unwrap_or_default(), path.get(..plain(path)).unwrap_or_default())
 }
 
 /// What a document is called by its address: as a file of that name would be.

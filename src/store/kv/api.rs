@@ -10,10 +10,12 @@ use crate::{
         web::{Advice, Answer, Request, encoded, misfit},
     },
 };
+use base64::{Engine, prelude::BASE64_STANDARD};
 use jiff::fmt::rfc2822;
-use serde::Deserialize;
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The namespaces of an account, and one of them.
 pub(super) struct Api {
@@ -106,6 +108,41 @@ const NAMESPACES: usize = 100;
 /// Pages of namespaces that are looked through for a title.
 const NAMESPACE_PAGES: u64 = 1000;
 
+/// A key and all that it gets.
+#[derive(Serialize)]
+pub(super) struct Pair {
+    key: String,
+    value: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    base64: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expiration: Option<i64>,
+}
+
+/// What became of many keys.
+#[derive(Default)]
+pub(super) struct Outcome {
+    /// Those that the service did nothing to.
+    pub(super) left_out: HashSet<String>,
+}
+
+impl Pair {
+    /// What is no text goes in base64.
+    pub(super) fn new(key: String, value: Vec<u8>, metadata: Option<Box<RawValue>>, expiration: Option<i64>) -> Pair {
+        let (value, base64) = match String::from_utf8(value) {
+            Ok(it) => (it, false),
+            Err(it) => (BASE64_STANDARD.encode(it.into_bytes()), true),
+        };
+        Pair { key, value, base64, metadata, expiration }
+    }
+
+    pub(super) fn key(&self) -> &str {
+        &self.key
+    }
+}
+
 impl Listed {
     /// The entry, with that value.
     pub(super) fn entry<'e>(&'e self, value: &'e [u8]) -> Entry<'e> {
@@ -115,6 +152,11 @@ impl Listed {
 }
 
 impl Bulk {
+    /// The keys that have a value.
+    pub(super) fn present(self) -> impl Iterator<Item = String> {
+        self.0.into_iter().filter(|it| it.1.is_some()).map(|it| it.0)
+    }
+
     /// The text of that key. Nothing: there is none, or it has to be read by itself.
     ///
     /// # Errors
@@ -249,6 +291,38 @@ impl Api {
         Ok(page.keys.into_iter().find(|it| it.name == key))
     }
 
+    /// Writes pairs, whatever is there under their keys.
+    pub(super) fn put(&mut self, pairs: &[Pair]) -> Result<Outcome> {
+        self.change(Method::PUT, "bulk", serde_json::to_vec(pairs))
+    }
+
+    /// Deletes keys, also those that are not there.
+    pub(super) fn delete(&mut self, keys: &[String]) -> Result<Outcome> {
+        self.change(Method::POST, "bulk/delete", serde_json::to_vec(keys))
+    }
+
+    fn change(&mut self, method: Method, what: &str, body: serde_json::Result<Vec<u8>>) -> Result<Outcome> {
+        #[derive(Default, Deserialize)]
+        struct Done {
+            #[serde(default)]
+            unsuccessful_keys: Option<HashSet<String>>,
+        }
+        let body = body.map_err(|it| Error::new(Kind::Broken, it))?;
+        let path = format!("{}/{what}", self.path);
+        let answer = self.send(&Request::write(method, &path, &body), judge_write)?;
+        // What came back says at least that it was done.
+        let Envelope::<Done> { result, .. } = serde_json::from_slice(&answer.body).map_err(|it| {
+            let what = format_args!("an answer to a write is not what Cloudflare's API answers: {}", misfit(&it));
+            Error::new(Kind::Unsure, what)
+        })?;
+        Ok(Outcome { left_out: result.and_then(|it| it.unsuccessful_keys).unwrap_or_default() })
+    }
+
+    /// The id of the namespace.
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
     /// What the service's clock said last, in seconds since 1970.
     pub(super) fn now(&self) -> Option<i64> {
         self.now
@@ -300,6 +374,25 @@ fn judge_failure(status: u16, fault: Option<&Fault>) -> Advice {
     };
     Advice::Refuse(format!("{said}: {advice}"))
 }
+
+/// What to make of an answer to a write.
+fn judge_write(answer: &Answer) -> Advice {
+    let said = said(answer);
+    let fault = said.faults().first();
+    match (answer.status, fault) {
+        (200, None) if said.success == Some(true) => Advice::Take,
+        // Part of an answer, or one of somebody else.
+        (200..=299, None) => Advice::Fail(Kind::Unsure, answer.summary()),
+        (403, _) => Advice::Refuse(format!("{}: {WRITE}", answer.summary())),
+        (413, _) => Advice::Fail(Kind::Row, answer.summary()),
+        (400, Some(it)) if it.code != NO_NAMESPACE && it.code != NO_ROUTE && it.code != USED_UP => {
+            Advice::Fail(Kind::Row, brief(&it.message))
+        }
+        (status, fault) => judge_failure(status, fault),
+    }
+}
+
+const WRITE: &str = "the token may not write to this account's KV; it needs the permission `Workers KV Storage: Edit`";
 
 /// The same for a key, which need not be there.
 fn judge_key(answer: &Answer) -> Advice {
@@ -356,7 +449,7 @@ mod tests {
             let (word, text) = match judge(&answer) {
                 Advice::Take => ("take", String::new()),
                 Advice::Again(why) => ("again", why),
-                Advice::Refuse(why) => ("refuse", why),
+                Advice::Refuse(why) | Advice::Fail(_, why) => ("refuse", why),
             };
             assert!(format!("{word} {text}").contains(expect), "{status} {body}: {word} {text}");
         };

@@ -13,6 +13,7 @@
 mod api;
 mod entry;
 pub mod local;
+pub mod write;
 
 use super::{
     Options, Source,

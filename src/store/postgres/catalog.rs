@@ -66,9 +66,12 @@ FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace LEFT JOIN pg
 WHERE c.relkind::text = ANY($1) AND NOT c.relispartition AND n.nspname::text = ANY($2) AND c.relname::text <> $3
 ORDER BY n.nspname COLLATE \"C\", c.relname COLLATE \"C\"";
 
+/// Since PostgreSQL 18 a column may be declared not to be NULL while there still are rows in which it is.
 const COLUMNS: &str = "
-SELECT a.attrelid, a.attnum, a.attname::text, a.attnotnull, a.atttypid, has_column_privilege(a.attrelid, a.attnum, 'SELECT'),
-    CASE WHEN a.attcollation = 'default'::regcollation THEN (SELECT
+SELECT a.attrelid, a.attnum, a.attname::text, a.attnotnull AND NOT EXISTS (SELECT FROM pg_constraint AS l
+        WHERE l.conrelid = a.attrelid AND l.contype = 'n' AND l.conkey = ARRAY[a.attnum] AND NOT l.convalidated),
+    a.atttypid, has_column_privilege(a.attrelid, a.attnum, 'SELECT'),
+    CASE WHEN o.collprovider = 'd' THEN (SELECT
             coalesce(to_jsonb(d) ->> 'datlocprovider', 'c') IN ('c', 'b') AND d.datcollate IN ('C', 'POSIX', 'C.UTF-8', 'C.utf8')
             FROM pg_database AS d WHERE d.datname = current_database())
         ELSE o.collprovider IN ('c', 'b') AND coalesce(o.collcollate, to_jsonb(o) ->> 'colllocale')
@@ -88,7 +91,7 @@ FROM used JOIN pg_type AS t ON t.oid = used.oid WHERE t.typtype <> 'd'";
 const UNIQUES: &str = "
 SELECT i.indrelid, i.indisprimary, (i.indkey::int2[])[0:i.indnkeyatts - 1]
 FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
-WHERE i.indrelid = ANY($1) AND i.indisunique AND i.indisvalid AND i.indisready AND NOT i.indisexclusion
+WHERE i.indrelid = ANY($1) AND i.indisunique AND i.indisvalid AND i.indisready
     AND i.indpred IS NULL AND i.indexprs IS NULL
 ORDER BY i.indrelid, NOT i.indisprimary, i.indnkeyatts, c.relname COLLATE \"C\"";
 

@@ -111,6 +111,11 @@ impl Connection {
         format!("{}@{}/{}", self.address.user, self.reached.place, self.address.database)
     }
 
+    /// Where it leads, whoever goes there: `host:port/database`.
+    pub(super) fn place(&self) -> String {
+        format!("{}/{}", self.reached.place, self.address.database)
+    }
+
     /// What has to be known about the way it is reached.
     pub(super) fn notes(&self) -> Vec<String> {
         self.notes.clone()

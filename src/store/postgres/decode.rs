@@ -20,12 +20,12 @@ const CRITICAL: u32 = 0xffff_0000;
 const END: i16 = -1;
 
 /// Days, and seconds, from 1970-01-01 to 2000-01-01, where Postgres counts from.
-const EPOCH_DAYS: i64 = 10_957;
-const EPOCH_SECONDS: i64 = EPOCH_DAYS * 86_400;
+pub(super) const EPOCH_DAYS: i64 = 10_957;
+pub(super) const EPOCH_SECONDS: i64 = EPOCH_DAYS * 86_400;
 /// 999999-12-31, the last date that can be written.
-const LAST_DATE: i64 = 364_522_971;
-const MICROS: i64 = 1_000_000;
-const DAY_MICROS: i64 = 86_400 * MICROS;
+pub(super) const LAST_DATE: i64 = 364_522_971;
+pub(super) const MICROS: i64 = 1_000_000;
+pub(super) const DAY_MICROS: i64 = 86_400 * MICROS;
 
 /// One field of the rows.
 #[derive(Clone, Debug)]
@@ -297,7 +297,7 @@ fn date(days: i32, scratch: &mut Vec<u8>) -> Option<Value<'_>> {
 }
 
 /// The double that the shortest text of a single stands for: what every other store was given is that text.
-fn widened(it: f32) -> f64 {
+pub(super) fn widened(it: f32) -> f64 {
     if !it.is_finite() || it.fract() == 0.0 && it.abs() < 16_777_216.0 {
         return it.into();
     }

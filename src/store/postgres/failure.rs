@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Kind};
 use std::{error, fmt};
+use tokio_postgres::error::DbError;
 
 /// What to do, by the SQLSTATE of PostgreSQL's appendix A or the class it begins with.
 const ADVICE: [(&str, &str); 21] = [
@@ -57,7 +58,7 @@ pub(super) fn told(kind: Kind, error: &tokio_postgres::Error) -> Error {
         return Error::new(kind, format_args!("{message}: {lost}"));
     };
     let code = said.code().code();
-    let mut words: String = without_values(code, said.message()).chars().take(LONGEST).collect();
+    let mut words = words(said);
     if let Some(hint) = said.hint().filter(|_| kind == Kind::Plan) {
         words = format!("{words} ({hint})");
     }
@@ -66,6 +67,11 @@ pub(super) fn told(kind: Kind, error: &tokio_postgres::Error) -> Error {
         Some(advice) => Error::new(kind, format_args!("{words} (SQLSTATE {code}): {advice}")),
         None => Error::new(kind, format_args!("{words} (SQLSTATE {code})")),
     }
+}
+
+/// What the server says, as far as it is repeated.
+pub(super) fn words(said: &DbError) -> String {
+    without_values(said.code().code(), said.message()).chars().take(LONGEST).collect()
 }
 
 /// What the server says, without the value that an error of class 22, a data exception, quotes.

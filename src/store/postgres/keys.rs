@@ -53,8 +53,8 @@ impl Scan {
     /// # Errors
     /// As [`Scan::read`].
     pub(super) fn of_keys(&self, session: &Session, keys: &Batch, feed: &mut dyn Feed) -> Result<bool> {
-        // A view is read as its users read it, who may have operators of their own.
-        let Some(asked) = self.asked().filter(|_| !self.relation.view) else { return Ok(false) };
+        // A view is read as its users read it, who may have operators of their own. Whole rows are in no index.
+        let Some(asked) = self.asked().filter(|_| !self.relation.view && !self.shape.keyless) else { return Ok(false) };
         let mut batch = Batch::new(Arc::clone(&self.shape));
         let mut texts: Vec<Vec<String>> = vec![Vec::new(); asked.len()];
         for at in 0..keys.len() {
@@ -119,15 +119,18 @@ impl Scan {
         let failed = |it: &tokio_postgres::Error| {
             failure::of(it, format_args!("cannot read rows of table `{}`", self.relation.name))
         };
-        let parameters: Vec<(&(dyn ToSql + Sync), Declared)> =
-            texts.iter().map(|it| (it as &(dyn ToSql + Sync), Declared::TEXT_ARRAY)).collect();
+        let parameters: Vec<&(dyn ToSql + Sync)> = texts.iter().map(|it| it as &(dyn ToSql + Sync)).collect();
+        let declared = vec![Declared::TEXT_ARRAY; texts.len()];
         session.aside(|| {
             if self.relation.partial {
                 session.run("SET LOCAL row_security = on")?;
             }
+            let client = &session.connection.client;
             let flow = session.connection.runtime.block_on(async {
-                let rows =
-                    session.connection.client.query_typed_raw(&sql, parameters).await.map_err(|it| failed(&it))?;
+                // The client asks what a user's own type is. Prepared before, it does so while no rows are on their way, behind which
+                // it would wait for its answer, and nobody would take the rows.
+                let statement = client.prepare_typed(&sql, &declared).await.map_err(|it| failed(&it))?;
+                let rows = client.query_raw(&statement, parameters).await.map_err(|it| failed(&it))?;
                 let (mut rows, mut scratch) = (pin!(rows), Vec::new());
                 while let Some(row) = rows.next().await {
                     self.push(&row.map_err(|it| failed(&it))?, batch, &mut scratch)?;
@@ -187,6 +190,10 @@ fn texts_of(asked: &[Asked], keys: &Batch, at: usize) -> Spelt {
         match (asked.form, row.value(place, &mut scratch)) {
             (Form::Bool, Value::Bool(it)) => out.extend_from_slice(it.to_string().as_bytes()),
             (Form::Int2 | Form::Int4 | Form::Int8, Value::Int(it)) => out.extend_from_slice(it.to_string().as_bytes()),
+            // To the server it is equal to nothing, and still there may be rows that have it.
+            (_, Value::Null) => return Spelt::Unsaid,
+            // Before PostgreSQL 14 it is refused.
+            (Form::Numeric, Value::Decimal("Infinity" | "-Infinity")) => return Spelt::Unsaid,
             (Form::Numeric, Value::Decimal(it)) => out.extend_from_slice(it.as_bytes()),
             (Form::Numeric, Value::Int(it)) => out.extend_from_slice(it.to_string().as_bytes()),
             // No text of the server's has a NUL.

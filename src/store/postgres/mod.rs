@@ -36,6 +36,9 @@ mod query;
 mod scan;
 mod session;
 mod workers;
+mod write;
+
+pub use write::Writer;
 
 /// One Postgres database.
 pub struct Postgres {

@@ -7,6 +7,9 @@ const NAN: u16 = 0xC000;
 const INFINITE: u16 = 0xD000;
 const BELOW_ALL: u16 = 0xF000;
 
+/// Digits that the server takes behind the point.
+const SCALE_MAX: usize = 16_383;
+
 /// Replaces `out` by the number as decimal text, which may begin or end with zeros. False for bytes that are no number.
 pub(super) fn write(bytes: &[u8], out: &mut Vec<u8>) -> bool {
     out.clear();
@@ -76,6 +79,75 @@ fn decode(bytes: &[u8], out: &mut Vec<u8>) -> Option<()> {
     // And behind the last one.
     (0..=place).take(if digits.is_empty() { 0 } else { usize::MAX }).for_each(|_| out.extend_from_slice(b"0000"));
     Some(())
+}
+
+/// Appends the binary form of a canonical decimal. False: it has more digits than the server takes.
+pub(super) fn encode(text: &str, out: &mut Vec<u8>) -> bool {
+    let mut head = |count: usize, weight: i64, sign: u16, scale: usize| {
+        let (Ok(count), Ok(weight), Ok(scale)) = (u16::try_from(count), i16::try_from(weight), u16::try_from(scale))
+        else {
+            return false;
+        };
+        [count, weight as u16, sign, scale].iter().for_each(|it| out.extend_from_slice(&it.to_be_bytes()));
+        usize::from(scale) <= SCALE_MAX
+    };
+    match text {
+        "NaN" => return head(0, 0, NAN, 0),
+        "Infinity" => return head(0, 0, INFINITE, 0),
+        "-Infinity" => return head(0, 0, BELOW_ALL, 0),
+        _ => {}
+    }
+    let (sign, digits) = text.strip_prefix('-').map_or((POSITIVE, text), |it| (NEGATIVE, it));
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let whole = whole.trim_start_matches('0').as_bytes();
+    let fraction = fraction.as_bytes();
+    let groups = whole.len().div_ceil(4);
+    // Zeros in front are none that the server would have to be told.
+    let skipped = if groups == 0 { fraction.iter().take_while(|it| **it == b'0').count() / 4 } else { 0 };
+    let behind = fraction.len().div_ceil(4) - skipped.min(fraction.len().div_ceil(4));
+    let weight = groups as i64 - 1 - skipped as i64;
+    let (count, weight) = if groups + behind == 0 { (0, 0) } else { (groups + behind, weight) };
+    if !head(count, weight, sign, fraction.len()) {
+        return false;
+    }
+    let mut push = |digits: &[u8], places: usize| {
+        let value = digits.iter().fold(0u16, |sum, it| sum * 10 + u16::from(it.wrapping_sub(b'0')));
+        let value = value * 10u16.pow(places.saturating_sub(digits.len()) as u32);
+        out.extend_from_slice(&value.to_be_bytes());
+    };
+    let (first, rest) = whole.split_at(whole.len() % 4);
+    if !first.is_empty() {
+        push(first, 0);
+    }
+    rest.chunks(4).for_each(|it| push(it, 4));
+    fraction.chunks(4).skip(skipped).for_each(|it| push(it, 4));
+    true
+}
+
+/// Whether `numeric(precision, scale)` holds a canonical decimal as it is.
+///
+/// # Errors
+/// True if it would be rounded, false if it is too large.
+pub(super) fn fits(text: &str, precision: i64, scale: i64) -> Result<(), bool> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    if digits.starts_with(|it: char| !it.is_ascii_digit()) {
+        // NaN fits everywhere, the infinities nowhere.
+        return if digits == "NaN" { Ok(()) } else { Err(false) };
+    }
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let whole = whole.trim_start_matches('0');
+    let zeros = whole.len() - whole.trim_end_matches('0').len();
+    let finest = if fraction.is_empty() { -(zeros as i64) } else { fraction.len() as i64 };
+    if finest > scale && !(whole.is_empty() && fraction.is_empty()) {
+        return Err(true);
+    }
+    // Of a fraction that begins with zeros, these are the digits in front of the point that are left over.
+    let before = if whole.is_empty() {
+        -(fraction.bytes().take_while(|it| *it == b'0').count() as i64)
+    } else {
+        whole.len() as i64
+    };
+    if before > precision - scale && fraction.len() + whole.len() > 0 { Err(false) } else { Ok(()) }
 }
 
 /// Every digit to the base of 10,000 as four characters.
@@ -151,7 +223,67 @@ mod tests {
         assert!(write(&sent([1, 0x7fff, POSITIVE, 0], &[1]), &mut Vec::new()));
     }
 
+    #[test]
+    fn what_is_written_reads_back() {
+        for text in [
+            "0",
+            "7",
+            "-7",
+            "10",
+            "9999",
+            "10000",
+            "-12345.678",
+            "0.1",
+            "0.0001",
+            "0.00001",
+            "-0.00000000042",
+            "100000000",
+            "12345678901234567890.123456789012345678",
+            "NaN",
+            "Infinity",
+            "-Infinity",
+        ] {
+            let (mut sent, mut read, mut canonical) = (Vec::new(), Vec::new(), Vec::new());
+            assert!(encode(text, &mut sent) && write(&sent, &mut read), "{text}");
+            assert!(decimal::canonical(std::str::from_utf8(&read).expect("ASCII"), &mut canonical));
+            assert_eq!(String::from_utf8_lossy(&canonical), text);
+        }
+        assert!(!encode(&format!("0.{}1", "0".repeat(SCALE_MAX)), &mut Vec::new()));
+        assert!(!encode(&"1".repeat(131_073), &mut Vec::new()));
+    }
+
+    #[test]
+    fn what_a_declaration_holds() {
+        let check = |text: &str, of: (i64, i64), expect: Result<(), bool>| {
+            assert_eq!(fits(text, of.0, of.1), expect, "{text} {of:?}");
+        };
+        check("12345678.9", (10, 2), Ok(()));
+        check("99999999.99", (10, 2), Ok(()));
+        check("100000000", (10, 2), Err(false));
+        check("12.345", (10, 2), Err(true));
+        check("0", (3, 3), Ok(()));
+        check("0", (2, -3), Ok(()));
+        check("0.001", (2, 4), Ok(()));
+        check("0.1", (2, 4), Err(false));
+        check("12000", (2, -3), Ok(()));
+        check("12500", (2, -3), Err(true));
+        check("-123000", (2, -3), Err(false));
+        check("NaN", (2, 1), Ok(()));
+        check("Infinity", (2, 1), Err(false));
+    }
+
     proptest! {
+        #[test]
+        fn every_decimal_reads_back(negative: bool, whole in "[1-9][0-9]{0,20}|0", fraction in "[0-9]{0,20}") {
+            let (mut text, mut sent, mut read, mut canonical) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+            let given = format!("{}{whole}{}{fraction}", if negative { "-" } else { "" }, if fraction.is_empty() { "" } else { "." });
+            prop_assert!(decimal::canonical(&given, &mut text));
+            let text = String::from_utf8(text).expect("ASCII");
+            prop_assert!(encode(&text, &mut sent) && write(&sent, &mut read));
+            prop_assert!(decimal::canonical(std::str::from_utf8(&read).expect("ASCII"), &mut canonical));
+            prop_assert_eq!(String::from_utf8_lossy(&canonical), text);
+        }
+
         #[test]
         fn what_the_digits_say(digits in prop::collection::vec(0u16..10_000, 0..8), weight in -9i16..9, negative: bool) {
             let sign = if negative { NEGATIVE } else { POSITIVE };

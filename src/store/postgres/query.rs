@@ -127,7 +127,7 @@ fn access(session: &Session, schemas: &[String], facts: &mut Vec<Fact>) -> Resul
     });
     if written > 0 {
         let says = format!(
-            "may write {written} of {all} tables, which this tool never does: a role with SELECT alone is safer"
+            "may write {written} of {all} tables, which only a migration needs: to compare, a role with SELECT alone is safer"
         );
         facts.push(Fact::new("read-only", says).level(Level::Note));
     }

@@ -1,5 +1,6 @@
 //! What came back, and what to make of it.
 
+use crate::error::Kind;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use serde::Deserialize;
 
@@ -17,10 +18,13 @@ pub struct Answer {
 pub enum Advice {
     /// It is what was asked for.
     Take,
-    /// Ask again later, for this reason.
+    /// Ask again later, for this reason. Whether what was to be written was written is not known then, unless the status is
+    /// 429.
     Again(String),
-    /// It is of no use, for this reason, which says what to do.
+    /// It is of no use, for this reason, which says what to do. What was to be written was not.
     Refuse(String),
+    /// An error of this kind, for this reason; who knows more than the status says it so.
+    Fail(Kind, String),
 }
 
 /// How many characters of a body an error may quote.

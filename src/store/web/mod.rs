@@ -4,7 +4,9 @@
 //!
 //! - **Time.** A request has one deadline for all its attempts (the plan's `deadline`), and each attempt a third of it.
 //! - **Size.** A body is bounded, on the wire and unpacked.
-//! - **Repetition.** Only what can do no harm is asked again, after growing pauses, or when the service says so.
+//! - **Repetition.** Only what can do no harm is asked again, after growing pauses, or when the service says so. What writes is
+//!   sent again only where it did not arrive, or was turned away unread; where its answer was lost, that is said
+//!   ([`Kind::Unsure`]).
 //! - **Secrets.** They go to the origin of the service and nowhere else, and are taken out of every error.
 //! - **Addresses.** What an answer names is asked only where `guard.rs` allows it.
 
@@ -56,7 +58,7 @@ pub struct Request<'r> {
     pub path: &'r str,
     /// A JSON document to send.
     pub json: Option<&'r [u8]>,
-    /// It may be asked twice without harm.
+    /// It may be asked twice without harm. Otherwise it writes.
     pub repeatable: bool,
 }
 
@@ -177,8 +179,9 @@ impl Web {
         let url = self.url(request.path);
         let place = url.as_ref().map_or_else(|_| self.name(), shown);
         let failed = |kind, why: &str| {
-            let text = format!("{} {place}: {why}", request.method);
-            Error::new(kind, self.veiled(&text))
+            // What a row breaks is no matter of the service.
+            let asked = if kind == Kind::Row { String::new() } else { format!("{} {place}: ", request.method) };
+            Error::new(kind, self.veiled(&(asked + why)))
         };
         let url = url.map_err(|it| failed(Kind::Store, &it))?;
         self.attempts(request, &url, advice).map_err(|it| failed(it.kind, &it.why))
@@ -199,14 +202,23 @@ impl Web {
                 Ok(answer) => match advice(&answer) {
                     Advice::Take => return Ok(answer),
                     Advice::Refuse(why) => return Err(Failure::lasting(why + &trace(&answer))),
+                    Advice::Fail(Kind::Row, why) => return Err(Failure { kind: Kind::Row, why, again: false }),
+                    Advice::Fail(kind, why) => {
+                        return Err(Failure { kind, ..Failure::lasting(why + &trace(&answer)) });
+                    }
                     Advice::Again(why) => {
                         let asked = after::wait(answer.status, &answer.headers, self.clock.date());
-                        (Failure::passing(why + &trace(&answer)), asked)
+                        let failure = Failure::passing(why + &trace(&answer));
+                        // Who is turned away for asking too often was not listened to.
+                        match answer.status {
+                            429 => (Failure { again: request.repeatable || asked.is_some(), ..failure }, asked),
+                            _ => (request.lost(failure), asked),
+                        }
                     }
                 },
                 Err(failure) => (failure, None),
             };
-            if !failure.again || !request.repeatable {
+            if !failure.again {
                 return Err(failure);
             }
             let Some(pause) = pauses.next() else {
@@ -242,6 +254,8 @@ impl Web {
             match self.redirected(request, &at, &answer) {
                 Ok(None) => return Ok(answer),
                 Ok(Some(next)) => at = next,
+                // With this status a service sends on whom it has served.
+                Err(why) if answer.status == 303 => return Err(request.lost(Failure::lasting(why))),
                 Err(why) => return Err(Failure::lasting(why)),
             }
         }
@@ -289,9 +303,12 @@ impl Web {
         if let Some(json) = request.json {
             call = call.header(CONTENT_TYPE, "application/json").body(json.to_vec());
         }
-        let answer = call.headers(own).send().map_err(|it| Failure::of(&it.without_url(), time))?;
+        let answer = call.headers(own).send().map_err(|it| {
+            let (unsent, failure) = (it.is_connect(), Failure::of(&it.without_url(), time));
+            if unsent { failure } else { request.lost(failure) }
+        })?;
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-        let body = body::read(answer, &headers, &|| self.clock.now() >= end)?;
+        let body = body::read(answer, &headers, &|| self.clock.now() >= end).map_err(|it| request.lost(it))?;
         Ok(Answer { status, headers, body })
     }
 
@@ -338,15 +355,25 @@ impl<'r> Request<'r> {
     pub fn ask(path: &'r str, json: &'r [u8]) -> Request<'r> {
         Request { method: Method::POST, path, json: Some(json), repeatable: true }
     }
+
+    /// Sends a JSON document to `path`, which changes something there.
+    pub fn write(method: Method, path: &'r str, json: &'r [u8]) -> Request<'r> {
+        Request { method, path, json: Some(json), repeatable: false }
+    }
+
+    /// What a failure is, once the request was sent: what it was to write may have been written.
+    fn lost(&self, failure: Failure) -> Failure {
+        if self.repeatable { failure } else { Failure { kind: Kind::Unsure, again: false, ..failure } }
+    }
 }
 
 impl Failure {
     fn passing(why: String) -> Failure {
-        Failure { kind: Kind::Store, why, again: true }
+        Failure { kind: Kind::Busy, why, again: true }
     }
 
     fn lasting(why: String) -> Failure {
-        Failure { again: false, ..Failure::passing(why) }
+        Failure { kind: Kind::Store, why, again: false }
     }
 
     fn because(self, what: &str) -> Failure {
@@ -359,9 +386,10 @@ impl Failure {
             return Failure::passing(format!("no answer within {}", after::spoken(time)));
         }
         // A certificate is no better the next time.
-        let again = !chain(error).any(|it| it.is::<rustls::Error>());
+        let lasting = chain(error).any(|it| it.is::<rustls::Error>());
         let what = if error.is_connect() { "no connection: " } else { "" };
-        Failure { again, ..Failure::passing(format!("{what}{}", root(error))) }
+        let why = format!("{what}{}", root(error));
+        if lasting { Failure::lasting(why) } else { Failure::passing(why) }
     }
 }
 

@@ -4,7 +4,7 @@ use super::{CONTRARY, open, rows};
 use crate::postgres;
 
 /// A type, values of it as SQL, and the cells that they become.
-const VALUES: &[(&str, &[(&str, &str)])] = &[
+pub(crate) const VALUES: &[(&str, &[(&str, &str)])] = &[
     ("boolean", &[("true", "bool true"), ("false", "bool false"), ("NULL", "null")]),
     ("smallint", &[("-32768", "int -32768"), ("32767", "int 32767")]),
     ("integer", &[("-2147483648", "int -2147483648"), ("0", "int 0")]),
@@ -155,7 +155,7 @@ const VALUES: &[(&str, &[(&str, &str)])] = &[
     ("hstore", &[("'b=>1,a=>NULL'", r#"text "\"a\"=>NULL, \"b\"=>\"1\"""#)]),
 ];
 
-const TYPES: &str = "
+pub(crate) const TYPES: &str = "
 CREATE EXTENSION citext; CREATE EXTENSION hstore;
 CREATE SCHEMA twins; CREATE TABLE twins.a (id int);
 CREATE TYPE mood AS ENUM ('sad', 'so so');

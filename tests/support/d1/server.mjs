@@ -93,8 +93,14 @@ async function run(request, env, id, raw) {
   }
   if (statements.length === 0) return refusal(400, 7500, "No SQL statements detected.");
   const stub = env.DATABASE.get(env.DATABASE.idFromName(id));
-  const answer = await stub.fetch("http://database/", { method: "POST", body: JSON.stringify({ statements, raw }) });
-  const text = await answer.text();
+  let answer, text;
+  try {
+    answer = await stub.fetch("http://database/", { method: "POST", body: JSON.stringify({ statements, raw }) });
+    text = await answer.text();
+  } catch (error) {
+    // What is wrong at the end of a transaction shows only here: the object is reset, and nothing was written.
+    return refusal(500, 7500, error.message);
+  }
   // Somebody writes to a database of this name all the time.
   if (about(id).name.startsWith("restless")) about(id).writes += 1;
   if (answer.ok && JSON.parse(text).result.some((it) => it.meta.changed_db)) about(id).writes += 1;

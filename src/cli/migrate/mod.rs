@@ -1,0 +1,212 @@
+//! `migrate`, `rollback` and `backup restore`: stores opened for writing, runs begun and ended in the journal.
+
+mod asker;
+pub(super) mod restore;
+pub(super) mod rollback;
+mod session;
+mod target;
+
+use super::{args::Cli, progress, stores, usage};
+use crate::{
+    error::{Error, Kind, Result},
+    plan::{Expression, Mapping, Migrate, Place, Plan},
+    report::migration::Migration,
+    run::{
+        backup::{self, Checked, PlanFile, Request},
+        migrate::Job,
+        prepare::{self, Opened},
+        state::{Phase, RunRecord},
+    },
+    snapshot::Store,
+};
+use asker::Asker;
+use clap::Args;
+use session::{Looking, Pacing, Session, Using, clock, with_continued};
+use std::path::PathBuf;
+
+/// What the manifest of a backup says it was made for, with the run behind it.
+const BEFORE_RUN: &str = "before migrate run ";
+
+/// `cutover migrate`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct MigrateArgs {
+    /// The plan.
+    #[arg(default_value = "cutover.toml")]
+    plan: PathBuf,
+    /// Say what would be written, and write nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Make no backup of the source first.
+    #[arg(long)]
+    no_backup: bool,
+    /// Only this target table, and others that are named so.
+    #[arg(long, value_name = "TABLE", value_delimiter = ',')]
+    only: Vec<String>,
+    /// All target tables but this one, and others that are named so.
+    #[arg(long, value_name = "TABLE", value_delimiter = ',', conflicts_with = "only")]
+    except: Vec<String>,
+    /// Only source rows of this instant or later, by the column that the plan calls `dated`; to the second.
+    #[arg(long, value_name = "TIME")]
+    since: Option<jiff::Timestamp>,
+    /// Only source rows before this instant, likewise.
+    #[arg(long, value_name = "TIME")]
+    until: Option<jiff::Timestamp>,
+    /// Go on without rows that the mapping or the target refuses.
+    #[arg(long, alias = "skip-errors")]
+    continue_on_error: bool,
+    /// Leave what was written if the run fails, instead of undoing it.
+    #[arg(long)]
+    keep_partial: bool,
+    /// Drop secondary indexes meanwhile and make them again.
+    #[arg(long)]
+    disable_indexes: bool,
+    /// The target is another one than in the last run, on purpose.
+    #[arg(long)]
+    new_target: bool,
+    #[command(flatten)]
+    pace: Pacing,
+    #[command(flatten)]
+    moving: Looking,
+    #[command(flatten)]
+    using: Using,
+}
+
+/// `cutover migrate`.
+pub(super) fn migrate(args: &MigrateArgs, cli: &Cli) -> Result<u8> {
+    let mut session = Session::begin(&args.plan, "migrate", &args.using, cli)?;
+    session.plan = chosen(session.plan, args)?;
+    let how = args.how(&session.plan.migrate);
+    let source = stores::of_plan(&session.plan, &session.plan.source, &session.options);
+    let mut source = source.map_err(|it| it.context("the source"))?;
+    let target = target::Wanted::of(&session, args.dry_run)?;
+    let mut record = target.record(&session, &source)?;
+    if !args.dry_run {
+        record.continues = session.state.guard(&record, args.new_target)?;
+    }
+    let continues = with_continued(&record, &session.state.runs()?).into_iter().skip(1).map(|it| it.id).collect();
+    session.state.begin_run(&record)?;
+    let bar = progress::Progress::start(&session.watch, args.using.quiet());
+    let run = || -> Result<Migration> {
+        let backup = match how.backup && !args.dry_run {
+            true => Some(back_up(&mut session, &mut source, &record)?),
+            false => None,
+        };
+        let target::Wanted { opened, schema, fingerprint, absent } = target;
+        let task = prepare::plan(&session.plan, source, opened, Some(&session.run));
+        let mut task = task.map_err(|it| super::problem(it, &session.plan, &session.text, session.colour))?;
+        if args.is_partial() {
+            task.leave_alone();
+        }
+        let (plan, options) = (&session.plan, &session.options);
+        let job = Job {
+            task,
+            plan,
+            how: how.clone(),
+            id: record.id.clone(),
+            continues,
+            state: &mut session.state,
+            fingerprint,
+            open: &|| stores::target_of_plan(plan, options),
+            reopen: &|| Ok(stores::of_plan(plan, &plan.target, options)?.store),
+            absent,
+            schema,
+            now: &clock,
+            may_write: &|| session.lock.check(),
+            recheck: args.moving.over(&plan.target.kind),
+            decide: Box::new(Asker::default()),
+            backup,
+            preview: args.dry_run,
+            partial: args.is_partial(),
+            again: format!("cutover migrate {}", super::quoted(&plan.path)),
+        };
+        job.run(&session.run)
+    };
+    let done = run();
+    drop(bar);
+    let done = session.ended(&record.id, done, args.dry_run)?;
+    session.end(&done, &args.using)
+}
+
+/// Makes the backup that a run begins with: the tables of the source that it reads.
+fn back_up(session: &mut Session, source: &mut Opened, record: &RunRecord) -> Result<String> {
+    let home = backup::ensure(&session.folder)?;
+    let plan = PlanFile { path: session.plan.path.clone(), hash: session.plan.hash.clone() };
+    let request = Request {
+        store: Store { kind: source.name.kind.clone(), name: source.name.name.clone() },
+        fingerprint: record.source_fingerprint.clone(),
+        plan: Some(plan),
+        why: format!("{BEFORE_RUN}{}", record.id),
+        now: session.start.parse().map_err(|it| Error::new(Kind::Broken, it))?,
+        check: Checked::Compared,
+        secret: None,
+    };
+    let tables = prepare::read_tables(&session.plan, &source.store.tables()?);
+    let mut part = backup::Part::new(source.store.as_mut(), tables);
+    let made = backup::create(&session.run, &home, &mut part, request).map_err(|it| it.context("the backup"))?;
+    session.state.set_phase(&record.id, Phase::Captured, &clock())?;
+    Ok(made.id)
+}
+
+impl MigrateArgs {
+    /// Whether some tables or rows are left out, so that the target may hold more than this run looks at.
+    fn is_partial(&self) -> bool {
+        !self.only.is_empty() || !self.except.is_empty() || self.since.is_some() || self.until.is_some()
+    }
+
+    /// How to write: as the plan says, unless something else was typed.
+    fn how(&self, plan: &Migrate) -> Migrate {
+        let mut how = self.pace.over(plan);
+        how.skip_errors |= self.continue_on_error;
+        how.preserve_partial |= self.keep_partial;
+        how.disable_indexes |= self.disable_indexes;
+        how.backup &= !self.no_backup;
+        how
+    }
+}
+
+/// The plan with the tables that are wanted.
+fn chosen(mut plan: Plan, args: &MigrateArgs) -> Result<Plan> {
+    if plan.tables.is_empty() {
+        let message =
+            format_args!("{}: without [[table]] nothing says what to write; `cutover init` writes a plan", plan.path);
+        return Err(Error::new(Kind::Plan, message));
+    }
+    if let Some(name) = args.only.iter().chain(&args.except).find(|it| plan.table(it).is_none()) {
+        return Err(usage(format_args!("no table of {} is called `{name}`", plan.path)));
+    }
+    let wanted = |name: &String| match args.only.is_empty() {
+        true => !args.except.contains(name),
+        false => args.only.contains(name),
+    };
+    plan.tables.retain(|it| wanted(&it.into));
+    plan.checks.retain(|it| it.table.as_ref().is_none_or(&wanted));
+    if args.since.is_some() || args.until.is_some() {
+        // What checks count is about all rows.
+        plan.checks.clear();
+        plan.tables.iter_mut().try_for_each(|it| dated(it, args))?;
+    }
+    Ok(plan)
+}
+
+/// Keeps a mapping to the rows of some time.
+fn dated(mapping: &mut Mapping, args: &MigrateArgs) -> Result<()> {
+    let Some(column) = &mapping.dated else {
+        let message = format_args!("--since, --until: {} has no `dated` column in the plan", mapping.into);
+        return Err(usage(message));
+    };
+    let bound =
+        |it: &jiff::Timestamp| serde_json::Value::from(it.strftime("%Y-%m-%dT%H:%M:%S").to_string()).to_string();
+    let since = args.since.iter().map(|it| format!("$dated >= {}", bound(it)));
+    let until = args.until.iter().map(|it| format!("$dated < {}", bound(it)));
+    let range = since.chain(until).collect::<Vec<_>>().join(" and ");
+    let column = serde_json::Value::from(column.as_str()).to_string();
+    // A blank or a T stands between the date and the time. What is no text has no time, and does not take part.
+    let range = format!("(.[{column}] | type == \"string\" and ((.[0:10] + \"T\" + .[11:19]) as $dated | {range}))");
+    let text = match &mapping.filter {
+        Some(filter) => format!("({}) and {range}", filter.text),
+        None => range,
+    };
+    let Place { line, column, span } = mapping.place.clone();
+    mapping.filter = Some(Expression { text, line, column, span });
+    Ok(())
+}

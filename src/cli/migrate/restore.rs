@@ -1,0 +1,133 @@
+//! `backup restore`: the rows of a backup, back in the store that it is of.
+
+use super::{
+    asker::Asker,
+    session::{Looking, Pacing, Session, Using, clock, with_continued},
+    target,
+};
+use crate::{
+    cli::{args::Cli, backup::Secrets, progress, quoted, stores, usage},
+    error::{Error, Kind, Result},
+    plan::{Conflict, Endpoint, Limit, Mapping, Names, Plan, Policy},
+    report::{StoreName, migration::Migration},
+    run::{
+        backup::{self, Backup},
+        migrate::Job,
+        prepare::{self, Opened},
+    },
+    store::Source,
+};
+use clap::Args;
+use std::path::PathBuf;
+
+/// `cutover backup restore`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct RestoreArgs {
+    /// The id of the backup.
+    id: String,
+    /// The plan, which says where the store is.
+    #[arg(default_value = "cutover.toml")]
+    plan: PathBuf,
+    /// Only these tables.
+    #[arg(long, value_name = "TABLE", value_delimiter = ',')]
+    tables: Vec<String>,
+    /// Write. Without this, only what would be written is shown.
+    #[arg(long)]
+    confirm: bool,
+    /// The folder that holds the backups: `.cutover/backups` beside the plan, if not said.
+    #[arg(long, value_name = "DIR")]
+    folder: Option<PathBuf>,
+    #[command(flatten)]
+    secrets: Secrets,
+    #[command(flatten)]
+    pace: Pacing,
+    #[command(flatten)]
+    moving: Looking,
+    #[command(flatten)]
+    using: Using,
+}
+
+/// `cutover backup restore`.
+pub(in crate::cli) fn restore(args: &RestoreArgs, cli: &Cli) -> Result<u8> {
+    let mut session = Session::begin(&args.plan, "backup restore", &args.using, cli)?;
+    let home = match &args.folder {
+        Some(it) => it.clone(),
+        None => backup::ensure(&session.folder)?,
+    };
+    let listed = backup::list(&home)?.into_iter().find(|it| it.id == args.id).and_then(|it| it.manifest);
+    let sealed = listed.is_some_and(|it| it.sealed.is_some());
+    let secret = if sealed { args.secrets.secret()? } else { None };
+    let mut kept = backup::open(&home, &args.id, secret.as_ref(), &session.run.scratch)?;
+    session.plan = back(&session.plan, &mut kept, &args.tables)?;
+    let name = StoreName { kind: "backup".to_owned(), name: args.id.clone() };
+    let source = Opened { store: Box::new(kept), name };
+    let target = target::Wanted::of(&session, true)?;
+    let mut record = target.record(&session, &source)?;
+    if args.confirm {
+        record.continues = session.state.guard(&record, true)?;
+    }
+    let continues = with_continued(&record, &session.state.runs()?).into_iter().skip(1).map(|it| it.id).collect();
+    session.state.begin_run(&record)?;
+    let bar = progress::Progress::start(&session.watch, args.using.quiet());
+    let run = || -> Result<Migration> {
+        let target::Wanted { opened, fingerprint, absent, .. } = target;
+        let (plan, options) = (&session.plan, &session.options);
+        let task = prepare::plan(plan, source, opened, Some(&session.run));
+        let mut task = task.map_err(|it| crate::cli::problem(it, plan, &session.text, session.colour))?;
+        task.leave_alone();
+        let job = Job {
+            task,
+            plan,
+            how: args.pace.over(&plan.migrate),
+            id: record.id.clone(),
+            continues,
+            state: &mut session.state,
+            fingerprint,
+            open: &|| stores::target_of_plan(plan, options),
+            reopen: &|| Ok(stores::of_plan(plan, &plan.target, options)?.store),
+            absent,
+            schema: None,
+            now: &clock,
+            may_write: &|| session.lock.check(),
+            recheck: args.moving.over(&plan.target.kind),
+            decide: Box::new(Asker::default()),
+            backup: Some(args.id.clone()),
+            preview: !args.confirm,
+            partial: true,
+            again: format!("cutover backup restore {} {} --confirm", args.id, quoted(&plan.path)),
+        };
+        job.run(&session.run)
+    };
+    let done = run();
+    drop(bar);
+    let done = session.ended(&record.id, done, !args.confirm)?;
+    session.end(&done, &args.using)
+}
+
+/// The plan that writes the rows of a backup back: its target is the store that the backup is of, whatever differs is
+/// overwritten, and what only the store has stays.
+fn back(plan: &Plan, kept: &mut Backup, only: &[String]) -> Result<Plan> {
+    let store = &kept.manifest.store;
+    let is = |it: &&Endpoint| it.kind == store.kind && it.name == store.name;
+    let found = [&plan.target, &plan.source].into_iter().find(is).cloned();
+    let target = found.ok_or_else(|| {
+        let message =
+            format_args!("the backup is of {} {}, which is no store of {}", store.kind, store.name, plan.path);
+        Error::new(Kind::Plan, message)
+    })?;
+    let tables = kept.tables()?;
+    if let Some(name) = only.iter().find(|name| !tables.iter().any(|it| it.name == **name)) {
+        return Err(usage(format_args!("--tables: the backup has no table `{name}`")));
+    }
+    let wanted = tables.into_iter().filter(|it| only.is_empty() || only.contains(&it.name));
+    let mapping = |name: String| Mapping {
+        from: Some(name.clone()),
+        into: name,
+        conflict: Conflict::Overwrite,
+        ..Mapping::default()
+    };
+    let gate =
+        Policy { extra: Limit { all: u64::MAX, ..Limit::default() }, allow_empty: Names::All, ..Policy::default() };
+    let tables = wanted.map(|it| mapping(it.name)).collect();
+    Ok(Plan { target, tables, checks: Vec::new(), gate, ..plan.clone() })
+}

@@ -1,0 +1,162 @@
+//! `rollback`: runs undone, the last one first.
+
+use super::{
+    BEFORE_RUN,
+    session::{Pacing, Session, Using, clock, with_continued, wrote},
+};
+use crate::{
+    cli::{args::Cli, quoted, stores, usage},
+    error::{Error, Kind, Result},
+    gate::Verdict,
+    report::{
+        PlanName,
+        migration::{Migration, TableMigration},
+    },
+    run::{
+        backup,
+        migrate::{Undo, manifest::Manifest},
+        state::{Phase, RunRecord},
+    },
+};
+use clap::Args;
+use std::path::PathBuf;
+
+/// `cutover rollback`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct RollbackArgs {
+    /// The plan.
+    #[arg(default_value = "cutover.toml")]
+    plan: PathBuf,
+    /// The run to undo. The last one that wrote, if not said.
+    #[arg(long, value_name = "ID")]
+    run: Option<String>,
+    /// The run before which this backup was made.
+    #[arg(long, value_name = "ID", conflicts_with = "run")]
+    backup: Option<String>,
+    /// Back to how it was before this instant: all runs that began then or later.
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["run", "backup"])]
+    before: Option<jiff::Timestamp>,
+    /// Only these target tables.
+    #[arg(long, value_name = "TABLE", value_delimiter = ',')]
+    tables: Vec<String>,
+    /// Do it. Without this, only what would be done is shown.
+    #[arg(long)]
+    confirm: bool,
+    #[command(flatten)]
+    pace: Pacing,
+    #[command(flatten)]
+    using: Using,
+}
+
+/// `cutover rollback`.
+pub(in crate::cli) fn rollback(args: &RollbackArgs, cli: &Cli) -> Result<u8> {
+    let mut session = Session::begin(&args.plan, "rollback", &args.using, cli)?;
+    let runs = to_undo(&session, args)?;
+    let mut out = Migration {
+        verb: "rollback",
+        preview: !args.confirm,
+        verdict: Verdict::Pass,
+        plan: PlanName { path: session.plan.path.clone(), hash: session.plan.hash.clone() },
+        target: stores::name(&session.plan.target),
+        ..Migration::default()
+    };
+    for record in runs {
+        one_run(&mut session, &record, args, &mut out)?;
+    }
+    session.end(&out, &args.using)
+}
+
+/// Undoes one run, or says what that takes.
+fn one_run(session: &mut Session, record: &RunRecord, args: &RollbackArgs, out: &mut Migration) -> Result<()> {
+    let folder = session.state.run_folder(&record.id)?;
+    let manifest = Manifest::read(&folder)?;
+    let target = stores::target_of_plan(&session.plan, &session.options).map_err(|it| it.context("the target"))?;
+    if target.fingerprint() != manifest.target {
+        let message = format!(
+            "run {} wrote to another store than the plan names now: {}; nothing was changed",
+            record.id, record.target
+        );
+        return Err(Error::new(Kind::Plan, message));
+    }
+    let wanted = (!args.tables.is_empty()).then(|| args.tables.clone());
+    if let Some(name) = args.tables.iter().find(|name| !manifest.tables.iter().any(|it| it.name == **name)) {
+        return Err(usage(format_args!("--tables: run {} wrote to no table `{name}`", record.id)));
+    }
+    let tables = session.read_target()?.tables()?;
+    let whole = wanted.is_none();
+    if args.confirm && whole {
+        session.state.set_phase(&record.id, Phase::RollingBack, &clock())?;
+    }
+    let pace = (&args.pace.over(&session.plan.migrate)).into();
+    let reopen = || session.read_target();
+    let may_write = || session.lock.check();
+    let mut undo = Undo { manifest, folder, target, reopen: &reopen, pace, tables, may_write: &may_write, wanted };
+    let undone = undo.run(&session.run, !args.confirm, &clock)?;
+    out.id.clone_from(&record.id);
+    out.tables.extend(undone.into_iter().map(|(name, undoing)| TableMigration {
+        name,
+        undoing: Some(undoing),
+        ..TableMigration::default()
+    }));
+    let theirs: u64 = out.tables.iter().filter_map(|it| it.undoing.as_ref()).map(|it| it.theirs).sum();
+    if !args.confirm {
+        out.state = "The target is as it was; nothing was written: this is a preview.".to_owned();
+        out.next = Some(format!("cutover rollback {} --run {} --confirm", quoted(&out.plan.path), record.id));
+        return Ok(());
+    }
+    let detail = serde_json::json!({ "tables": args.tables, "left": theirs });
+    session.state.audit(Some(&record.id), "rollback", &detail, &clock())?;
+    if whole {
+        session.state.set_phase(&record.id, Phase::RolledBack, &clock())?;
+        session.state.finish(&record.id, "rolled back", None, &clock())?;
+    }
+    out.state = match theirs {
+        0 => "What the run wrote was taken back, and that was checked.".to_owned(),
+        count => format!("Taken back, but for {count} rows that others have changed since; they are left as they are."),
+    };
+    if theirs > 0 {
+        out.verdict = Verdict::Fail;
+        out.reasons = vec![format!("{theirs} rows were changed by others since, and are left as they are")];
+    }
+    Ok(())
+}
+
+/// The runs to undo, the last one first.
+fn to_undo(session: &Session, args: &RollbackArgs) -> Result<Vec<RunRecord>> {
+    let name = session.plan_name();
+    let all: Vec<RunRecord> = session.state.runs()?.into_iter().filter(|it| it.plan == name).collect();
+    let hint = "`cutover history` lists them";
+    let asked = match (&args.run, &args.backup) {
+        (Some(id), _) => Some(id.clone()),
+        (None, Some(id)) => Some(run_of(session, id)?),
+        (None, None) => None,
+    };
+    if let Some(id) = asked {
+        let found = all.iter().find(|it| it.id == id);
+        let found = found.ok_or_else(|| usage(format_args!("there is no run {id} of this plan; {hint}")))?;
+        return Ok(with_continued(found, &all));
+    }
+    let nothing = || Error::new(Kind::Usage, format_args!("no run of this plan has written anything; {hint}"));
+    if let Some(before) = args.before {
+        let later = |it: &&RunRecord| it.started.parse::<jiff::Timestamp>().is_ok_and(|it| it >= before);
+        let found: Vec<_> = all.iter().filter(later).filter(|it| wrote(it)).cloned().collect();
+        return if found.is_empty() { Err(nothing()) } else { Ok(found) };
+    }
+    for run in all.iter().filter(|it| wrote(it)) {
+        // A run that found nothing to do has nothing to undo, but for those that it went on with.
+        let rows: u64 = session.state.tables(&run.id)?.iter().map(|it| it.inserts + it.updates + it.deletes).sum();
+        let chain = with_continued(run, &all);
+        if rows > 0 || chain.len() > 1 {
+            return Ok(chain);
+        }
+    }
+    Err(nothing())
+}
+
+/// The run before which a backup was made.
+fn run_of(session: &Session, id: &str) -> Result<String> {
+    let home = backup::ensure(&session.folder)?;
+    let entry = backup::list(&home)?.into_iter().find(|it| it.id == *id);
+    let made = entry.and_then(|it| it.manifest).and_then(|it| it.why.strip_prefix(BEFORE_RUN).map(str::to_owned));
+    made.ok_or_else(|| usage(format_args!("--backup: no run began with backup {id}; `cutover backup restore {id}`?")))
+}

@@ -1,0 +1,234 @@
+//! What every verb that writes begins and ends with: the plan, the state beside it, the lock, and what is said at the end.
+
+use crate::{
+    cli::{
+        args::{Asking, Cli, Format, delay, size},
+        exit, options, output, progress, stores,
+    },
+    error::{Error, Kind, Result},
+    gate::Verdict,
+    plan::{Migrate, Plan},
+    report::{
+        migration::{self, Migration},
+        text,
+    },
+    run::{
+        Recheck, Run, Watch,
+        state::{FOLDER, Phase, RunRecord, State, lock},
+    },
+    store::{self, Source},
+};
+use clap::Args;
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+/// How batches are sent.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Batches")]
+pub(in crate::cli) struct Pacing {
+    /// Rows in one batch. As the target finds good, if neither this nor the plan says.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    batch_size: Option<u64>,
+    /// How long to wait between two batches: 500ms, 2s.
+    #[arg(long, value_name = "D", value_parser = delay)]
+    batch_delay: Option<Duration>,
+    /// How often a batch is tried again that could not be written.
+    #[arg(long, value_name = "N")]
+    retries: Option<u64>,
+    /// How long to wait before that; doubled each time.
+    #[arg(long, value_name = "D", value_parser = delay)]
+    backoff: Option<Duration>,
+}
+
+/// How often to look again at rows that differ right after they were written.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Late stores")]
+pub(in crate::cli) struct Looking {
+    /// Look again at rows that still differ after they were written, up to N times. Workers KV and Edge Config show writes
+    /// late, and get 12 looks if not said; others get none.
+    #[arg(long, value_name = "N")]
+    recheck: Option<u32>,
+    /// How long to wait before each look.
+    #[arg(long, value_name = "D", default_value = "5s", value_parser = delay)]
+    recheck_delay: Duration,
+}
+
+impl Looking {
+    /// What was typed, and else what that kind of target needs.
+    pub(super) fn over(&self, kind: &str) -> Recheck {
+        let usual = if matches!(kind, "kv" | "edge-config") { 12 } else { 0 };
+        Recheck { rounds: self.recheck.unwrap_or(usual), delay: self.recheck_delay }
+    }
+}
+
+/// What a run may use, and how it speaks.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub(in crate::cli) struct Using {
+    /// Memory for sorting and for constraints; more goes to temporary files.
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size, help_heading = "Limits")]
+    memory: usize,
+    #[command(flatten)]
+    asking: Asking,
+    /// How to write what came of it. As JSON it has the format `cutover-migration/1`.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    format: Format,
+    /// Say only the verdict, its reasons, and what the target holds.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+impl Using {
+    /// Whether to say nothing but what came of it.
+    pub(super) fn quiet(&self) -> bool {
+        self.quiet
+    }
+}
+
+/// A verb that writes, while it runs.
+pub(super) struct Session {
+    pub plan: Plan,
+    /// The plan's text.
+    pub text: String,
+    /// Whether standard error has colours.
+    pub colour: bool,
+    /// When it began.
+    pub start: String,
+    pub options: store::Options,
+    pub watch: Arc<Watch>,
+    pub run: Run,
+    pub state: State,
+    /// Where the state is.
+    pub folder: PathBuf,
+    pub lock: lock::Lock,
+}
+
+impl Session {
+    /// Reads the plan and takes the lock.
+    ///
+    /// # Errors
+    /// If the plan is wrong, or another run goes on.
+    pub(super) fn begin(plan: &Path, verb: &str, using: &Using, cli: &Cli) -> Result<Session> {
+        let start = clock();
+        let colour = output::colours(cli.color, std::io::stderr().is_terminal());
+        let (plan, text) = stores::read_plan(plan, colour)?;
+        let watch = Arc::new(Watch::default());
+        progress::stop_on_signal(&watch)?;
+        let tell = if using.quiet { |_: &str| () } else { output::tell };
+        let run = Run { tell, ..options::run(using.memory, &using.asking, Arc::clone(&watch)) };
+        let folder = plan.resolve(FOLDER);
+        let state = State::open(&folder)?;
+        let lock = lock::Lock::take(&folder, &lock::Owner::this(verb, &start))?;
+        let options = options::store(&using.asking);
+        Ok(Session { plan, text, colour, start, options, watch, run, state, folder, lock })
+    }
+
+    /// The plan's file name, by which the journal knows it.
+    pub(super) fn plan_name(&self) -> String {
+        Path::new(&self.plan.path).file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// Opens the target for reading.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(super) fn read_target(&self) -> Result<Box<dyn Source>> {
+        Ok(stores::of_plan(&self.plan, &self.plan.target, &self.options)?.store)
+    }
+
+    /// Ends a run in the journal.
+    ///
+    /// # Errors
+    /// As `done`, and if the journal cannot be written.
+    pub(super) fn ended(&mut self, id: &str, done: Result<Migration>, preview: bool) -> Result<Migration> {
+        let at = clock();
+        match done {
+            Ok(done) => {
+                let outcome = if preview { "preview" } else { done.verdict.name() };
+                self.state.finish(id, outcome, done.next.as_deref(), &at)?;
+                Ok(done)
+            }
+            Err(error) => {
+                self.state.finish(id, &error.to_string(), None, &at)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Says what came of it. The exit code.
+    ///
+    /// # Errors
+    /// If the lock was taken away meanwhile, or it cannot be said.
+    pub(super) fn end(self, done: &Migration, using: &Using) -> Result<u8> {
+        self.lock.check()?;
+        say(done, using)?;
+        Ok(code(done, &self.watch))
+    }
+}
+
+/// A run, and those that it went on with, if they wrote anything: together they are one.
+pub(super) fn with_continued(run: &RunRecord, all: &[RunRecord]) -> Vec<RunRecord> {
+    let mut chain = vec![run.clone()];
+    let mut last = run;
+    while let Some(before) = last.continues.as_ref().and_then(|id| all.iter().find(|it| it.id == *id)) {
+        last = before;
+        chain.extend(Some(last).filter(|it| wrote(it)).cloned());
+    }
+    chain
+}
+
+/// Whether a run may have written something that was not taken back.
+pub(super) fn wrote(run: &RunRecord) -> bool {
+    !matches!(run.phase, Phase::Connected | Phase::Captured | Phase::Staged | Phase::Checked | Phase::RolledBack)
+}
+
+/// The time, as RFC 3339.
+pub(super) fn clock() -> String {
+    #[expect(clippy::disallowed_methods, reason = "cli reads the clock")]
+    let now = std::time::SystemTime::now();
+    jiff::Timestamp::try_from(now).map_or_else(|it| it.to_string(), |it| format!("{it:.0}"))
+}
+
+fn say(done: &Migration, using: &Using) -> Result<()> {
+    let mut out = Vec::new();
+    match using.format {
+        Format::Json => migration::json(done, &mut out).map_err(|it| Error::new(Kind::File, it))?,
+        Format::Text => {
+            // Why a run does not pass is in the comparison.
+            if let Some(report) =
+                done.report.as_ref().filter(|it| done.verdict != Verdict::Pass && it.verdict != Verdict::Pass)
+            {
+                let style = text::Style { width: 100, quiet: using.quiet, ..text::Style::default() };
+                out.extend(text::text(report, style).into_bytes());
+                out.push(b'\n');
+            }
+            out.extend(migration::text(done, using.quiet).into_bytes());
+        }
+    }
+    output::print(&out)
+}
+
+fn code(done: &Migration, watch: &Watch) -> u8 {
+    match done.verdict {
+        Verdict::Unknown if watch.is_stopped() => exit::INTERRUPTED,
+        verdict => exit::of_verdict(verdict),
+    }
+}
+
+impl Pacing {
+    /// What the command line says, and else the plan.
+    pub(super) fn over(&self, plan: &Migrate) -> Migrate {
+        let seconds = |it: Option<Duration>, usual: f64| it.map_or(usual, |it| it.as_secs_f64());
+        Migrate {
+            batch_size: self.batch_size.or(plan.batch_size),
+            batch_delay: seconds(self.batch_delay, plan.batch_delay),
+            retries: self.retries.unwrap_or(plan.retries),
+            backoff: seconds(self.backoff, plan.backoff),
+            ..plan.clone()
+        }
+    }
+}

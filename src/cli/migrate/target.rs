@@ -1,0 +1,83 @@
+//! The target of a run, before it is written to.
+
+use super::session::Session;
+use crate::{
+    cli::stores,
+    error::{Error, Kind, Result},
+    run::{
+        migrate::unmade::Unmade,
+        prepare::Opened,
+        state::{Phase, RunRecord},
+    },
+    store::{self, Source},
+};
+use std::fs;
+
+/// What there is of the target, and what has to be made.
+pub(super) struct Wanted {
+    /// To compare with: tables that are not there yet stand in it without rows.
+    pub opened: Opened,
+    /// Statements that make the tables that are not there.
+    pub schema: Option<String>,
+    /// What tells it from every other store.
+    pub fingerprint: String,
+    /// Nothing of it is there.
+    pub absent: bool,
+}
+
+impl Wanted {
+    /// The target of the plan. Postgres has a schema that nobody else can read, so its tables are made at once, unless this is
+    /// a `preview`.
+    ///
+    /// # Errors
+    /// If it cannot be read, or be written to.
+    pub(super) fn of(session: &Session, preview: bool) -> Result<Wanted> {
+        let (plan, options) = (&session.plan, &session.options);
+        let path = plan.target.path.as_ref().map(|it| plan.resolve(it));
+        let absent = path.as_ref().is_some_and(|it| !it.exists());
+        let fingerprint = stores::fingerprint_of_target(plan, options).map_err(|it| it.context("the target"))?;
+        let there = || stores::of_plan(plan, &plan.target, options).map_err(|it| it.context("the target"));
+        let Some(schema) = plan.target.schema.as_ref().map(|it| plan.resolve(it)) else {
+            return Ok(Wanted { opened: there()?, schema: None, fingerprint, absent });
+        };
+        let statements = fs::read_to_string(&schema)
+            .map_err(|it| Error::new(Kind::Plan, format_args!("{}: {it}", schema.display())))?;
+        if plan.target.kind == "postgres" {
+            if !preview {
+                stores::target_of_plan(plan, options)?.create(&statements).map_err(|it| it.context("the target"))?;
+            }
+            return Ok(Wanted { opened: there()?, schema: None, fingerprint, absent: false });
+        }
+        let there = if absent { None } else { Some(there()?) };
+        let name = there.as_ref().map_or_else(|| stores::name(&plan.target), |it| it.name.clone());
+        let declared = store::open("d1-export", &schema, &store::Options::default());
+        let declared = declared.map_err(|it| it.context("the target's schema"))?;
+        let unmade = Unmade::new(there.map(|it| it.store), declared)?;
+        let schema = (!unmade.is_whole()).then_some(statements);
+        let store: Box<dyn Source> = match (&schema, unmade) {
+            (None, unmade) => unmade.there().ok_or_else(|| Error::new(Kind::Store, "the target is not there"))?,
+            (Some(_), unmade) => Box::new(unmade),
+        };
+        Ok(Wanted { opened: Opened { store, name }, schema, fingerprint, absent })
+    }
+
+    /// How the journal knows a run to it.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub(super) fn record(&self, session: &Session, source: &Opened) -> Result<RunRecord> {
+        let shown = |it: &Opened| format!("{} {}", it.name.kind, it.name.name);
+        Ok(RunRecord {
+            id: session.state.new_run_id(&session.start)?,
+            plan: session.plan_name(),
+            plan_hash: session.plan.hash.clone(),
+            source: shown(source),
+            source_fingerprint: shown(source),
+            target: shown(&self.opened),
+            target_fingerprint: self.fingerprint.clone(),
+            phase: Phase::Connected,
+            started: session.start.clone(),
+            ..RunRecord::default()
+        })
+    }
+}

@@ -1,0 +1,383 @@
+//! Staged rows on their way into the target, batch after batch.
+
+use super::stage::unusable;
+use crate::{
+    error::{Error, Kind, Result},
+    plan::Migrate,
+    report::cell as shown,
+    row::{Batch, Flow, Row, Rows, Shape},
+    run::Run,
+    schema::Table,
+    snapshot::Reader,
+    store::target::{Changes, Mark, Target, Written},
+};
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+/// How batches are sent.
+#[derive(Clone, Debug)]
+pub struct Pace {
+    /// Rows in a batch. Nothing: as the target finds good.
+    pub batch_size: Option<usize>,
+    /// How long to wait between two batches.
+    pub batch_delay: Duration,
+    /// How often a batch that could not be written is tried again.
+    pub retries: u32,
+    /// How long to wait before that, doubled each time.
+    pub backoff: Duration,
+    /// Whether rows that the target refuses are left out.
+    pub skip_errors: bool,
+}
+
+impl From<&Migrate> for Pace {
+    fn from(it: &Migrate) -> Pace {
+        let seconds = |it: f64| Duration::try_from_secs_f64(it).unwrap_or(Duration::from_secs(3600));
+        Pace {
+            batch_size: it.batch_size.and_then(|it| usize::try_from(it).ok()),
+            batch_delay: seconds(it.batch_delay),
+            retries: u32::try_from(it.retries).unwrap_or(u32::MAX),
+            backoff: seconds(it.backoff),
+            skip_errors: it.skip_errors,
+        }
+    }
+}
+
+/// What became of a table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// What the target wrote.
+    pub written: Written,
+    /// Rows that it refused.
+    pub failed: u64,
+    /// Batches that were sent.
+    pub batches: u64,
+}
+
+/// Hears of every batch that arrived: the table, its number, the rows in it.
+pub type Arrived<'a> = dyn FnMut(&str, u64, u64) -> Result<()> + 'a;
+
+/// Whether a run may still write: another one may have taken its lock away.
+pub type MayWrite<'a> = dyn Fn() -> Result<()> + 'a;
+
+/// Rows of one table that may wait for others of it.
+const LATER_MAX: usize = 10_000;
+
+/// Sends batches of one table.
+pub(super) struct Sender<'s, 'a> {
+    pub run: &'s Run,
+    pub pace: &'s Pace,
+    pub target: &'s mut dyn Target,
+    pub table: &'s Table,
+    pub id: &'s str,
+    pub arrived: &'s mut Arrived<'a>,
+    /// Says before each batch whether this run may still write.
+    pub may_write: &'s MayWrite<'s>,
+    /// Rows that refer to others of their table, which may come later.
+    pub later: Vec<(Load, Error)>,
+    /// Where rows go that the target refuses.
+    pub failed: PathBuf,
+    pub done: Applied,
+}
+
+/// What goes into one batch.
+pub(super) struct Load {
+    pub inserts: Batch,
+    pub updates: Batch,
+    pub deletes: Batch,
+}
+
+impl Load {
+    pub(super) fn new(shape: &Arc<Shape>) -> Load {
+        let batch = || Batch::new(Arc::clone(shape));
+        Load { inserts: batch(), updates: batch(), deletes: batch() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.inserts.len() + self.updates.len() + self.deletes.len()
+    }
+
+    pub(super) fn size(&self) -> usize {
+        self.inserts.size() + self.updates.size() + self.deletes.size()
+    }
+
+    fn clear(&mut self) {
+        [&mut self.inserts, &mut self.updates, &mut self.deletes].into_iter().for_each(Batch::clear);
+    }
+
+    /// The first half of it and the second.
+    fn halves(&self) -> [Load; 2] {
+        let (half, mut at) = (self.len() / 2, 0);
+        let mut halves = [Load::new(self.inserts.shape()), Load::new(self.inserts.shape())];
+        let mut share = |rows: &Batch, side: fn(&mut Load) -> &mut Batch| {
+            for row in rows.rows() {
+                side(&mut halves[usize::from(at >= half)]).push_row(row);
+                at += 1;
+            }
+        };
+        share(&self.inserts, |it| &mut it.inserts);
+        share(&self.updates, |it| &mut it.updates);
+        share(&self.deletes, |it| &mut it.deletes);
+        halves
+    }
+
+    fn only(&self) -> Option<Row<'_>> {
+        [&self.inserts, &self.updates, &self.deletes].into_iter().flat_map(Batch::rows).next()
+    }
+}
+
+impl Sender<'_, '_> {
+    /// Whether so much is enough for a batch.
+    pub(super) fn is_full(&self, load: &Load) -> bool {
+        let room = self.target.room(self.table);
+        let rows = self.pace.batch_size.unwrap_or(room.rows).clamp(1, room.rows_max.max(1));
+        load.len() >= rows || load.size() >= room.bytes_max
+    }
+
+    /// Sends what there is, and empties it.
+    ///
+    /// # Errors
+    /// If it cannot be written, a row is refused and may not be left out, or somebody asks the run to end.
+    pub(super) fn send(&mut self, load: &mut Load) -> Result<()> {
+        if load.len() == 0 {
+            return Ok(());
+        }
+        let mut waiting = vec![std::mem::replace(load, Load::new(load.inserts.shape()))];
+        while let Some(mut next) = waiting.pop() {
+            match self.attempt(&next) {
+                Ok(()) => {}
+                Err(it) if it.kind() == Kind::Row && next.len() > 1 => {
+                    // The one that is sent next is the one on top.
+                    let [first, second] = next.halves();
+                    waiting.extend([second, first]);
+                }
+                Err(it) if it.kind() == Kind::Row && self.may_wait() => {
+                    self.later.push((next, it));
+                    continue;
+                }
+                Err(it) if it.kind() == Kind::Row && self.pace.skip_errors => self.refused(&next, &it)?,
+                Err(it) => return Err(it.context(format_args!("table `{}`", self.table.name))),
+            }
+            next.clear();
+        }
+        if !self.pace.batch_delay.is_zero() {
+            self.run.watch.pause(self.pace.batch_delay);
+        }
+        self.run.watch.go_on()
+    }
+
+    /// Sends the rows that had to wait for others, as long as some of them go through.
+    ///
+    /// # Errors
+    /// As [`Sender::send`].
+    pub(super) fn finish(&mut self) -> Result<()> {
+        loop {
+            let waiting = std::mem::take(&mut self.later);
+            let before = waiting.len();
+            for (load, _) in waiting {
+                match self.attempt(&load) {
+                    Err(it) if it.kind() == Kind::Row => self.later.push((load, it)),
+                    done => done.map_err(|it| it.context(format_args!("table `{}`", self.table.name)))?,
+                }
+            }
+            if self.later.is_empty() {
+                return Ok(());
+            }
+            if self.later.len() == before {
+                break;
+            }
+        }
+        for (load, error) in std::mem::take(&mut self.later) {
+            if !self.pace.skip_errors {
+                return Err(error.context(format_args!("table `{}`", self.table.name)));
+            }
+            self.refused(&load, &error)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a refused row may go through once others of its table are there.
+    fn may_wait(&self) -> bool {
+        let own = |it: &str| it == self.table.name || self.table.name.rsplit('.').next() == Some(it);
+        self.later.len() < LATER_MAX && self.table.foreign_keys.iter().any(|it| own(&it.table))
+    }
+
+    /// Sends one batch, again where it may go through later.
+    fn attempt(&mut self, load: &Load) -> Result<()> {
+        let batch = self.done.batches + 1;
+        let mut tries = 0;
+        loop {
+            (self.may_write)()?;
+            let changes = Changes {
+                table: self.table,
+                inserts: &load.inserts,
+                updates: &load.updates,
+                deletes: &load.deletes,
+                mark: Mark { run: self.id, batch },
+            };
+            let error = match self.target.write(&changes) {
+                Ok(written) => return self.arrived(batch, load, written),
+                Err(error) => error,
+            };
+            if error.kind() == Kind::Unsure {
+                match self.target.mark(self.id, &self.table.name) {
+                    Ok(Some(mark)) if mark >= batch => {
+                        let (inserted, updated) = (load.inserts.len() as u64, load.updates.len() as u64);
+                        let deleted = load.deletes.len() as u64;
+                        return self.arrived(batch, load, Written { inserted, updated, deleted });
+                    }
+                    Ok(None) if load.inserts.shape().keyless => return Err(error),
+                    _ => {}
+                }
+            } else if error.kind() != Kind::Busy {
+                return Err(error);
+            }
+            if tries == self.pace.retries {
+                return Err(error.context(format_args!("given up after {} attempts", tries + 1)));
+            }
+            (self.run.tell)(&format!("{}: {error}; trying again", self.table.name));
+            self.run.watch.pause(delay(self.pace.backoff, tries));
+            self.run.watch.go_on()?;
+            tries += 1;
+        }
+    }
+
+    fn arrived(&mut self, batch: u64, load: &Load, written: Written) -> Result<()> {
+        self.done.batches = batch;
+        let all = &mut self.done.written;
+        all.inserted += written.inserted;
+        all.updated += written.updated;
+        all.deleted += written.deleted;
+        self.run.watch.wrote(load.len() as u64);
+        (self.arrived)(&self.table.name, batch, load.len() as u64)
+    }
+
+    /// Notes a row that the target refuses.
+    fn refused(&mut self, load: &Load, error: &Error) -> Result<()> {
+        let Some(row) = load.only() else { return Ok(()) };
+        self.done.failed += 1;
+        let line = serde_json::json!({ "reason": error.to_string() }).to_string();
+        let line = format!("{{\"row\":{},{}\n", object(row), line.trim_start_matches('{'));
+        let mut options = fs::OpenOptions::new();
+        let file = options.create(true).append(true).mode(0o600).open(&self.failed);
+        file.and_then(|mut it| it.write_all(line.as_bytes())).map_err(|it| unusable(&self.failed, &it))
+    }
+}
+
+/// How long to wait before the next attempt: doubled each time, to two minutes at most.
+fn delay(backoff: Duration, tries: u32) -> Duration {
+    backoff.saturating_mul(1 << tries.min(16)).min(Duration::from_secs(120))
+}
+
+/// A row as a JSON object.
+fn object(row: Row<'_>) -> String {
+    let shape = row.shape();
+    let member = |(place, field): (usize, &crate::row::Field)| {
+        let name = serde_json::Value::from(field.column.as_str()).to_string();
+        format!("{name}:{}", shown::cell(row.cell(place), place < shape.key, false).json)
+    };
+    format!("{{{}}}", shape.fields.iter().enumerate().map(member).collect::<Vec<_>>().join(","))
+}
+
+/// Rows of a staged snapshot, one at a time.
+pub(super) struct Walk<'r> {
+    rows: crate::snapshot::TableRows<'r>,
+    batch: Batch,
+    at: usize,
+}
+
+impl<'r> Walk<'r> {
+    /// Before the first row of the one table of that snapshot.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(super) fn new(reader: &'r Reader, table: &str, shape: &Arc<Shape>) -> Result<Walk<'r>> {
+        let mut walk = Walk { rows: reader.rows_in(table, shape)?, batch: Batch::new(Arc::clone(shape)), at: 0 };
+        walk.rows.fill(&mut walk.batch)?;
+        Ok(walk)
+    }
+
+    pub(super) fn row(&self) -> Option<Row<'_>> {
+        (self.at < self.batch.len()).then(|| self.batch.row(self.at))
+    }
+
+    /// The row of that key, if there is one. Keys have to be asked for in their order.
+    pub(super) fn at(&mut self, key: &[u8]) -> Result<Option<Row<'_>>> {
+        while self.row().is_some_and(|it| it.key() < key) {
+            self.next()?;
+        }
+        Ok(self.row().filter(|it| it.key() == key))
+    }
+
+    pub(super) fn next(&mut self) -> Result<()> {
+        self.at += 1;
+        if self.at >= self.batch.len() && !self.batch.is_empty() {
+            self.at = 0;
+            self.rows.fill(&mut self.batch)?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes the staged rows of one table: those that have a row of the same key in `before` are updates.
+///
+/// # Errors
+/// As [`Sender::send`], and if the staged rows cannot be read.
+pub(super) fn apply(sender: &mut Sender<'_, '_>, written: &Path, before: &Path, shape: &Arc<Shape>) -> Result<()> {
+    let (written, before) = (Reader::open(written)?, Reader::open(before)?);
+    let name = staged_name(&written)?;
+    let mut rows = Walk::new(&written, &name, shape)?;
+    let mut olds = Walk::new(&before, &name, shape)?;
+    let mut load = Load::new(shape);
+    while let Some(row) = rows.row() {
+        // What is updated was there before, in the same order.
+        if olds.row().is_some_and(|it| it.key() == row.key()) {
+            load.updates.push_row(row);
+            olds.next()?;
+        } else {
+            load.inserts.push_row(row);
+        }
+        rows.next()?;
+        if sender.is_full(&load) {
+            sender.send(&mut load)?;
+        }
+    }
+    sender.send(&mut load)?;
+    sender.finish()
+}
+
+/// The name of the one table that a staged snapshot holds.
+pub(super) fn staged_name(reader: &Reader) -> Result<String> {
+    let table = reader.tables().first();
+    table.map(|it| it.name.clone()).ok_or_else(|| Error::new(Kind::Snapshot, "a staged table is not there; run again"))
+}
+
+/// Passes all rows of a walk to `each`.
+impl Walk<'_> {
+    pub(super) fn each(&mut self, mut each: impl FnMut(Row<'_>) -> Result<Flow>) -> Result<()> {
+        while let Some(row) = self.row() {
+            if each(row)? == Flow::Stop {
+                break;
+            }
+            self.next()?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_double_to_a_limit() {
+        let second = Duration::from_secs(1);
+        let delays = [0, 1, 2, 6, 7, 40].map(|it| delay(second, it).as_secs());
+        assert_eq!(delays, [1, 2, 4, 64, 120, 120]);
+    }
+}

@@ -1,0 +1,599 @@
+//! `migrate` and `rollback`: the same comparison as `verify`, whose missing and changed rows are written.
+//!
+//! A run goes one way, and each step leaves on disk what the next one needs:
+//!
+//! 1. *stage*: the mapped source is compared with the target, and what has to be written lies in the run's folder;
+//! 2. *check*: what the gate would say once it is written is asked beforehand, so that nothing is written that cannot pass;
+//! 3. *apply*: batch after batch, parents before children;
+//! 4. *verify*: both sides are compared again, from the stores;
+//! 5. *done*, or *undo*: rows that were written and that nobody has changed since go back to what they were.
+//!
+//! A run that ends half way is gone on with by running again: the comparison finds what is there already. The journal says
+//! what happened and is never asked what is true.
+
+pub mod apply;
+pub mod conflict;
+pub(super) mod kept;
+pub mod manifest;
+mod order;
+pub mod rollback;
+pub mod stage;
+pub mod unmade;
+
+use super::{
+    Recheck, Run,
+    state::{Decision, Phase, State, TableCounts},
+    table::Migrating,
+    verify::{Pairing, Task},
+};
+use crate::{
+    error::{Error, Kind, Result},
+    gate::{self, Judgement, Verdict},
+    plan::{Migrate, Names, Plan, Policy},
+    report::{
+        PlanName, Report,
+        migration::{Migration, TableMigration},
+    },
+    schema::Table,
+    snapshot::{self, Meta},
+    store::{
+        Source,
+        target::{Begin, Target},
+    },
+};
+use apply::{MayWrite, Pace, Sender, apply};
+use conflict::{Decide, Strategy};
+use manifest::{Entry, Manifest, private_folder};
+use stage::{Stage, Staged};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// Everything a run needs that writes.
+pub struct Job<'j> {
+    /// What is compared.
+    pub task: Task,
+    /// The plan.
+    pub plan: &'j Plan,
+    /// How it writes: the plan's word, unless the command line says otherwise.
+    pub how: Migrate,
+    /// The run.
+    pub id: String,
+    /// The runs that it goes on with, the last one first.
+    pub continues: Vec<String>,
+    /// Where runs are kept.
+    pub state: &'j mut State,
+    /// What tells the target from every other store.
+    pub fingerprint: String,
+    /// Nothing of the target is there yet.
+    pub absent: bool,
+    /// Opens the target for writing.
+    pub open: &'j dyn Fn() -> Result<Box<dyn Target>>,
+    /// Opens the target for reading, once it is there.
+    pub reopen: &'j dyn Fn() -> Result<Box<dyn Source>>,
+    /// Statements that make the tables that are not there.
+    pub schema: Option<String>,
+    /// The time, as RFC 3339.
+    pub now: &'j dyn Fn() -> String,
+    /// Whether this run may still write.
+    pub may_write: &'j MayWrite<'j>,
+    /// How often to look again at what differs once it is written, for stores that show writes late.
+    pub recheck: Recheck,
+    /// Decides about single rows.
+    pub decide: Box<dyn Decide>,
+    /// The backup that was made.
+    pub backup: Option<String>,
+    /// Nothing is to be written.
+    pub preview: bool,
+    /// Only some rows of the source take part, so that the target may well have others.
+    pub partial: bool,
+    /// The command to type again.
+    pub again: String,
+}
+
+/// What is known once a run has staged what it wants to write.
+struct Plot {
+    report: Report,
+    staged: BTreeMap<String, Staged>,
+    /// The places of the pairings that are written, parents first.
+    order: Vec<usize>,
+    manifest: Manifest,
+}
+
+impl Job<'_> {
+    /// Runs it. What came of it is data; the target's state is part of it.
+    ///
+    /// # Errors
+    /// If a store fails before anything was written. After that, a failure is in what comes back.
+    pub fn run(mut self, run: &Run) -> Result<Migration> {
+        let plot = self.stage(run)?;
+        let mut out = self.outline(&plot);
+        let judged = self.judge(&plot);
+        (out.verdict, out.reasons) = (judged.verdict, judged.reasons);
+        let work: u64 = plot.staged.values().map(|it| it.counts.insert + it.counts.update).sum();
+        if self.preview || out.verdict != Verdict::Pass {
+            // A preview makes nothing, and to open a file that is not there would make it.
+            if let Some(Ok(target)) = (!self.absent).then(|| (self.open)()) {
+                self.estimate(&plot, target.as_ref(), &mut out);
+            }
+            let why = if self.preview { "nothing was written: this is a preview" } else { "nothing was written" };
+            out.state = format!("The target is as it was; {why}.");
+            out.next = (self.preview && out.verdict == Verdict::Pass).then(|| self.again.clone());
+            out.report = Some(plot.report);
+            return Ok(out);
+        }
+        self.phase(Phase::Checked)?;
+        if work == 0 {
+            return self.prove(run, plot, out, None);
+        }
+        let mut target = (self.open)()?;
+        self.phase(Phase::Applying)?;
+        self.task.target.release()?;
+        match self.write(run, &plot, target.as_mut(), &mut out) {
+            Ok(()) => {
+                self.phase(Phase::Applied)?;
+                self.prove(run, plot, out, Some(target))
+            }
+            Err(error) => self.give_up(run, &plot, out, target, &error),
+        }
+    }
+
+    fn phase(&mut self, phase: Phase) -> Result<()> {
+        let now = (self.now)();
+        self.state.set_phase(&self.id, phase, &now)
+    }
+
+    /// Compares, and puts on disk what has to be written.
+    fn stage(&mut self, run: &Run) -> Result<Plot> {
+        let folder = self.state.run_folder(&self.id)?;
+        private_folder(&folder)?;
+        let store = snapshot::Store { kind: self.plan.target.kind.clone(), name: self.plan.target.name.clone() };
+        let notes = vec![format!("staged by run {}", self.id)];
+        let meta = Meta { store, captured: (self.now)(), notes };
+        let strategies = self.plan.tables.iter().map(|it| (it.into.clone(), Strategy::of(it))).collect();
+        let noted = Arc::new(Mutex::new(Vec::new()));
+        let decide = std::mem::replace(&mut self.decide, Box::new(Nobody));
+        let decide = Noting { decide, noted: Arc::clone(&noted) };
+        let stage = Stage::new(&folder, meta, strategies, Box::new(decide));
+        let migrating = Migrating { stage: Some(&stage), staged: None };
+        let report = self.task.run_with(run, (None, migrating))?;
+        let staged = stage.finish();
+        let noted = std::mem::take(&mut *noted.lock().unwrap_or_else(PoisonError::into_inner));
+        self.state.decide(&self.id, &noted, &(self.now)())?;
+        let order = self.order(&staged);
+        let (plan, zone) = ((self.plan.path.as_str(), self.plan.hash.as_str()), self.plan.zone.clone());
+        let mut manifest = Manifest::new(&self.id, plan, zone, &self.fingerprint);
+        for pairing in order.iter().map(|&it| &self.task.tables[it]) {
+            let Some(staged) = staged.get(&pairing.comparison.target.name) else { continue };
+            manifest.tables.push(Entry::new(staged, &stage::shape(&pairing.comparison)));
+            let counts = TableCounts {
+                name: staged.table.name.clone(),
+                inserts: staged.counts.insert,
+                updates: staged.counts.update,
+                skips: staged.counts.skip,
+                conflicts: staged.counts.conflict,
+                rejects: staged.counts.reject,
+                ..TableCounts::default()
+            };
+            self.state.set_table(&self.id, &counts)?;
+        }
+        manifest.write(&folder)?;
+        self.phase(Phase::Staged)?;
+        Ok(Plot { report, staged, order, manifest })
+    }
+
+    /// Which pairings are written, parents first.
+    fn order(&self, staged: &BTreeMap<String, Staged>) -> Vec<usize> {
+        let places: Vec<usize> = (0..self.task.tables.len())
+            .filter(|&it| staged.contains_key(&self.task.tables[it].comparison.target.name))
+            .collect();
+        let names: Vec<&str> = places.iter().map(|&it| self.task.tables[it].comparison.target.name.as_str()).collect();
+        let refers = |at: usize| {
+            let Pairing { comparison, choices, .. } = &self.task.tables[places[at]];
+            let declared = comparison.target.foreign_keys.iter().map(|it| it.table.clone());
+            declared.chain(choices.references.iter().map(|it| it.table.clone())).collect()
+        };
+        order::parents_first(&names, &refers).into_iter().map(|it| places[it]).collect()
+    }
+
+    /// What there is to say before anything is written.
+    fn outline(&self, plot: &Plot) -> Migration {
+        let table = |it: &usize| {
+            let name = &self.task.tables[*it].comparison.target.name;
+            let counts = plot.staged.get(name).map(|it| it.counts).unwrap_or_default();
+            TableMigration { name: name.clone(), counts, ..TableMigration::default() }
+        };
+        Migration {
+            verb: "migrate",
+            id: self.id.clone(),
+            preview: self.preview,
+            plan: PlanName { path: self.plan.path.clone(), hash: self.plan.hash.clone() },
+            source: self.task.source_name.clone(),
+            target: self.task.target_name.clone(),
+            backup: self.backup.clone(),
+            tables: plot.order.iter().map(table).collect(),
+            ..Migration::default()
+        }
+    }
+
+    /// What the gate will say once everything is written.
+    fn judge(&self, plot: &Plot) -> Judgement {
+        let mut judged = plot.report.around.clone();
+        for table in &plot.report.tables {
+            let counts = plot.staged.get(&table.name).map(|it| it.counts).unwrap_or_default();
+            let mut tally = table.tally.once_written();
+            tally.changed = 0;
+            let policy = self.policy(table.tally.source_rows);
+            judged.and(gate::judge(&policy, &table.name, &tally, &table.facts));
+            if counts.conflict > 0 {
+                let what = format!("{} rows of the target have other values", counts.conflict);
+                let hint = "say what to do with `conflict` under [[table]]: skip, overwrite, merge, newest or ask";
+                judged.and(Judgement {
+                    verdict: Verdict::Fail,
+                    reasons: vec![format!("{}: {what}; {hint}", table.name)],
+                });
+            }
+        }
+        judged
+    }
+
+    /// The plan's gate, with what this run allows beyond it.
+    fn policy(&self, source_rows: u64) -> Policy {
+        let mut policy = self.plan.gate.clone();
+        let raise = |limit: &mut crate::plan::Limit, by: u64| {
+            limit.all = limit.all.max(by);
+            limit.tables.values_mut().for_each(|it| *it = (*it).max(by));
+        };
+        if self.how.skip_errors {
+            let share = (source_rows as f64 * self.how.rollback_threshold) as u64;
+            raise(&mut policy.rejects, share);
+            raise(&mut policy.missing, share);
+        }
+        if self.partial {
+            raise(&mut policy.extra, u64::MAX);
+            policy.allow_empty = Names::All;
+        }
+        policy
+    }
+
+    /// How many batches there will be.
+    fn estimate(&self, plot: &Plot, target: &dyn Target, out: &mut Migration) {
+        for (table, &at) in out.tables.iter_mut().zip(&plot.order) {
+            let room = target.room(&self.task.tables[at].comparison.target);
+            let rows = self.pace().batch_size.unwrap_or(room.rows).clamp(1, room.rows_max.max(1)) as u64;
+            table.batches = (table.counts.insert + table.counts.update).div_ceil(rows);
+        }
+    }
+
+    fn pace(&self) -> Pace {
+        (&self.how).into()
+    }
+
+    /// Writes what is staged.
+    fn write(&mut self, run: &Run, plot: &Plot, target: &mut dyn Target, out: &mut Migration) -> Result<()> {
+        if let Some(schema) = &self.schema {
+            target.create(schema)?;
+        }
+        let tables = self.tables(plot);
+        let begin = Begin { tables: &tables, disable_indexes: self.how.disable_indexes };
+        out.facts = target.begin(&begin)?.into_iter().map(|it| format!("{}: {}", it.what, it.says)).collect();
+        let written = self.write_tables(run, plot, &tables, target, out);
+        // What was taken away comes back, whatever happened.
+        let ended = target.end();
+        written.and(ended)
+    }
+
+    fn tables(&self, plot: &Plot) -> Vec<Table> {
+        plot.order.iter().map(|&it| self.task.tables[it].comparison.target.clone()).collect()
+    }
+
+    fn write_tables(
+        &mut self,
+        run: &Run,
+        plot: &Plot,
+        tables: &[Table],
+        target: &mut dyn Target,
+        out: &mut Migration,
+    ) -> Result<()> {
+        let (pace, id, now) = (self.pace(), self.id.clone(), self.now);
+        for ((&at, table), told) in plot.order.iter().zip(tables).zip(&mut out.tables) {
+            let Some(staged) = plot.staged.get(&table.name) else { continue };
+            if staged.counts.insert + staged.counts.update == 0 {
+                continue;
+            }
+            let shape = stage::shape(&self.task.tables[at].comparison);
+            let state = &mut *self.state;
+            let mut arrived = |name: &str, batch: u64, rows: u64| state.batch_done(&id, name, batch, rows, &now());
+            let mut sender = Sender {
+                run,
+                pace: &pace,
+                target: &mut *target,
+                table,
+                id: &id,
+                arrived: &mut arrived,
+                may_write: self.may_write,
+                later: Vec::new(),
+                failed: staged.folder.join("failed.ndjson"),
+                done: apply::Applied::default(),
+            };
+            let applied = apply(&mut sender, &staged.written(), &staged.before(), &shape);
+            let done = sender.done;
+            told.written = [done.written.inserted, done.written.updated, done.written.deleted];
+            (told.failed, told.batches) = (done.failed, done.batches);
+            applied?;
+        }
+        Ok(())
+    }
+
+    /// Compares again, and says what the target holds.
+    fn prove(
+        mut self,
+        run: &Run,
+        plot: Plot,
+        mut out: Migration,
+        target: Option<Box<dyn Target>>,
+    ) -> Result<Migration> {
+        let proved = self.compare_again(run, &plot, target.is_some());
+        let report = match proved {
+            Ok(report) => report,
+            Err(error) => {
+                let Some(target) = target else { return Err(error) };
+                let error = error.context("what was written could not be read back");
+                return self.give_up(run, &plot, out, target, &error);
+            }
+        };
+        let failed: u64 = out.tables.iter().map(|it| it.failed + it.counts.reject).sum();
+        let judged = self.judge_again(&report);
+        (out.verdict, out.reasons) = (judged.verdict, judged.reasons);
+        out.report = Some(report);
+        self.phase(Phase::Verified)?;
+        match (out.verdict, target) {
+            (Verdict::Pass, _) => {
+                self.phase(Phase::Done)?;
+                out.state = "The target holds all of it: what was written was read back and compared.".to_owned();
+                if failed > 0 {
+                    out.verdict = Verdict::Fail;
+                    out.reasons = vec![format!("{failed} rows were left out, as skip_errors says")];
+                    let folder = self.state.run_folder(&self.id)?;
+                    out.state = format!("The target holds all but {failed} rows; see {}.", folder.display());
+                    out.next = Some(format!("{}    once their cause is mended", self.again));
+                }
+                Ok(out)
+            }
+            (_, Some(target)) => {
+                let error = Error::new(Kind::Store, "what was written is not what was to be written");
+                self.give_up(run, &plot, out, target, &error)
+            }
+            (_, None) => {
+                out.state = "Nothing had to be written, and the target does not pass.".to_owned();
+                out.next = Some(format!("cutover verify {}", self.plan.path));
+                Ok(out)
+            }
+        }
+    }
+
+    fn compare_again(&mut self, run: &Run, plot: &Plot, written: bool) -> Result<Report> {
+        if written {
+            self.task.target = (self.reopen)()?;
+        }
+        let migrating = Migrating { stage: None, staged: Some(&plot.staged) };
+        let run = Run { recheck: self.recheck, ..run.clone() };
+        self.task.run_with(&run, (None, migrating))
+    }
+
+    /// The verdict of the gate on what is there now.
+    fn judge_again(&self, report: &Report) -> Judgement {
+        let mut judged = report.around.clone();
+        for table in &report.tables {
+            let policy = self.policy(table.tally.source_rows);
+            judged.and(gate::judge(&policy, &table.name, &table.tally, &table.facts));
+        }
+        for check in report.checks.iter().filter(|it| it.verdict != Verdict::Pass) {
+            let reason =
+                format!("check `{}`: {} in the source, {} in the target", check.name, check.source, check.target);
+            judged.and(Judgement { verdict: check.verdict, reasons: vec![reason] });
+        }
+        judged
+    }
+
+    /// What to do about a run that failed after it had begun to write.
+    fn give_up(
+        mut self,
+        run: &Run,
+        plot: &Plot,
+        mut out: Migration,
+        target: Box<dyn Target>,
+        error: &Error,
+    ) -> Result<Migration> {
+        let interrupted = error.kind() == Kind::Interrupted;
+        out.verdict = if interrupted { Verdict::Unknown } else { out.verdict.and(Verdict::Fail) };
+        out.reasons.insert(0, error.to_string());
+        let rollback = format!("cutover rollback {} --run {}", self.plan.path, self.id);
+        if interrupted || !self.how.auto_rollback || self.how.preserve_partial {
+            out.state = "The target holds a part of it; running again goes on where this run ended.".to_owned();
+            out.next = Some(format!("{}    to go on, or: {rollback}    to undo it", self.again));
+            return Ok(out);
+        }
+        self.phase(Phase::RollingBack)?;
+        self.task.target.release()?;
+        match self.undo(run, plot, target) {
+            Ok(undone) if undone.iter().all(|it| it.1.theirs == 0) => {
+                self.phase(Phase::RolledBack)?;
+                out.state =
+                    "The target is as it was before: what was written was taken back, and that was checked.".into();
+            }
+            Ok(undone) => {
+                let theirs: u64 = undone.iter().map(|it| it.1.theirs).sum();
+                out.state =
+                    format!("Taken back but for {theirs} rows that others have changed meanwhile; they are left.");
+            }
+            Err(again) => {
+                out.reasons.push(format!("it could not be taken back either: {again}"));
+                out.state = "The target holds a part of it.".to_owned();
+                out.next = Some(rollback);
+            }
+        }
+        Ok(out)
+    }
+}
+
+impl Job<'_> {
+    /// Takes back what this run wrote, and those that it went on with.
+    fn undo(&mut self, run: &Run, plot: &Plot, target: Box<dyn Target>) -> Result<Undone> {
+        let mut undo = Undo {
+            manifest: plot.manifest.clone(),
+            folder: self.state.run_folder(&self.id)?,
+            target,
+            reopen: self.reopen,
+            pace: self.pace(),
+            tables: self.tables(plot),
+            may_write: self.may_write,
+            wanted: None,
+        };
+        let mut undone = undo.run(run, false, &self.now)?;
+        for id in &self.continues {
+            undo.folder = self.state.run_folder(id)?;
+            undo.manifest = Manifest::read(&undo.folder)?;
+            undone.extend(undo.run(run, false, &self.now)?);
+        }
+        Ok(undone)
+    }
+}
+
+/// Nobody is there to decide.
+struct Nobody;
+
+impl Decide for Nobody {
+    fn ask(&self, _: &conflict::Question<'_>) -> Result<conflict::Answer> {
+        Err(Error::new(Kind::Usage, "nobody is there to be asked"))
+    }
+}
+
+/// Notes what somebody decided, for the journal.
+struct Noting {
+    decide: Box<dyn Decide>,
+    noted: Arc<Mutex<Vec<Decision>>>,
+}
+
+impl Decide for Noting {
+    fn ask(&self, question: &conflict::Question<'_>) -> Result<conflict::Answer> {
+        let answer = self.decide.ask(question)?;
+        let key = question.key.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(", ");
+        let decision = Decision {
+            table: question.table.to_owned(),
+            key,
+            kind: "conflict".to_owned(),
+            choice: answer.name().to_owned(),
+            by: "person".to_owned(),
+        };
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner).push(decision);
+        Ok(answer)
+    }
+}
+
+/// A run that is to be undone.
+pub struct Undo<'u> {
+    /// What it staged.
+    pub manifest: Manifest,
+    /// Its folder.
+    pub folder: PathBuf,
+    /// The target, for writing.
+    pub target: Box<dyn Target>,
+    /// Opens the target for reading.
+    pub reopen: &'u dyn Fn() -> Result<Box<dyn Source>>,
+    /// How batches are sent.
+    pub pace: Pace,
+    /// The target's tables.
+    pub tables: Vec<Table>,
+    /// Whether this run may still write.
+    pub may_write: &'u MayWrite<'u>,
+    /// The tables to undo. Nothing: all.
+    pub wanted: Option<Vec<String>>,
+}
+
+/// What undoing each table takes, in the order in which it is done.
+pub type Undone = Vec<(String, crate::report::migration::Undoing)>;
+
+impl Undo<'_> {
+    /// Takes back what the run wrote, children before parents, and looks whether it is gone. With `preview` it only says what
+    /// it would do.
+    ///
+    /// # Errors
+    /// If a store fails. What was taken back until then stays so, and doing it again goes on.
+    pub fn run(&mut self, run: &Run, preview: bool, now: &dyn Fn() -> String) -> Result<Undone> {
+        let found = self.stage(run, now)?;
+        if preview || found.iter().all(|it| it.1.restore + it.1.remove == 0) {
+            return Ok(found);
+        }
+        let tables = self.tables.clone();
+        self.target.begin(&Begin { tables: &tables, disable_indexes: false })?;
+        let written = self.write(run, now);
+        self.target.end().and(written)?;
+        for (name, left) in self.stage(run, now)? {
+            if left.restore + left.remove > 0 {
+                let count = left.restore + left.remove;
+                let message = format!("{count} rows of `{name}` are not as they were, although they were taken back");
+                return Err(Error::new(Kind::Store, message));
+            }
+        }
+        Ok(found)
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        let wanted = |it: &&Entry| self.wanted.as_ref().is_none_or(|names| names.contains(&it.name));
+        self.manifest.tables.iter().rev().filter(wanted)
+    }
+
+    /// Finds out what there is to undo.
+    fn stage(&self, run: &Run, now: &dyn Fn() -> String) -> Result<Undone> {
+        let zone = self.manifest.zone()?;
+        let mut source = (self.reopen)()?;
+        let folder = self.folder.join("undo");
+        private_folder(&folder)?;
+        let store = snapshot::Store { kind: "run".to_owned(), name: self.manifest.id.clone() };
+        let mut found = Vec::new();
+        for entry in self.entries() {
+            let table = self.table(&entry.name)?;
+            let shape = entry.shape(zone.as_ref());
+            let folder = folder.join(&entry.folder);
+            private_folder(&folder)?;
+            let meta = Meta { store: store.clone(), captured: now(), notes: Vec::new() };
+            let staged = self.folder.join(&entry.folder);
+            let undoing = rollback::stage(run, source.as_mut(), (entry, table, &shape), &staged, (&folder, &meta))?;
+            found.push((entry.name.clone(), undoing));
+        }
+        Ok(found)
+    }
+
+    fn table(&self, name: &str) -> Result<&Table> {
+        let gone = || Error::new(Kind::Store, format_args!("the target has no table `{name}` any more"));
+        self.tables.iter().find(|it| it.name == name).ok_or_else(gone)
+    }
+
+    fn write(&mut self, run: &Run, now: &dyn Fn() -> String) -> Result<()> {
+        let zone = self.manifest.zone()?;
+        let entries: Vec<Entry> = self.entries().cloned().collect();
+        // Marks of an earlier attempt say nothing about this one.
+        let id = format!("{} undone {}", self.manifest.id, now());
+        for entry in entries {
+            let table = self.table(&entry.name)?.clone();
+            let shape = entry.shape(zone.as_ref());
+            let mut sender = Sender {
+                run,
+                pace: &self.pace,
+                target: self.target.as_mut(),
+                table: &table,
+                id: &id,
+                arrived: &mut |_, _, _| Ok(()),
+                may_write: self.may_write,
+                later: Vec::new(),
+                failed: self.folder.join("undo").join(&entry.folder).join("failed.ndjson"),
+                done: apply::Applied::default(),
+            };
+            rollback::carry_out(&mut sender, &self.folder.join("undo").join(&entry.folder), &shape)?;
+        }
+        Ok(())
+    }
+}

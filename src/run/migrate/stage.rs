@@ -1,0 +1,334 @@
+//! What has to be written to the target, decided and put on disk before anything is written.
+//!
+//! While a table is compared, its differences go into three snapshots in the folder of the run: `written` holds the rows that
+//! will be written, `before` those that they take the place of, `kept` how rows will be that deliberately stay other than the
+//! source's. They are what a person can look at beforehand, what is written from, what is verified against, and what a
+//! rollback needs.
+
+use super::conflict::{Answer, Decide, Decision, Strategy};
+use crate::{
+    diff::{Finding, Sink},
+    error::{Error, Kind, Result},
+    pairing::{Comparison, Pair},
+    report::migration::Counts,
+    row::{Batch, Feed, Field, Reject, Row, Shape},
+    schema::{Column, Table},
+    snapshot::{self, Meta, Options, TableWriter, Writer},
+    value::cast::Cast,
+};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufWriter, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// Rows in memory before they are handed to the writer of a snapshot.
+const ROWS: usize = 1024;
+
+/// Where differences are staged, and how conflicts are decided.
+pub struct Stage {
+    folder: PathBuf,
+    meta: Meta,
+    strategies: BTreeMap<String, Strategy>,
+    decide: Box<dyn Decide>,
+    done: Mutex<BTreeMap<String, Staged>>,
+}
+
+/// What was staged of one table.
+#[derive(Clone, Debug)]
+pub struct Staged {
+    /// The table as its staged rows have it: the columns that are written, the key first.
+    pub table: Table,
+    /// Where its three snapshots are.
+    pub folder: PathBuf,
+    /// How many rows of each kind there are.
+    pub counts: Counts,
+}
+
+impl Staged {
+    /// The rows to write.
+    pub fn written(&self) -> PathBuf {
+        self.folder.join(WRITTEN)
+    }
+
+    /// The rows that they take the place of.
+    pub fn before(&self) -> PathBuf {
+        self.folder.join(BEFORE)
+    }
+
+    /// The rows that the store has turned into something else than was written, once that is known.
+    pub fn landed(&self) -> PathBuf {
+        self.folder.join(LANDED)
+    }
+
+    /// The rows that stay other than the source's.
+    pub fn kept(&self) -> PathBuf {
+        self.folder.join(KEPT)
+    }
+}
+
+/// The names of the snapshots, and of the file of refused rows.
+pub(super) const WRITTEN: &str = "written";
+pub(super) const BEFORE: &str = "before";
+pub(super) const LANDED: &str = "landed";
+const KEPT: &str = "kept";
+const REJECTS: &str = "rejects.ndjson";
+
+impl Stage {
+    /// Stages in `folder`, which is there. `strategies` go by the target's tables; what is not named stops.
+    pub fn new(folder: &Path, meta: Meta, strategies: BTreeMap<String, Strategy>, decide: Box<dyn Decide>) -> Stage {
+        Stage { folder: folder.to_owned(), meta, strategies, decide, done: Mutex::default() }
+    }
+
+    /// What was staged, by the target's tables.
+    pub fn finish(self) -> BTreeMap<String, Staged> {
+        self.done.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins a table, anew where it was begun before.
+    ///
+    /// # Errors
+    /// If its rows could not be told apart, or nothing can be written.
+    pub(in crate::run) fn draft(&self, comparison: &Arc<Comparison>) -> Result<Draft<'_>> {
+        let table = staged(comparison)?;
+        let folder = self.folder.join(snapshot::file_name(&comparison.target.name));
+        fs::create_dir_all(&folder).map_err(|it| unusable(&folder, &it))?;
+        let options = || Options { replace: true, ..Options::default() };
+        let writer = |name: &str| Writer::create(&folder.join(name), self.meta.clone(), options());
+        Ok(Draft {
+            stage: self,
+            writers: [writer(WRITTEN)?, writer(BEFORE)?, writer(KEPT)?],
+            rejects: Rejects { path: folder.join(REJECTS), file: None },
+            staged: Staged { table, folder, counts: Counts::default() },
+            comparison: Arc::clone(comparison),
+        })
+    }
+}
+
+/// A table whose differences are being staged.
+pub(in crate::run) struct Draft<'s> {
+    stage: &'s Stage,
+    writers: [Writer; 3],
+    rejects: Rejects,
+    staged: Staged,
+    comparison: Arc<Comparison>,
+}
+
+impl Draft<'_> {
+    /// Passes `work` a sink that stages what it is told and tells `next`.
+    ///
+    /// # Errors
+    /// As `work`, and if something cannot be written.
+    pub(in crate::run) fn fill<T>(
+        &mut self,
+        next: &mut dyn Sink,
+        work: impl FnOnce(&mut dyn Sink) -> Result<T>,
+    ) -> Result<T> {
+        let shape = snapshot::shape(&self.staged.table);
+        let [written, before, kept] = &mut self.writers;
+        let pile = |writer| Pile::new(writer, &self.staged.table, &shape);
+        let mut staging = Staging {
+            next,
+            decide: self.stage.decide.as_ref(),
+            strategy: self.stage.strategies.get(&self.comparison.target.name).cloned().unwrap_or_default(),
+            comparison: &self.comparison,
+            written: pile(written)?,
+            before: pile(before)?,
+            kept: pile(kept)?,
+            rejects: &mut self.rejects,
+            counts: &mut self.staged.counts,
+        };
+        let done = work(&mut staging)?;
+        let Staging { written, before, kept, .. } = staging;
+        [written, before, kept].into_iter().try_for_each(Pile::finish)?;
+        Ok(done)
+    }
+
+    /// Puts what was staged where it belongs. `same` rows need nothing.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(in crate::run) fn finish(mut self, same: u64) -> Result<()> {
+        self.rejects.finish()?;
+        self.writers.into_iter().try_for_each(Writer::finish)?;
+        self.staged.counts.same = same;
+        let mut done = self.stage.done.lock().unwrap_or_else(PoisonError::into_inner);
+        done.insert(self.comparison.target.name.clone(), self.staged);
+        Ok(())
+    }
+}
+
+/// The table that holds what is written: the paired columns in the types in which they are compared.
+fn staged(comparison: &Comparison) -> Result<Table> {
+    let name = &comparison.target.name;
+    let (key, rest) = comparison.columns.split_at(comparison.key);
+    let keyless = comparison.key == 0;
+    let coarse = |it: &Pair| it.shadow.is_some();
+    if key.iter().any(coarse) || keyless && rest.iter().any(coarse) {
+        let message = format!(
+            "{name}: rows that are told apart by a column with `truncate`, `round` or `ignore` cannot be written; \
+             name another `key`"
+        );
+        return Err(Error::new(Kind::Plan, message));
+    }
+    let mut table = Table::new(name);
+    table.columns = comparison.columns.iter().map(|it| Column::new(&it.name, it.ty)).collect();
+    table.key = (0..comparison.key).collect();
+    table.key_origin = crate::schema::Origin::Declared;
+    Ok(table)
+}
+
+/// The shape in which staged rows are read to be written: the target's columns with its casts, without tolerances.
+pub fn shape(comparison: &Comparison) -> Arc<Shape> {
+    let exact = |it: &Pair| {
+        let field = comparison.target_shape.fields.get(it.shadow.or(it.place)?)?;
+        Some(Field::new(it.name.clone(), Cast { coarsen: None, ..field.cast.clone() }))
+    };
+    let fields: Vec<Field> = comparison.columns.iter().filter_map(exact).collect();
+    let (compared, keyless) = (fields.len(), comparison.key == 0);
+    Arc::new(Shape { fields, key: if keyless { compared } else { comparison.key }, compared, keyless })
+}
+
+/// Rows on their way into a snapshot.
+pub(super) struct Pile<'w> {
+    rows: TableWriter<'w>,
+    batch: Batch,
+}
+
+impl<'w> Pile<'w> {
+    pub(super) fn new(writer: &'w mut Writer, table: &Table, shape: &Arc<Shape>) -> Result<Pile<'w>> {
+        Ok(Pile { rows: writer.table(table, shape)?, batch: Batch::new(Arc::clone(shape)) })
+    }
+
+    /// Appends a row of cells in the order of the staged table's columns.
+    pub(super) fn push<'c>(&mut self, cells: impl Iterator<Item = &'c [u8]>) -> Result<()> {
+        let (mut bytes, mut ends) = (Vec::new(), Vec::new());
+        for cell in cells {
+            bytes.extend_from_slice(cell);
+            ends.push(bytes.len() as u32);
+        }
+        self.batch.push_cells(&bytes, ends.into_iter(), false);
+        if self.batch.len() >= ROWS || self.batch.is_full() {
+            let _ = self.rows.take(&mut self.batch)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(mut self) -> Result<()> {
+        let _ = self.rows.take(&mut self.batch)?;
+        self.rows.finish().map(|_| ())
+    }
+}
+
+/// The refused rows of a table, a line each.
+struct Rejects {
+    path: PathBuf,
+    file: Option<BufWriter<fs::File>>,
+}
+
+impl Rejects {
+    fn push(&mut self, reject: &Reject) -> Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => {
+                let mut options = fs::OpenOptions::new();
+                options.write(true).create(true).truncate(true).mode(0o600);
+                none.insert(BufWriter::new(options.open(&self.path).map_err(|it| unusable(&self.path, &it))?))
+            }
+        };
+        let Reject { key, item, column, rule, value } = reject;
+        let line = serde_json::json!({ "item": item, "column": column, "rule": rule });
+        // Key and value are JSON already, whose numbers must stay letter by letter.
+        let line = line.to_string();
+        let line = format!("{{\"key\":{key},\"value\":{value},{}", line.trim_start_matches('{'));
+        writeln!(file, "{line}").map_err(|it| unusable(&self.path, &it))
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        match &mut self.file {
+            Some(file) => file.flush().map_err(|it| unusable(&self.path, &it)),
+            // Those of an earlier attempt are no longer true.
+            None => match fs::remove_file(&self.path) {
+                Err(it) if it.kind() != std::io::ErrorKind::NotFound => Err(unusable(&self.path, &it)),
+                _ => Ok(()),
+            },
+        }
+    }
+}
+
+/// Stages differences as the merge meets them.
+struct Staging<'a> {
+    next: &'a mut dyn Sink,
+    decide: &'a dyn Decide,
+    strategy: Strategy,
+    comparison: &'a Comparison,
+    written: Pile<'a>,
+    before: Pile<'a>,
+    kept: Pile<'a>,
+    rejects: &'a mut Rejects,
+    counts: &'a mut Counts,
+}
+
+impl Staging<'_> {
+    fn changed(&mut self, source: Row<'_>, target: Row<'_>) -> Result<()> {
+        let pairs = &self.comparison.columns;
+        let conflict = self.strategy.decide(self.comparison, source, target, self.decide)?;
+        let Decision { answer, take } = conflict;
+        match answer {
+            Answer::Stop => {
+                self.counts.conflict += 1;
+                return Ok(());
+            }
+            Answer::Keep => self.counts.skip += 1,
+            Answer::Write => {
+                self.counts.update += 1;
+                self.before.push(exact(pairs, target))?;
+            }
+        }
+        let chosen = || pairs.iter().zip(&take).filter_map(|(it, take)| cell(it, if *take { source } else { target }));
+        if answer == Answer::Write {
+            self.written.push(chosen())?;
+        }
+        if take.iter().all(|it| *it) { Ok(()) } else { self.kept.push(chosen()) }
+    }
+}
+
+impl Sink for Staging<'_> {
+    fn finding(&mut self, finding: Finding<'_>) -> Result<()> {
+        match finding {
+            Finding::Missing(row) => {
+                self.counts.insert += 1;
+                self.written.push(exact(&self.comparison.columns, row))?;
+            }
+            Finding::Changed { source, target } => self.changed(source, target)?,
+            Finding::Reject(reject) => {
+                self.counts.reject += 1;
+                self.rejects.push(reject)?;
+            }
+            Finding::Extra(_) | Finding::Tolerated { .. } | Finding::Duplicate { .. } | Finding::Invalid { .. } => {}
+        }
+        self.next.finding(finding)
+    }
+
+    fn same(&mut self, row: Row<'_>) -> Result<()> {
+        self.next.same(row)
+    }
+}
+
+/// The cells of a row as it is, whatever is coarsened for the comparison.
+fn exact<'a>(pairs: &'a [Pair], row: Row<'a>) -> impl Iterator<Item = &'a [u8]> {
+    pairs.iter().filter_map(move |it| cell(it, row))
+}
+
+/// The cell of a column as it is.
+pub(super) fn cell<'a>(pair: &Pair, row: Row<'a>) -> Option<&'a [u8]> {
+    pair.shadow.or(pair.place).map(|it| row.cell(it))
+}
+
+#[cold]
+pub(super) fn unusable(path: &Path, error: &std::io::Error) -> Error {
+    Error::new(Kind::File, format_args!("{}: {error}", path.display()))
+}

@@ -1,0 +1,286 @@
+//! Migrations that run: what is written, proved, undone, and what is said about it.
+
+use super::{
+    command::{Done, run},
+    support::Folder,
+};
+use rusqlite::Connection;
+use serde_json::{Value, json};
+use std::fs;
+
+/// Teams and their members, in tables that refer to each other.
+const SOURCE: &str = "
+    CREATE TABLE teams (id INTEGER PRIMARY KEY, name TEXT);
+    CREATE TABLE people (id INTEGER PRIMARY KEY, team INTEGER, email TEXT, seen TEXT);
+    INSERT INTO teams VALUES (1, 'red'), (2, 'blue');
+    INSERT INTO people VALUES (1, 1, 'mira@example.test', '2026-01-01T10:00:00Z'), (2, 2, 'bo@example.test', NULL),
+        (3, 2, 'ada@example.test', '2026-01-03T10:00:00Z');";
+
+const SCHEMA: &str = "
+    CREATE TABLE members (id INTEGER PRIMARY KEY, team_id INTEGER NOT NULL REFERENCES teams (id), email TEXT UNIQUE,
+        seen TEXT, note TEXT);
+    CREATE TABLE teams (id INTEGER PRIMARY KEY, name TEXT NOT NULL);";
+
+const PLAN: &str = r#"
+version = 1
+source = { kind = "sqlite", path = "source.db" }
+target = { kind = "sqlite", path = "target.db", schema = "schema.sql" }
+
+[[table]]
+into = "members"
+from = "people"
+dated = "seen"
+columns.id = ".id"
+columns.team_id = ".team"
+columns.email = { from = ".email", matches = "@" }
+columns.seen = ".seen"
+
+[[table]]
+into = "teams"
+
+[gate]
+unpaired = ["members.note"]
+"#;
+
+fn folder(target: &str) -> Folder {
+    let folder = Folder::new();
+    folder.sqlite("source.db", SOURCE);
+    fs::write(folder.path("schema.sql"), SCHEMA).expect("a schema");
+    fs::write(folder.path("cutover.toml"), PLAN).expect("a plan");
+    if !target.is_empty() {
+        folder.sqlite("target.db", &format!("{SCHEMA}{target}"));
+    }
+    folder
+}
+
+/// What a query says, a row a line.
+fn ask(folder: &Folder, sql: &str) -> Vec<String> {
+    let connection = Connection::open(folder.path("target.db")).expect("the target");
+    let mut statement = connection.prepare(sql).expect("a query");
+    let rows = statement.query_map([], |it| it.get::<_, String>(0)).expect("rows");
+    rows.map(|it| it.expect("a row")).collect()
+}
+
+const MEMBERS: &str =
+    "SELECT id || ' ' || team_id || ' ' || email || ' ' || coalesce(seen, '-') || ' ' || coalesce(note, '-')
+    FROM members ORDER BY id";
+
+const ALL: [&str; 3] = [
+    "1 1 mira@example.test 2026-01-01T10:00:00Z -",
+    "2 2 bo@example.test - -",
+    "3 2 ada@example.test 2026-01-03T10:00:00Z -",
+];
+
+/// The plan with something replaced.
+fn plan(folder: &Folder, from: &str, to: &str) {
+    assert!(PLAN.contains(from), "{from}");
+    fs::write(folder.path("cutover.toml"), PLAN.replace(from, to)).expect("a plan");
+}
+
+fn migrate(folder: &Folder, arguments: &[&str]) -> Done {
+    run(folder, &[&["migrate", "--no-backup"], arguments].concat())
+}
+
+/// The counts of a table that are not 0.
+fn counts(report: &Value, table: &str) -> String {
+    let tables = report["tables"].as_array().expect("tables");
+    let table = tables.iter().find(|it| it["name"] == table).expect("the table");
+    let names = ["same", "insert", "update", "skip", "conflict", "reject", "inserted", "updated", "failed"];
+    let count = |name: &&str| table[name].as_u64().filter(|it| *it > 0).map(|it| format!("{name}={it}"));
+    names.iter().filter_map(count).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn a_target_that_is_not_there_is_made_filled_and_proved() {
+    let folder = folder("");
+    let looked = migrate(&folder, &["--dry-run", "--format", "json"]);
+    assert_eq!((looked.code, looked.stderr.as_str()), (0, ""), "{}", looked.stdout);
+    let report = looked.json();
+    assert_eq!((&report["verdict"], &report["preview"]), (&json!("pass"), &json!(true)));
+    assert_eq!(counts(&report, "members"), "insert=3");
+    assert!(!folder.path("target.db").exists(), "a preview makes nothing");
+
+    let done = migrate(&folder, &["--format", "json"]);
+    assert_eq!((done.code, done.stderr.as_str()), (0, ""), "{}", done.stdout);
+    let report = done.json();
+    assert_eq!(counts(&report, "teams"), "insert=2 inserted=2");
+    assert_eq!(counts(&report, "members"), "insert=3 inserted=3");
+    let order: Vec<_> = report["tables"].as_array().expect("tables").iter().map(|it| it["name"].clone()).collect();
+    assert_eq!(order, ["teams", "members"], "parents first");
+    assert_eq!(ask(&folder, MEMBERS), ALL);
+
+    let again = migrate(&folder, &["--format", "json"]).json();
+    assert_eq!((&again["verdict"], counts(&again, "members")), (&json!("pass"), "same=3".to_owned()));
+    assert_eq!(run(&folder, &["verify"]).code, 0);
+}
+
+#[test]
+fn rows_that_differ_go_as_the_plan_says() {
+    let there = "INSERT INTO teams VALUES (1, 'red'), (2, 'blue');
+        INSERT INTO members VALUES (1, 1, 'mira@example.test', NULL, 'kept'), (2, 2, 'old@example.test', '2026-02-01', NULL);";
+    let check = |conflict: &str, code: i32, expect: &str, rows: [&str; 2]| {
+        let folder = folder(there);
+        plan(&folder, "dated = \"seen\"", conflict);
+        let done = migrate(&folder, &["--format", "json"]);
+        assert_eq!(done.code, code, "{conflict}: {} {}", done.stdout, done.stderr);
+        assert_eq!(counts(&done.json(), "members"), expect, "{conflict}");
+        assert_eq!(ask(&folder, MEMBERS)[..2], rows, "{conflict}");
+        let again = migrate(&folder, &["--format", "json"]);
+        assert_eq!(again.code, code, "{conflict}: {}", again.stdout);
+        assert_eq!(ask(&folder, MEMBERS)[..2], rows, "{conflict}, again");
+    };
+    let old = ["1 1 mira@example.test - kept", "2 2 old@example.test 2026-02-01 -"];
+    let new = ["1 1 mira@example.test 2026-01-01T10:00:00Z kept", "2 2 bo@example.test - -"];
+    check("", 1, "insert=1 conflict=2", old);
+    check("conflict = \"skip\"", 0, "insert=1 skip=2 inserted=1", old);
+    check("conflict = \"overwrite\"", 0, "insert=1 update=2 inserted=1 updated=2", new);
+    check("conflict = \"merge\"", 0, "insert=1 update=1 skip=1 inserted=1 updated=1", [new[0], old[1]]);
+    check(
+        "conflict = \"newest\"\nnewest_by = \"seen\"",
+        0,
+        "insert=1 update=1 skip=1 inserted=1 updated=1",
+        [new[0], old[1]],
+    );
+}
+
+#[test]
+fn nobody_is_asked_where_there_is_no_terminal() {
+    let folder = folder(
+        "INSERT INTO teams VALUES (1, 'red'); INSERT INTO members VALUES (1, 1, 'other@example.test', NULL, NULL);",
+    );
+    plan(&folder, "dated = \"seen\"", "conflict = \"ask\"");
+    let done = migrate(&folder, &[]);
+    let says = "error: members: `conflict = \"ask\"` needs a terminal; write skip, overwrite, merge or newest in the plan instead\n";
+    assert_eq!((done.code, done.stderr.as_str()), (2, says));
+}
+
+#[test]
+fn what_could_not_pass_is_not_written() {
+    let check = |change: &str, reason: &str| {
+        let folder = folder("");
+        folder.sqlite("source.db", &format!("DROP TABLE teams; DROP TABLE people; {SOURCE} {change}"));
+        let done = migrate(&folder, &[]);
+        assert_eq!(done.code, 1, "{change}: {}", done.stdout);
+        assert!(done.stdout.contains(reason), "{change}: {}", done.stdout);
+        assert!(done.stdout.contains("The target is as it was; nothing was written."), "{}", done.stdout);
+        assert!(!folder.path("target.db").exists(), "{change}");
+    };
+    check("UPDATE people SET team = 9 WHERE id = 1", "members: orphans 1 > 0");
+    check("UPDATE people SET email = 'bo@example.test'", "members: clashes 2 > 0");
+    check("UPDATE people SET email = 'nobody' WHERE id = 1", "members: rejects 1 > 0");
+}
+
+#[test]
+fn rows_that_are_refused_are_left_out_where_that_is_allowed() {
+    let folder = folder("");
+    let more = (10..40).map(|it| format!("INSERT INTO people VALUES ({it}, 1, 'p{it}@example.test', NULL);"));
+    folder.sqlite("source.db", &more.collect::<String>());
+    folder.sqlite(
+        "source.db",
+        "UPDATE people SET email = 'nobody' WHERE id = 10; UPDATE people SET team = NULL WHERE id = 11",
+    );
+    let strict = migrate(&folder, &["--format", "json"]);
+    assert_eq!((strict.code, folder.path("target.db").exists()), (1, false), "{}", strict.stdout);
+    let done = migrate(&folder, &["--continue-on-error", "--format", "json"]);
+    assert_eq!(done.code, 1, "{}", done.stdout);
+    let report = done.json();
+    assert_eq!(counts(&report, "members"), "insert=32 reject=1 inserted=31 failed=1", "{}", done.stdout);
+    assert_eq!(report["reasons"], json!(["2 rows were left out, as skip_errors says"]));
+    let id = report["id"].as_str().expect("an id");
+    let files = fs::read_dir(folder.path(".cutover/runs").join(id)).expect("the run's folder");
+    let members = files.map(|it| it.expect("an entry").path()).find(|it| it.to_string_lossy().contains("members-"));
+    let read = |name: &str| fs::read_to_string(members.as_ref().expect("its folder").join(name)).expect(name);
+    assert!(read("failed.ndjson").contains(r#"{"row":{"id":11,"team_id":null"#), "{}", read("failed.ndjson"));
+    assert!(read("rejects.ndjson").contains(r#"{"key":{"id":10},"value":"nobody""#), "{}", read("rejects.ndjson"));
+    folder.sqlite(
+        "source.db",
+        "UPDATE people SET email = 'p10@example.test' WHERE id = 10; UPDATE people SET team = 2 WHERE id = 11",
+    );
+    let mended = migrate(&folder, &["--format", "json"]);
+    assert_eq!(
+        (mended.code, counts(&mended.json(), "members")),
+        (0, "same=31 insert=2 inserted=2".to_owned()),
+        "{}",
+        mended.stdout
+    );
+}
+
+#[test]
+fn a_run_is_undone_but_for_what_others_changed() {
+    let folder = folder("INSERT INTO teams VALUES (1, 'old'); INSERT INTO members VALUES (1, 1, 'a@b', NULL, 'x');");
+    fs::write(folder.path("cutover.toml"), PLAN.replace("into =", "conflict = \"overwrite\"\ninto =")).expect("a plan");
+    let before = ask(&folder, MEMBERS);
+    assert_eq!(migrate(&folder, &[]).code, 0);
+    assert_ne!(ask(&folder, MEMBERS), before);
+
+    let looked = run(&folder, &["rollback"]);
+    assert_eq!(looked.code, 0, "{}", looked.stderr);
+    assert!(
+        looked.stdout.starts_with("WOULD    restore 2, remove 3, leave 0 that others changed since\n"),
+        "{}",
+        looked.stdout
+    );
+    assert!(looked.stdout.contains("--confirm"), "{}", looked.stdout);
+    assert_eq!(ask(&folder, MEMBERS).len(), 3, "a preview undoes nothing");
+
+    folder.sqlite("target.db", "UPDATE members SET note = 'theirs', seen = 'today' WHERE id = 3");
+    let done = run(&folder, &["rollback", "--confirm"]);
+    assert_eq!(done.code, 1, "{} {}", done.stdout, done.stderr);
+    assert!(
+        done.stdout.contains("members: changed by others since, and left as they are:\n  id=3\n"),
+        "{}",
+        done.stdout
+    );
+    assert_eq!(ask(&folder, MEMBERS), ["1 1 a@b - x", "3 2 ada@example.test today theirs"]);
+    assert_eq!(
+        ask(&folder, "SELECT name FROM teams ORDER BY id"),
+        ["old", "blue"].map(str::to_owned)[..1].to_vec().as_slice()
+    );
+}
+
+#[test]
+fn a_failed_run_is_undone_by_itself() {
+    // The trigger makes of one row something else than was written, which only reading back shows.
+    let there = "INSERT INTO teams VALUES (1, 'red');
+        CREATE TRIGGER twist AFTER INSERT ON members WHEN new.id = 3 BEGIN UPDATE members SET seen = 'never' WHERE id = 3; END;";
+    let folder = folder(there);
+    let done = migrate(&folder, &[]);
+    assert_eq!(done.code, 1, "{} {}", done.stdout, done.stderr);
+    assert!(done.stdout.contains("members: changed 1 > 0"), "{}", done.stdout);
+    assert!(done.stdout.contains("The target is as it was before: what was written was taken back"), "{}", done.stdout);
+    assert_eq!(ask(&folder, MEMBERS), Vec::<String>::new());
+    assert_eq!(ask(&folder, "SELECT name FROM teams"), ["red"]);
+
+    let kept = migrate(&folder, &["--keep-partial"]);
+    assert_eq!(kept.code, 1, "{}", kept.stdout);
+    assert_eq!(ask(&folder, MEMBERS).len(), 3);
+    let rolled = run(&folder, &["rollback", "--confirm"]);
+    assert_eq!(rolled.code, 0, "{} {}", rolled.stdout, rolled.stderr);
+    assert_eq!(ask(&folder, MEMBERS), Vec::<String>::new());
+}
+
+#[test]
+fn a_run_may_be_about_some_tables_or_some_time() {
+    let folder = folder("");
+    assert_eq!(migrate(&folder, &["--only", "teams"]).code, 0);
+    assert_eq!((ask(&folder, "SELECT name FROM teams").len(), ask(&folder, MEMBERS).len()), (2, 0));
+    let done = migrate(&folder, &["--except", "teams", "--since", "2026-01-02T00:00:00Z"]);
+    assert_eq!(done.code, 0, "{} {}", done.stdout, done.stderr);
+    assert_eq!(ask(&folder, MEMBERS), ALL[2..]);
+    let done = migrate(&folder, &["--except", "teams", "--until", "2026-01-02T00:00:00Z"]);
+    assert_eq!(done.code, 0, "{} {}", done.stdout, done.stderr);
+    assert_eq!(ask(&folder, MEMBERS), [ALL[0], ALL[2]]);
+    let refused = migrate(&folder, &["--since", "2026-01-02T00:00:00Z"]);
+    let says = "error: --since, --until: teams has no `dated` column in the plan\n";
+    assert_eq!((refused.code, refused.stderr.as_str()), (2, says));
+}
+
+#[test]
+fn small_batches_write_the_same() {
+    let whole = folder("");
+    assert_eq!(migrate(&whole, &[]).code, 0);
+    let parts = folder("");
+    let done = migrate(&parts, &["--batch-size", "1", "--format", "json"]);
+    assert_eq!((done.code, &done.json()["tables"][1]["batches"]), (0, &json!(3)));
+    assert_eq!(ask(&whole, MEMBERS), ask(&parts, MEMBERS));
+}

@@ -1,0 +1,215 @@
+//! Workers KV, Edge Config and services with an import endpoint as targets.
+
+use super::{
+    miniflare,
+    server::{Response, Server},
+    vercel::{ID, READ_TOKEN, TEAM, TOKEN, Vercel},
+};
+use cutover::{
+    error::{Kind, Result},
+    plan::Setting,
+    row::{Batch, Feed, Field, Flow, Shape},
+    schema::Table,
+    store::{
+        self, Options,
+        settings::Settings,
+        target::{self, Begin, Changes, Mark, Target, Written},
+    },
+    value::{Type, Value, cast::Cast},
+};
+use serde_json::{Value as Json, json};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// Far enough away for no test to see it.
+const LATER: i64 = 2_000_000_000;
+
+fn options(given: &[(&str, &str)]) -> Options {
+    let given = given.iter().map(|(name, value)| ((*name).to_owned(), Setting::Text((*value).to_owned())));
+    let settings = Settings::new(given.collect::<BTreeMap<_, _>>(), Arc::new(|_: &str| None));
+    Options { settings, rate: Some(1e6), ..Options::default() }
+}
+
+/// A shape whose first column is its key.
+fn shape(columns: &[(&str, Type)]) -> Arc<Shape> {
+    let fields: Vec<Field> = columns.iter().map(|(name, ty)| Field::new(*name, Cast::new(*ty))).collect();
+    Arc::new(Shape { key: 1, compared: fields.len(), fields, keyless: false })
+}
+
+fn batch<'v>(shape: &Arc<Shape>, rows: impl IntoIterator<Item = Vec<Value<'v>>>) -> Batch {
+    let mut batch = Batch::new(Arc::clone(shape));
+    rows.into_iter().for_each(|it| batch.push(it));
+    batch
+}
+
+/// Inserts, updates, deletes.
+fn write(target: &mut dyn Target, table: &Table, [inserts, updates, deletes]: [&Batch; 3]) -> Result<Written> {
+    target.write(&Changes { table, inserts, updates, deletes, mark: Mark { run: "r", batch: 1 } })
+}
+
+fn insert(target: &mut dyn Target, table: &Table, inserts: &Batch) -> Result<Written> {
+    let none = Batch::new(Arc::clone(inserts.shape()));
+    write(target, table, [inserts, &none, &none])
+}
+
+#[derive(Default)]
+struct Rows(Vec<Vec<u8>>);
+
+impl Feed for Rows {
+    fn take(&mut self, batch: &mut Batch) -> Result<Flow> {
+        self.0.extend(batch.rows().map(|it| it.bytes().to_vec()));
+        batch.clear();
+        Ok(Flow::Continue)
+    }
+}
+
+fn read(kind: &str, options: &Options, shape: &Arc<Shape>) -> Vec<Vec<u8>> {
+    let mut store = store::open(kind, "".as_ref(), options).expect("a store");
+    let table = store.tables().expect("tables").remove(0);
+    let mut rows = Rows::default();
+    store.scan(&table, shape, &mut rows).expect("rows");
+    rows.0.sort();
+    rows.0
+}
+
+fn bytes(batch: &Batch) -> Vec<Vec<u8>> {
+    let mut rows: Vec<Vec<u8>> = batch.rows().map(|it| it.bytes().to_vec()).collect();
+    rows.sort();
+    rows
+}
+
+fn begun(kind: &str, options: &Options) -> (Box<dyn Target>, Table) {
+    let mut target = target::open(kind, "".as_ref(), options).expect("a target");
+    target.begin(&Begin { tables: &[], disable_indexes: false }).expect("it can be written to");
+    let table = store::open(kind, "".as_ref(), options).and_then(|mut it| it.tables()).map(|mut it| it.remove(0));
+    (target, table.unwrap_or_default())
+}
+
+#[test]
+fn a_namespace_keeps_metadata_and_expiration() {
+    let namespace = miniflare::namespace();
+    let given = [
+        ("account", namespace.account.as_str()),
+        ("namespace", &namespace.id),
+        ("token", &namespace.token),
+        ("api", &namespace.api),
+    ];
+    let options = options(&given);
+    namespace.put("there", b"\"own\"", Some("{\"v\":1}"), Some(LATER));
+    let (mut target, table) = begun("kv", &options);
+    let whole =
+        shape(&[("key", Type::Text), ("value", Type::Json), ("metadata", Type::Json), ("expiration", Type::Int)]);
+    let row = |key, value, metadata, expiration| vec![Value::Text(key), value, metadata, expiration];
+    let rows = [
+        row("a", Value::Json("{\"n\":[1.50,null]}"), Value::Null, Value::Null),
+        row("b/../c?d#\u{1f600}", Value::Json("\"quoted\""), Value::Json("{\"m\":7}"), Value::Int(LATER)),
+        row("plain", Value::Text("no JSON: \u{fffd} a\0b"), Value::Json("7"), Value::Null),
+        row("empty", Value::Text(""), Value::Null, Value::Int(LATER)),
+        row("bytes", Value::Bytes(b"\xff\0\xfe"), Value::Null, Value::Null),
+    ];
+    let all = batch(&whole, rows.clone());
+    let again = batch(&whole, rows.into_iter().chain([row("there", Value::Json("1"), Value::Null, Value::Null)]));
+    assert_eq!(insert(target.as_mut(), &table, &all).expect("written").inserted, 5);
+    assert_eq!(insert(target.as_mut(), &table, &again).expect("written").inserted, 0, "what is there is left");
+    let mut expect = bytes(&all);
+    expect.extend(bytes(&batch(
+        &whole,
+        [row("there", Value::Json("\"own\""), Value::Json("{\"v\":1}"), Value::Int(LATER))],
+    )));
+    expect.sort();
+    assert_eq!(read("kv", &options, &whole), expect);
+
+    let some = shape(&[("key", Type::Text), ("value", Type::Json)]);
+    let updates =
+        batch(&some, [("there", "\"new\""), ("nobody", "1")].map(|it| vec![Value::Text(it.0), Value::Json(it.1)]));
+    let deletes = batch(&some, ["a", "plain", "empty", "bytes"].map(|it| vec![Value::Text(it), Value::Null]));
+    let none = batch(&some, []);
+    let done = write(target.as_mut(), &table, [&none, &updates, &deletes]).expect("written");
+    assert_eq!(done, Written { inserted: 0, updated: 1, deleted: 4 });
+    let left = [
+        row("there", Value::Json("\"new\""), Value::Json("{\"v\":1}"), Value::Int(LATER)),
+        row("b/../c?d#\u{1f600}", Value::Json("\"quoted\""), Value::Json("{\"m\":7}"), Value::Int(LATER)),
+    ];
+    assert_eq!(read("kv", &options, &whole), bytes(&batch(&whole, left)), "the rest of an entry stays");
+
+    let (long, large) = ("k".repeat(513), format!("\"{}\"", "x".repeat(1100)));
+    for (refused, expect) in [
+        (row("", Value::Json("1"), Value::Null, Value::Null), "`key`"),
+        (row("..", Value::Json("1"), Value::Null, Value::Null), "`key`"),
+        (row(&long, Value::Json("1"), Value::Null, Value::Null), "513 bytes"),
+        (row("x", Value::Null, Value::Null, Value::Null), "`value`"),
+        (row("x", Value::Malformed(b"\xff"), Value::Null, Value::Null), "`value`"),
+        (row("x", Value::Text("\u{feff}x"), Value::Null, Value::Null), "byte order mark"),
+        (row("x", Value::Json("1"), Value::Json("null"), Value::Null), "`metadata`"),
+        (row("x", Value::Json("1"), Value::Json(&large), Value::Null), "`metadata`"),
+        (row("x", Value::Json("1"), Value::Null, Value::Int(1_000_000)), "expiration"),
+    ] {
+        let error = insert(target.as_mut(), &table, &batch(&whole, [refused])).expect_err(expect);
+        assert!(error.kind() == Kind::Row && error.to_string().contains(expect), "{expect}: {error:?}");
+    }
+    assert_eq!(read("kv", &options, &whole).len(), 2);
+}
+
+#[test]
+fn an_edge_config_is_changed_at_once() {
+    let vercel = Vercel::new(json!({"there": "own", "old": 1, "gone": null}));
+    let api = vercel.server.url();
+    let options = options(&[("id", ID), ("token", TOKEN), ("team", TEAM), ("api", &api)]);
+    let (mut target, table) = begun("edge-config", &options);
+    let shape = shape(&[("key", Type::Text), ("value", Type::Json)]);
+    let rows = |all: &[(&'static str, &'static str)]| {
+        batch(&shape, all.iter().map(|it| vec![Value::Text(it.0), Value::Json(it.1)]))
+    };
+    let inserts = rows(&[("there", "1"), ("n1", "{\"a\":[12345678901234567890.10]}"), ("n2", "null")]);
+    let (updates, deletes) = (rows(&[("old", "\"x\""), ("nobody", "1")]), rows(&[("gone", "1"), ("nobody", "1")]));
+    let done = write(target.as_mut(), &table, [&inserts, &updates, &deletes]).expect("written");
+    assert_eq!(done, Written { inserted: 2, updated: 1, deleted: 1 });
+    let done = write(target.as_mut(), &table, [&inserts, &updates, &deletes]).expect("written");
+    assert_eq!(done, Written { inserted: 0, updated: 1, deleted: 0 });
+    let expect =
+        rows(&[("there", "\"own\""), ("old", "\"x\""), ("n1", "{\"a\":[12345678901234567890.10]}"), ("n2", "null")]);
+    assert_eq!(read("edge-config", &options, &shape), bytes(&expect));
+    let kind = |it: Result<Written>| it.expect_err("a refusal").kind();
+    let odd = batch(&shape, [vec![Value::Text("a b"), Value::Json("1")]]);
+    assert_eq!(kind(insert(target.as_mut(), &table, &odd)), Kind::Row);
+    let large = format!("\"{}\"", "x".repeat(9000));
+    let large = batch(&shape, [vec![Value::Text("large"), Value::Json(&large)]]);
+    assert_eq!(kind(insert(target.as_mut(), &table, &large)), Kind::Limit);
+    let connection = vercel.connection(READ_TOKEN);
+    let reading = target::open("edge-config", "".as_ref(), &self::options(&[("url", &connection)]));
+    let error = reading.err().expect("a refusal");
+    assert!(error.kind() == Kind::Plan && error.to_string().contains("can only read"), "{error}");
+}
+
+#[test]
+fn an_import_endpoint_gets_all_rows_once() {
+    let server = Server::new(|request| match request.path.as_str() {
+        "/api/admin/import" => Response::json("{}"),
+        "/lost" => Response::text("").status(502),
+        _ => Response::json("[]"),
+    });
+    let open = |import: &str| {
+        let url = format!("{}/api/rows", server.url());
+        target::open("http", "".as_ref(), &options(&[("url", &url), ("token", "c4n4ry"), ("import", import)]))
+    };
+    let mut target = open("/api/admin/import").expect("a target");
+    let shape = shape(&[("id", Type::Int), ("name", Type::Text), ("at", Type::Date)]);
+    let rows = batch(&shape, (0..3).map(|id| vec![Value::Int(id), Value::Text("a\"b"), Value::Date(0)]));
+    let table = Table::new("rows");
+    assert_eq!(insert(target.as_mut(), &table, &rows).expect("sent").inserted, 3);
+    let sent = server.take();
+    let expect = Json::Array((0..3).map(|id| json!({"id": id, "name": "a\"b", "at": "1970-01-01"})).collect());
+    assert_eq!((sent.len(), sent[0].json(), sent[0].method.as_str()), (1, expect, "POST"));
+    let kind = |it: Result<Written>| it.expect_err("a refusal").kind();
+    assert_eq!(kind(insert(target.as_mut(), &table, &rows)), Kind::Store, "a second time");
+    let none = batch(&shape, []);
+    assert_eq!(kind(write(target.as_mut(), &table, [&none, &rows, &none])), Kind::Plan);
+    let mut lost = open("/lost").expect("a target");
+    assert_eq!(kind(insert(lost.as_mut(), &table, &rows)), Kind::Unsure);
+    assert_eq!(kind(insert(lost.as_mut(), &table, &rows)), Kind::Store);
+    assert_eq!(server.take().len(), 1);
+    let document = self::shape(&[("key", Type::Text), ("value", Type::Json)]);
+    let document = batch(&document, [vec![Value::Text("bioData"), Value::Json("{\"x\":1}")]]);
+    insert(open("/api/admin/import").expect("a target").as_mut(), &table, &document).expect("sent");
+    assert_eq!(server.take()[0].json(), json!({"bioData": {"x": 1}}));
+    assert!(open("https://other.test/import").is_err_and(|it| it.kind() == Kind::Plan));
+}
