@@ -2,6 +2,7 @@
 
 use super::{
     args::{Asking, Cli, Format, size},
+    clock,
     connection::document_text,
     exit, options, output,
     progress::{self, Progress},
@@ -15,6 +16,7 @@ use crate::{
         Run, Watch,
         backup::{self, Backup, Checked, Entry, Manifest, PlanFile, Request, export, seal::Secret},
         prepare::Opened,
+        state::FOLDER,
     },
     snapshot::Store,
 };
@@ -27,9 +29,6 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
-
-/// The folder beside a plan in which this tool keeps what it needs.
-const STATE: &str = ".cutover";
 
 /// The version of what `list --format json` and `prune` write.
 const LIST: &str = "cutover-backups/1";
@@ -247,18 +246,18 @@ fn create(args: &Create, cli: &Cli) -> Result<u8> {
             backup::ensure_chosen(it)?;
             it.clone()
         }
-        None => backup::ensure(&folder.join(STATE))?,
+        None => backup::ensure(&folder.join(FOLDER))?,
     };
     let run = options::run(args.memory, &args.asking, Arc::clone(&watch));
     let store = Store { kind: opened.name.kind.clone(), name: opened.name.name.clone() };
     let progress = Progress::start(&watch, args.quiet);
     let made = if args.format == Kept::Json {
-        let made = export::export(&run, &home, opened.store.as_mut(), &store, now()?);
+        let made = export::export(&run, &home, opened.store.as_mut(), &store, clock::now()?);
         made.map(|it| (it.path, it.tables, None))
     } else {
         let check = if args.quick { Checked::ReadBack } else { Checked::Compared };
         let (why, secret) = ("by hand".to_owned(), secret.as_ref());
-        let request = Request { store, fingerprint, plan, why, now: now()?, check, secret };
+        let request = Request { store, fingerprint, plan, why, now: clock::now()?, check, secret };
         let made = backup::create(&run, &home, opened.store.as_mut(), request);
         made.map(|it| (it.folder, it.manifest.tables, Some(it.id)))
     };
@@ -308,7 +307,7 @@ fn fingerprint(opened: &Opened, path: &Path) -> String {
 }
 
 fn list(args: &List) -> Result<u8> {
-    let (home, now) = (args.home.beside(&args.plan), now()?);
+    let (home, now) = (args.home.beside(&args.plan), clock::now()?);
     let entries = backup::list(&home)?;
     if args.format == Format::Json {
         return print_json(&entries, json!({}));
@@ -410,7 +409,7 @@ fn show(args: &ShowBackup) -> Result<u8> {
             let document = serde_json::to_value(manifest).map_err(|it| Error::new(Kind::Broken, it))?;
             document_text(&document)?
         }
-        Format::Text => shown(&entry, manifest, now()?),
+        Format::Text => shown(&entry, manifest, clock::now()?),
     };
     output::print(text.as_bytes())?;
     match entry.fault {
@@ -489,7 +488,7 @@ fn verify(args: &VerifyBackup) -> Result<u8> {
 }
 
 fn prune(args: &Prune) -> Result<u8> {
-    let (home, now) = (args.home.beside(&args.plan), now()?);
+    let (home, now) = (args.home.beside(&args.plan), clock::now()?);
     let pruned = backup::prune(&home, args.days, now, !args.confirm)?;
     output::print(table(&pruned.backups, now).as_bytes())?;
     let left: String = pruned.left.iter().map(|it| format!("{it}  left by a run that did not end\n")).collect();
@@ -511,7 +510,7 @@ fn prune(args: &Prune) -> Result<u8> {
 impl Home {
     /// The folder of the backups beside that plan.
     fn beside(&self, plan: &Path) -> PathBuf {
-        let own = || plan.parent().unwrap_or(Path::new("")).join(STATE).join("backups");
+        let own = || plan.parent().unwrap_or(Path::new("")).join(FOLDER).join("backups");
         self.folder.clone().unwrap_or_else(own)
     }
 
@@ -586,11 +585,4 @@ fn read_secret(path: &Path) -> Result<Vec<u8>> {
         return Err(failed(&"it is larger than 64 KiB"));
     }
     Ok(bytes)
-}
-
-fn now() -> Result<Timestamp> {
-    #[expect(clippy::disallowed_methods, reason = "cli reads the clock")]
-    let now = std::time::SystemTime::now();
-    Timestamp::try_from(now)
-        .map_err(|it| Error::new(Kind::File, format_args!("the clock of this machine is wrong: {it}")))
 }

@@ -73,7 +73,7 @@ fn tested(asked: Asked) -> Tested {
         Ok(mut store) => {
             match store.about() {
                 Err(error) => facts.push(failed("about", &error)),
-                Ok(own) => facts.extend(own.into_iter().map(|it| clock(it, now()))),
+                Ok(own) => facts.extend(own.into_iter().map(|it| clock(it, super::clock::now().ok()))),
             }
             facts.extend(tables(store.as_mut()));
             notes = store.notes();
@@ -84,13 +84,6 @@ fn tested(asked: Asked) -> Tested {
 
 fn failed(what: &'static str, error: &Error) -> Fact {
     Fact::new(what, error.to_string()).level(Level::Bad)
-}
-
-/// The time of this machine's clock.
-pub(super) fn now() -> Option<Timestamp> {
-    #[expect(clippy::disallowed_methods, reason = "cli reads the clock")]
-    let now = std::time::SystemTime::now();
-    Timestamp::try_from(now).ok()
 }
 
 /// What holds for every store: its tables, and whether all of each can be read.

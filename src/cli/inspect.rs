@@ -59,9 +59,7 @@ pub(super) fn capture(args: &Capture, cli: &Cli) -> Result<u8> {
             }
         }
     };
-    #[expect(clippy::disallowed_methods, reason = "cli reads the clock")]
-    let now = std::time::SystemTime::now();
-    let captured = jiff::Timestamp::try_from(now).map_or_else(|it| it.to_string(), |it| format!("{it:.0}"));
+    let captured = super::clock::text();
     let StoreName { kind, name } = opened.name;
     let meta = snapshot::Meta { store: snapshot::Store { kind, name }, captured, notes: Vec::new() };
     let how = snapshot::Options { replace: args.replace, ..snapshot::Options::default() };

@@ -2,6 +2,7 @@
 
 mod args;
 mod backup;
+mod clock;
 mod connection;
 pub mod exit;
 mod info;

@@ -6,7 +6,7 @@ mod status;
 
 use super::{
     args::{Asking, Cli, Format, size},
-    connection, exit, output,
+    exit, output,
 };
 use crate::{
     error::Result,
@@ -152,7 +152,7 @@ fn unlock(args: &Unlock) -> Result<u8> {
     let who = escape::message(&freed.about());
     let text = if forced { format!("took the lock away from {who}\n") } else { format!("removed the lock of {who}\n") };
     // What was done by force is for whoever wonders later. A journal that cannot be written is no reason to keep the lock.
-    if let (true, Some(now), Ok(Some(_))) = (forced, connection::now(), State::look(&folder)) {
+    if let (true, Ok(now), Ok(Some(_))) = (forced, super::clock::now(), State::look(&folder)) {
         let owner = freed.owner.as_ref();
         let detail = json!({ "pid": owner.map(|it| it.pid), "host": owner.map(|it| &it.host) });
         let kept = State::open(&folder).and_then(|mut it| it.audit(None, "unlock", &detail, &stamp(now)));

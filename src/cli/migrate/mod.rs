@@ -1,28 +1,22 @@
 //! `migrate`, `rollback` and `backup restore`: stores opened for writing, runs begun and ended in the journal.
 
 mod asker;
+mod carry;
 pub(super) mod restore;
 pub(super) mod rollback;
 mod session;
 mod target;
 
-use super::{args::Cli, progress, stores, usage};
+use super::{args::Cli, stores, usage};
 use crate::{
     error::{Error, Kind, Result},
     plan::{Expression, Mapping, Migrate, Place, Plan},
-    report::migration::Migration,
-    run::{
-        backup::{self, Checked, PlanFile, Request},
-        migrate::Job,
-        prepare::{self, Opened},
-        state::{Phase, RunRecord},
-    },
-    snapshot::Store,
 };
-use asker::Asker;
+use carry::{Before, Wish};
 use clap::Args;
-use session::{Looking, Pacing, Session, Using, clock, with_continued};
+use session::{Looking, Pacing, Session, Using};
 use std::path::PathBuf;
+use target::Wanted;
 
 /// What the manifest of a backup says it was made for, with the run behind it.
 const BEFORE_RUN: &str = "before migrate run ";
@@ -77,74 +71,20 @@ pub(super) fn migrate(args: &MigrateArgs, cli: &Cli) -> Result<u8> {
     session.plan = chosen(session.plan, args)?;
     let how = args.how(&session.plan.migrate);
     let source = stores::of_plan(&session.plan, &session.plan.source, &session.options);
-    let mut source = source.map_err(|it| it.context("the source"))?;
-    let target = target::Wanted::of(&session, args.dry_run)?;
-    let mut record = target.record(&session, &source)?;
-    if !args.dry_run {
-        record.continues = session.state.guard(&record, args.new_target)?;
-    }
-    let continues = with_continued(&record, &session.state.runs()?).into_iter().skip(1).map(|it| it.id).collect();
-    session.state.begin_run(&record)?;
-    let bar = progress::Progress::start(&session.watch, args.using.quiet());
-    let run = || -> Result<Migration> {
-        let backup = match how.backup && !args.dry_run {
-            true => Some(back_up(&mut session, &mut source, &record)?),
-            false => None,
-        };
-        let target::Wanted { opened, schema, fingerprint, absent } = target;
-        let task = prepare::plan(&session.plan, source, opened, Some(&session.run));
-        let mut task = task.map_err(|it| super::problem(it, &session.plan, &session.text, session.colour))?;
-        if args.is_partial() {
-            task.leave_alone();
-        }
-        let (plan, options) = (&session.plan, &session.options);
-        let job = Job {
-            task,
-            plan,
-            how: how.clone(),
-            id: record.id.clone(),
-            continues,
-            state: &mut session.state,
-            fingerprint,
-            open: &|| stores::target_of_plan(plan, options),
-            reopen: &|| Ok(stores::of_plan(plan, &plan.target, options)?.store),
-            absent,
-            schema,
-            now: &clock,
-            may_write: &|| session.lock.check(),
-            recheck: args.moving.over(&plan.target.kind),
-            decide: Box::new(Asker::default()),
-            backup,
-            preview: args.dry_run,
-            partial: args.is_partial(),
-            again: format!("cutover migrate {}", super::quoted(&plan.path)),
-        };
-        job.run(&session.run)
+    let target = Wanted::of(&session, args.dry_run)?;
+    let wish = Wish {
+        source: source.map_err(|it| it.context("the source"))?,
+        target,
+        new_target: args.new_target,
+        recheck: args.moving.over(&session.plan.target.kind),
+        backup: if how.backup { Before::BackUp } else { Before::Nothing },
+        how,
+        preview: args.dry_run,
+        partial: args.is_partial(),
+        again: format!("cutover migrate {}", super::quoted(&session.plan.path)),
+        using: &args.using,
     };
-    let done = run();
-    drop(bar);
-    let done = session.ended(&record.id, done, args.dry_run)?;
-    session.end(&done, &args.using)
-}
-
-/// Makes the backup that a run begins with: the tables of the source that it reads.
-fn back_up(session: &mut Session, source: &mut Opened, record: &RunRecord) -> Result<String> {
-    let home = backup::ensure(&session.folder)?;
-    let plan = PlanFile { path: session.plan.path.clone(), hash: session.plan.hash.clone() };
-    let request = Request {
-        store: Store { kind: source.name.kind.clone(), name: source.name.name.clone() },
-        fingerprint: record.source_fingerprint.clone(),
-        plan: Some(plan),
-        why: format!("{BEFORE_RUN}{}", record.id),
-        now: session.start.parse().map_err(|it| Error::new(Kind::Broken, it))?,
-        check: Checked::Compared,
-        secret: None,
-    };
-    let tables = prepare::read_tables(&session.plan, &source.store.tables()?);
-    let mut part = backup::Part::new(source.store.as_mut(), tables);
-    let made = backup::create(&session.run, &home, &mut part, request).map_err(|it| it.context("the backup"))?;
-    session.state.set_phase(&record.id, Phase::Captured, &clock())?;
-    Ok(made.id)
+    carry::out(session, wish)
 }
 
 impl MigrateArgs {

@@ -1,19 +1,18 @@
 //! `backup restore`: the rows of a backup, back in the store that it is of.
 
 use super::{
-    asker::Asker,
-    session::{Looking, Pacing, Session, Using, clock, with_continued},
-    target,
+    carry::{self, Before, Wish},
+    session::{Looking, Pacing, Session, Using},
+    target::Wanted,
 };
 use crate::{
-    cli::{args::Cli, backup::Secrets, progress, quoted, stores, usage},
+    cli::{args::Cli, backup::Secrets, quoted, usage},
     error::{Error, Kind, Result},
     plan::{Conflict, Endpoint, Limit, Mapping, Names, Plan, Policy},
-    report::{StoreName, migration::Migration},
+    report::StoreName,
     run::{
         backup::{self, Backup},
-        migrate::Job,
-        prepare::{self, Opened},
+        prepare::Opened,
     },
     store::Source,
 };
@@ -61,47 +60,21 @@ pub(in crate::cli) fn restore(args: &RestoreArgs, cli: &Cli) -> Result<u8> {
     session.plan = back(&session.plan, &mut kept, &args.tables)?;
     let name = StoreName { kind: "backup".to_owned(), name: args.id.clone() };
     let source = Opened { store: Box::new(kept), name };
-    let target = target::Wanted::of(&session, true)?;
-    let mut record = target.record(&session, &source)?;
-    if args.confirm {
-        record.continues = session.state.guard(&record, true)?;
-    }
-    let continues = with_continued(&record, &session.state.runs()?).into_iter().skip(1).map(|it| it.id).collect();
-    session.state.begin_run(&record)?;
-    let bar = progress::Progress::start(&session.watch, args.using.quiet());
-    let run = || -> Result<Migration> {
-        let target::Wanted { opened, fingerprint, absent, .. } = target;
-        let (plan, options) = (&session.plan, &session.options);
-        let task = prepare::plan(plan, source, opened, Some(&session.run));
-        let mut task = task.map_err(|it| crate::cli::problem(it, plan, &session.text, session.colour))?;
-        task.leave_alone();
-        let job = Job {
-            task,
-            plan,
-            how: args.pace.over(&plan.migrate),
-            id: record.id.clone(),
-            continues,
-            state: &mut session.state,
-            fingerprint,
-            open: &|| stores::target_of_plan(plan, options),
-            reopen: &|| Ok(stores::of_plan(plan, &plan.target, options)?.store),
-            absent,
-            schema: None,
-            now: &clock,
-            may_write: &|| session.lock.check(),
-            recheck: args.moving.over(&plan.target.kind),
-            decide: Box::new(Asker::default()),
-            backup: Some(args.id.clone()),
-            preview: !args.confirm,
-            partial: true,
-            again: format!("cutover backup restore {} {} --confirm", args.id, quoted(&plan.path)),
-        };
-        job.run(&session.run)
+    let target = Wanted::of(&session, true)?;
+    let wish = Wish {
+        source,
+        target,
+        // The store that a backup is of may be any of the plan.
+        new_target: true,
+        how: args.pace.over(&session.plan.migrate),
+        recheck: args.moving.over(&session.plan.target.kind),
+        backup: Before::Made(args.id.clone()),
+        preview: !args.confirm,
+        partial: true,
+        again: format!("cutover backup restore {} {} --confirm", args.id, quoted(&session.plan.path)),
+        using: &args.using,
     };
-    let done = run();
-    drop(bar);
-    let done = session.ended(&record.id, done, !args.confirm)?;
-    session.end(&done, &args.using)
+    carry::out(session, wish)
 }
 
 /// The plan that writes the rows of a backup back: its target is the store that the backup is of, whatever differs is

@@ -2,10 +2,10 @@
 
 use super::{
     BEFORE_RUN,
-    session::{Pacing, Session, Using, clock, with_continued, wrote},
+    session::{Pacing, Session, Using, with_continued, wrote},
 };
 use crate::{
-    cli::{args::Cli, quoted, stores, usage},
+    cli::{args::Cli, clock, quoted, stores, usage},
     error::{Error, Kind, Result},
     gate::Verdict,
     report::{
@@ -15,11 +15,11 @@ use crate::{
     run::{
         backup,
         migrate::{Undo, manifest::Manifest},
-        state::{Phase, RunRecord},
+        state::{self, Phase, RunRecord},
     },
 };
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// `cutover rollback`.
 #[derive(Debug, Args)]
@@ -85,13 +85,13 @@ fn one_run(session: &mut Session, record: &RunRecord, args: &RollbackArgs, out: 
     let tables = session.read_target()?.tables()?;
     let whole = wanted.is_none();
     if args.confirm && whole {
-        session.state.set_phase(&record.id, Phase::RollingBack, &clock())?;
+        session.state.set_phase(&record.id, Phase::RollingBack, &clock::text())?;
     }
     let pace = (&args.pace.over(&session.plan.migrate)).into();
     let reopen = || session.read_target();
     let may_write = || session.lock.check();
     let mut undo = Undo { manifest, folder, target, reopen: &reopen, pace, tables, may_write: &may_write, wanted };
-    let undone = undo.run(&session.run, !args.confirm, &clock)?;
+    let undone = undo.run(&session.run, !args.confirm, &clock::text)?;
     out.id.clone_from(&record.id);
     out.tables.extend(undone.into_iter().map(|(name, undoing)| TableMigration {
         name,
@@ -105,10 +105,10 @@ fn one_run(session: &mut Session, record: &RunRecord, args: &RollbackArgs, out: 
         return Ok(());
     }
     let detail = serde_json::json!({ "tables": args.tables, "left": theirs });
-    session.state.audit(Some(&record.id), "rollback", &detail, &clock())?;
+    session.state.audit(Some(&record.id), "rollback", &detail, &clock::text())?;
     if whole {
-        session.state.set_phase(&record.id, Phase::RolledBack, &clock())?;
-        session.state.finish(&record.id, "rolled back", None, &clock())?;
+        session.state.set_phase(&record.id, Phase::RolledBack, &clock::text())?;
+        session.state.finish(&record.id, "rolled back", None, &clock::text())?;
     }
     out.state = match theirs {
         0 => "What the run wrote was taken back, and that was checked.".to_owned(),
@@ -123,7 +123,7 @@ fn one_run(session: &mut Session, record: &RunRecord, args: &RollbackArgs, out: 
 
 /// The runs to undo, the last one first.
 fn to_undo(session: &Session, args: &RollbackArgs) -> Result<Vec<RunRecord>> {
-    let name = session.plan_name();
+    let name = state::plan_name(Path::new(&session.plan.path));
     let all: Vec<RunRecord> = session.state.runs()?.into_iter().filter(|it| it.plan == name).collect();
     let hint = "`cutover history` lists them";
     let asked = match (&args.run, &args.backup) {

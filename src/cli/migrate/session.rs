@@ -3,7 +3,7 @@
 use crate::{
     cli::{
         args::{Asking, Cli, Format, delay, size},
-        exit, options, output, progress, stores,
+        clock, exit, options, output, progress, stores,
     },
     error::{Error, Kind, Result},
     gate::Verdict,
@@ -14,7 +14,7 @@ use crate::{
     },
     run::{
         Recheck, Run, Watch,
-        state::{FOLDER, Phase, RunRecord, State, lock},
+        state::{self, Phase, RunRecord, State, lock},
     },
     store::{self, Source},
 };
@@ -113,23 +113,18 @@ impl Session {
     /// # Errors
     /// If the plan is wrong, or another run goes on.
     pub(super) fn begin(plan: &Path, verb: &str, using: &Using, cli: &Cli) -> Result<Session> {
-        let start = clock();
+        let start = clock::text();
         let colour = output::colours(cli.color, std::io::stderr().is_terminal());
         let (plan, text) = stores::read_plan(plan, colour)?;
         let watch = Arc::new(Watch::default());
         progress::stop_on_signal(&watch)?;
         let tell = if using.quiet { |_: &str| () } else { output::tell };
         let run = Run { tell, ..options::run(using.memory, &using.asking, Arc::clone(&watch)) };
-        let folder = plan.resolve(FOLDER);
+        let folder = state::folder_of(Path::new(&plan.path));
         let state = State::open(&folder)?;
         let lock = lock::Lock::take(&folder, &lock::Owner::this(verb, &start))?;
         let options = options::store(&using.asking);
         Ok(Session { plan, text, colour, start, options, watch, run, state, folder, lock })
-    }
-
-    /// The plan's file name, by which the journal knows it.
-    pub(super) fn plan_name(&self) -> String {
-        Path::new(&self.plan.path).file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
     /// Opens the target for reading.
@@ -145,7 +140,7 @@ impl Session {
     /// # Errors
     /// As `done`, and if the journal cannot be written.
     pub(super) fn ended(&mut self, id: &str, done: Result<Migration>, preview: bool) -> Result<Migration> {
-        let at = clock();
+        let at = clock::text();
         match done {
             Ok(done) => {
                 let outcome = if preview { "preview" } else { done.verdict.name() };
@@ -184,13 +179,6 @@ pub(super) fn with_continued(run: &RunRecord, all: &[RunRecord]) -> Vec<RunRecor
 /// Whether a run may have written something that was not taken back.
 pub(super) fn wrote(run: &RunRecord) -> bool {
     !matches!(run.phase, Phase::Connected | Phase::Captured | Phase::Staged | Phase::Checked | Phase::RolledBack)
-}
-
-/// The time, as RFC 3339.
-pub(super) fn clock() -> String {
-    #[expect(clippy::disallowed_methods, reason = "cli reads the clock")]
-    let now = std::time::SystemTime::now();
-    jiff::Timestamp::try_from(now).map_or_else(|it| it.to_string(), |it| format!("{it:.0}"))
 }
 
 fn say(done: &Migration, using: &Using) -> Result<()> {

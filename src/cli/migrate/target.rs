@@ -7,11 +7,11 @@ use crate::{
     run::{
         migrate::unmade::Unmade,
         prepare::Opened,
-        state::{Phase, RunRecord},
+        state::{self, Phase, RunRecord},
     },
     store::{self, Source},
 };
-use std::fs;
+use std::{fs, path::Path};
 
 /// What there is of the target, and what has to be made.
 pub(super) struct Wanted {
@@ -69,7 +69,7 @@ impl Wanted {
         let shown = |it: &Opened| format!("{} {}", it.name.kind, it.name.name);
         Ok(RunRecord {
             id: session.state.new_run_id(&session.start)?,
-            plan: session.plan_name(),
+            plan: state::plan_name(Path::new(&session.plan.path)),
             plan_hash: session.plan.hash.clone(),
             source: shown(source),
             source_fingerprint: shown(source),

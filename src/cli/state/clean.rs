@@ -2,7 +2,7 @@
 
 use super::{Clean, command, stamp};
 use crate::{
-    cli::{args::Cli, connection, exit, options, output, stores},
+    cli::{args::Cli, clock, exit, options, output, stores},
     error::{Error, Kind, Result},
     report::escape,
     run::state::{
@@ -22,7 +22,7 @@ use std::{
 pub(super) fn clean(args: &Clean, cli: &Cli) -> Result<u8> {
     let colour = output::colours(cli.color, std::io::stderr().is_terminal());
     let (plan, _) = stores::read_plan(&args.plan, colour)?;
-    let now = connection::now().ok_or_else(|| Error::new(Kind::File, "this machine's clock cannot be read"))?;
+    let now = clock::now()?;
     let folder = state::folder_of(&args.plan);
     let mut state = if args.confirm { Some(State::open(&folder)?) } else { State::look(&folder)? };
     let owner = Owner::this(&command("clean", &args.plan), &stamp(now));

@@ -1,0 +1,20 @@
+//! The one place that reads the time of day.
+
+use crate::error::{Error, Kind, Result};
+use jiff::Timestamp;
+
+/// What time it is.
+///
+/// # Errors
+/// If this machine's clock shows a time that no calendar has.
+pub(super) fn now() -> Result<Timestamp> {
+    #[expect(clippy::disallowed_methods, reason = "cli reads the clock")]
+    let now = std::time::SystemTime::now();
+    Timestamp::try_from(now)
+        .map_err(|it| Error::new(Kind::File, format_args!("the clock of this machine is wrong: {it}")))
+}
+
+/// The same as text, to the second.
+pub(super) fn text() -> String {
+    now().map_or_else(|it| it.to_string(), |it| format!("{it:.0}"))
+}

@@ -1,0 +1,126 @@
+//! Carries a run out: begun in the journal, backed up, run, ended and told.
+
+use super::{
+    BEFORE_RUN,
+    asker::Asker,
+    session::{Session, Using, with_continued},
+    target::Wanted,
+};
+use crate::{
+    cli::{clock, problem, progress, stores},
+    error::{Error, Kind, Result},
+    plan::Migrate,
+    report::migration::Migration,
+    run::{
+        Recheck,
+        backup::{self, Checked, PlanFile, Request},
+        migrate::Job,
+        prepare::{self, Opened},
+        state::{Phase, RunRecord},
+    },
+    snapshot::Store,
+};
+
+/// What is to be run.
+pub(super) struct Wish<'w> {
+    pub source: Opened,
+    pub target: Wanted,
+    /// Another target than that of the last run is meant.
+    pub new_target: bool,
+    pub how: Migrate,
+    pub recheck: Recheck,
+    pub backup: Before,
+    /// Nothing is to be written.
+    pub preview: bool,
+    /// Only some rows or tables take part.
+    pub partial: bool,
+    /// The command to type again.
+    pub again: String,
+    pub using: &'w Using,
+}
+
+/// What there is to go back to, beside what the run itself keeps.
+pub(super) enum Before {
+    /// Nothing.
+    Nothing,
+    /// A backup of the source that is made first.
+    BackUp,
+    /// A backup that there is.
+    Made(String),
+}
+
+/// Runs it. The exit code.
+///
+/// # Errors
+/// If it may not begin, fails before anything is written, or cannot be told.
+pub(super) fn out(mut session: Session, mut wish: Wish<'_>) -> Result<u8> {
+    let mut record = wish.target.record(&session, &wish.source)?;
+    if !wish.preview {
+        record.continues = session.state.guard(&record, wish.new_target)?;
+    }
+    let chain = with_continued(&record, &session.state.runs()?);
+    let continues = chain.into_iter().skip(1).map(|it| it.id).collect();
+    session.state.begin_run(&record)?;
+    let bar = progress::Progress::start(&session.watch, wish.using.quiet());
+    let (using, preview) = (wish.using, wish.preview);
+    let run = || -> Result<Migration> {
+        let backup = match std::mem::replace(&mut wish.backup, Before::Nothing) {
+            Before::BackUp if !preview => Some(back_up(&mut session, &mut wish.source, &record)?),
+            Before::Made(id) => Some(id),
+            _ => None,
+        };
+        let Wanted { opened, schema, fingerprint, absent } = wish.target;
+        let (plan, options) = (&session.plan, &session.options);
+        let task = prepare::plan(plan, wish.source, opened, Some(&session.run));
+        let mut task = task.map_err(|it| problem(it, plan, &session.text, session.colour))?;
+        if wish.partial {
+            task.leave_alone();
+        }
+        let job = Job {
+            task,
+            plan,
+            how: wish.how,
+            id: record.id.clone(),
+            continues,
+            state: &mut session.state,
+            fingerprint,
+            open: &|| stores::target_of_plan(plan, options),
+            reopen: &|| Ok(stores::of_plan(plan, &plan.target, options)?.store),
+            absent,
+            schema,
+            now: &clock::text,
+            may_write: &|| session.lock.check(),
+            recheck: wish.recheck,
+            decide: Box::new(Asker::default()),
+            backup,
+            preview,
+            partial: wish.partial,
+            again: wish.again,
+        };
+        job.run(&session.run)
+    };
+    let done = run();
+    drop(bar);
+    let done = session.ended(&record.id, done, preview)?;
+    session.end(&done, using)
+}
+
+/// Makes the backup that a run begins with: the tables of the source that it reads.
+fn back_up(session: &mut Session, source: &mut Opened, record: &RunRecord) -> Result<String> {
+    let home = backup::ensure(&session.folder)?;
+    let plan = PlanFile { path: session.plan.path.clone(), hash: session.plan.hash.clone() };
+    let request = Request {
+        store: Store { kind: source.name.kind.clone(), name: source.name.name.clone() },
+        fingerprint: record.source_fingerprint.clone(),
+        plan: Some(plan),
+        why: format!("{BEFORE_RUN}{}", record.id),
+        now: session.start.parse().map_err(|it| Error::new(Kind::Broken, it))?,
+        check: Checked::Compared,
+        secret: None,
+    };
+    let tables = prepare::read_tables(&session.plan, &source.store.tables()?);
+    let mut part = backup::Part::new(source.store.as_mut(), tables);
+    let made = backup::create(&session.run, &home, &mut part, request).map_err(|it| it.context("the backup"))?;
+    session.state.set_phase(&record.id, Phase::Captured, &clock::text())?;
+    Ok(made.id)
+}
