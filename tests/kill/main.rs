@@ -20,3 +20,4 @@ mod d1;
 mod failures;
 mod pg;
 mod sqlite;
+mod trial;
