@@ -11,7 +11,7 @@ use std::cmp::Ordering;
 
 /// What to do about one written row.
 #[derive(Clone, Copy, Debug)]
-pub enum Undo<'a> {
+pub enum Fate<'a> {
     /// It is what was written: put back what was there before.
     Restore {
         /// The row as it was.
@@ -32,7 +32,7 @@ pub enum Undo<'a> {
 }
 
 /// Whoever is told.
-pub type Each<'e> = dyn FnMut(Undo<'_>) -> Result<()> + 'e;
+pub type Each<'e> = dyn FnMut(Fate<'_>) -> Result<()> + 'e;
 
 /// Decides about each row of `written`, in key order. Rows of `now` that were not written are left out.
 ///
@@ -55,11 +55,11 @@ pub fn undo(written: &mut dyn Rows, before: &mut dyn Rows, now: &mut dyn Rows, e
         let (was, is) = (before.row().filter(same_key), now.row().filter(same_key));
         let there = is.is_some();
         each(match (was, is) {
-            (Some(was), Some(is)) if is.compared() == was.compared() => Undo::Done,
-            (Some(was), Some(is)) if is.compared() == row.compared() => Undo::Restore { before: was },
-            (None, Some(is)) if is.compared() == row.compared() => Undo::Remove { now: is },
-            (None, None) => Undo::Done,
-            _ => Undo::Theirs { written: row },
+            (Some(was), Some(is)) if is.compared() == was.compared() => Fate::Done,
+            (Some(was), Some(is)) if is.compared() == row.compared() => Fate::Restore { before: was },
+            (None, Some(is)) if is.compared() == row.compared() => Fate::Remove { now: is },
+            (None, None) => Fate::Done,
+            _ => Fate::Theirs { written: row },
         })?;
         // Of rows without a key each one stands for itself.
         if there && written.row().is_some_and(|it| it.shape().keyless) {
@@ -122,10 +122,10 @@ mod tests {
         let [mut written, mut before, mut now] = [written, before, now].map(|it| rows(&shape, it));
         undo(&mut written, &mut before, &mut now, &mut |it| {
             said.push(match it {
-                Undo::Restore { .. } => 'r',
-                Undo::Remove { .. } => 'x',
-                Undo::Done => '.',
-                Undo::Theirs { .. } => 't',
+                Fate::Restore { .. } => 'r',
+                Fate::Remove { .. } => 'x',
+                Fate::Done => '.',
+                Fate::Theirs { .. } => 't',
             });
             Ok(())
         })

@@ -409,6 +409,12 @@ impl Limit {
     pub fn of(&self, table: &str) -> u64 {
         self.tables.get(table).copied().unwrap_or(self.all)
     }
+
+    /// Lets at least so many through, whatever the table.
+    pub fn raise(&mut self, least: u64) {
+        self.all = self.all.max(least);
+        self.tables.values_mut().for_each(|it| *it = (*it).max(least));
+    }
 }
 
 impl Policy {

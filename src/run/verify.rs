@@ -424,7 +424,8 @@ impl Pairing {
     }
 }
 
-fn judged(check: &CheckReport) -> Judgement {
+/// What an answered check says about the run.
+pub(super) fn judged(check: &CheckReport) -> Judgement {
     let reason = match check.verdict {
         Verdict::Pass => return Judgement::pass(),
         Verdict::Fail => {

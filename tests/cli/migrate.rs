@@ -206,6 +206,30 @@ fn rows_that_are_refused_are_left_out_where_that_is_allowed() {
 }
 
 #[test]
+fn what_the_gate_lets_through_is_no_failure() {
+    let folder = folder("");
+    folder.sqlite("source.db", "UPDATE people SET email = 'nobody' WHERE id = 1");
+    plan(&folder, "[gate]\n", "[gate]\nrejects = 1\n");
+    let done = migrate(&folder, &["--format", "json"]);
+    assert_eq!(
+        (done.code, counts(&done.json(), "members")),
+        (0, "insert=2 reject=1 inserted=2".to_owned()),
+        "{}",
+        done.stdout
+    );
+    assert_eq!(ask(&folder, MEMBERS), ALL[1..]);
+}
+
+#[test]
+fn tables_that_cannot_be_made_leave_nothing_to_undo() {
+    let folder = folder("");
+    fs::write(folder.path("schema.sql"), format!("{SCHEMA} CREATE INDEX i ON members (nothing);")).expect("a schema");
+    let done = migrate(&folder, &[]);
+    assert_eq!((done.code, done.stdout.as_str()), (2, ""), "{}", done.stderr);
+    assert!(done.stderr.contains("nothing"), "{}", done.stderr);
+}
+
+#[test]
 fn a_run_is_undone_but_for_what_others_changed() {
     let folder = folder("INSERT INTO teams VALUES (1, 'old'); INSERT INTO members VALUES (1, 1, 'a@b', NULL, 'x');");
     fs::write(folder.path("cutover.toml"), PLAN.replace("into =", "conflict = \"overwrite\"\ninto =")).expect("a plan");

@@ -24,7 +24,7 @@ use super::{
     Recheck, Run,
     state::{Decision, Phase, State, TableCounts},
     table::Migrating,
-    verify::{Pairing, Task},
+    verify::{self, Pairing, Task},
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -44,10 +44,10 @@ use crate::{
 use apply::{MayWrite, Pace, Sender, apply};
 use conflict::{Decide, Strategy};
 use manifest::{Entry, Manifest, private_folder};
+pub use rollback::{Undo, Undone};
 use stage::{Stage, Staged};
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -126,15 +126,17 @@ impl Job<'_> {
         }
         self.phase(Phase::Checked)?;
         if work == 0 {
-            return self.prove(run, plot, out, None);
+            return self.prove(run, &plot, out, None);
         }
-        let mut target = (self.open)()?;
-        self.phase(Phase::Applying)?;
         self.task.target.release()?;
-        match self.write(run, &plot, target.as_mut(), &mut out) {
+        let mut target = self.begin(&plot, &mut out)?;
+        self.phase(Phase::Applying)?;
+        let written = self.write(run, &plot, target.as_mut(), &mut out);
+        // What was taken away comes back, whatever happened.
+        match written.and(target.end()) {
             Ok(()) => {
                 self.phase(Phase::Applied)?;
-                self.prove(run, plot, out, Some(target))
+                self.prove(run, &plot, out, Some(target))
             }
             Err(error) => self.give_up(run, &plot, out, target, &error),
         }
@@ -239,20 +241,22 @@ impl Job<'_> {
         judged
     }
 
-    /// The plan's gate, with what this run allows beyond it.
+    /// The plan's gate, with what `skip_errors` allows beyond it while a run goes on.
     fn policy(&self, source_rows: u64) -> Policy {
-        let mut policy = self.plan.gate.clone();
-        let raise = |limit: &mut crate::plan::Limit, by: u64| {
-            limit.all = limit.all.max(by);
-            limit.tables.values_mut().for_each(|it| *it = (*it).max(by));
-        };
+        let mut policy = self.lasting();
         if self.how.skip_errors {
             let share = (source_rows as f64 * self.how.rollback_threshold) as u64;
-            raise(&mut policy.rejects, share);
-            raise(&mut policy.missing, share);
+            policy.rejects.raise(share);
+            policy.missing.raise(share);
         }
+        policy
+    }
+
+    /// The plan's gate. A run that is about some rows only says nothing about what else the target has.
+    fn lasting(&self) -> Policy {
+        let mut policy = self.plan.gate.clone();
         if self.partial {
-            raise(&mut policy.extra, u64::MAX);
+            policy.extra.raise(u64::MAX);
             policy.allow_empty = Names::All;
         }
         policy
@@ -271,34 +275,26 @@ impl Job<'_> {
         (&self.how).into()
     }
 
-    /// Writes what is staged.
-    fn write(&mut self, run: &Run, plot: &Plot, target: &mut dyn Target, out: &mut Migration) -> Result<()> {
+    /// Opens the target, makes the tables that are not there, and lets it get ready. No row is written.
+    fn begin(&self, plot: &Plot, out: &mut Migration) -> Result<Box<dyn Target>> {
+        let mut target = (self.open)()?;
         if let Some(schema) = &self.schema {
             target.create(schema)?;
         }
-        let tables = self.tables(plot);
-        let begin = Begin { tables: &tables, disable_indexes: self.how.disable_indexes };
+        let begin = Begin { tables: &self.tables(plot), disable_indexes: self.how.disable_indexes };
         out.facts = target.begin(&begin)?.into_iter().map(|it| format!("{}: {}", it.what, it.says)).collect();
-        let written = self.write_tables(run, plot, &tables, target, out);
-        // What was taken away comes back, whatever happened.
-        let ended = target.end();
-        written.and(ended)
+        Ok(target)
     }
 
     fn tables(&self, plot: &Plot) -> Vec<Table> {
         plot.order.iter().map(|&it| self.task.tables[it].comparison.target.clone()).collect()
     }
 
-    fn write_tables(
-        &mut self,
-        run: &Run,
-        plot: &Plot,
-        tables: &[Table],
-        target: &mut dyn Target,
-        out: &mut Migration,
-    ) -> Result<()> {
+    /// Writes what is staged.
+    fn write(&mut self, run: &Run, plot: &Plot, target: &mut dyn Target, out: &mut Migration) -> Result<()> {
+        let tables = self.tables(plot);
         let (pace, id, now) = (self.pace(), self.id.clone(), self.now);
-        for ((&at, table), told) in plot.order.iter().zip(tables).zip(&mut out.tables) {
+        for ((&at, table), told) in plot.order.iter().zip(&tables).zip(&mut out.tables) {
             let Some(staged) = plot.staged.get(&table.name) else { continue };
             if staged.counts.insert + staged.counts.update == 0 {
                 continue;
@@ -331,40 +327,41 @@ impl Job<'_> {
     fn prove(
         mut self,
         run: &Run,
-        plot: Plot,
+        plot: &Plot,
         mut out: Migration,
         target: Option<Box<dyn Target>>,
     ) -> Result<Migration> {
-        let proved = self.compare_again(run, &plot, target.is_some());
+        let proved = self.compare_again(run, plot, target.is_some());
         let report = match proved {
             Ok(report) => report,
             Err(error) => {
                 let Some(target) = target else { return Err(error) };
                 let error = error.context("what was written could not be read back");
-                return self.give_up(run, &plot, out, target, &error);
+                return self.give_up(run, plot, out, target, &error);
             }
         };
-        let failed: u64 = out.tables.iter().map(|it| it.failed + it.counts.reject).sum();
-        let judged = self.judge_again(&report);
+        let allowed = self.judge_again(&report, &|rows| self.policy(rows)).verdict;
+        // What the plan's own gate lets through is no failure, whatever was left out.
+        let judged = self.judge_again(&report, &|_| self.lasting());
         (out.verdict, out.reasons) = (judged.verdict, judged.reasons);
         out.report = Some(report);
         self.phase(Phase::Verified)?;
-        match (out.verdict, target) {
+        match (allowed, target) {
             (Verdict::Pass, _) => {
                 self.phase(Phase::Done)?;
                 out.state = "The target holds all of it: what was written was read back and compared.".to_owned();
-                if failed > 0 {
-                    out.verdict = Verdict::Fail;
-                    out.reasons = vec![format!("{failed} rows were left out, as skip_errors says")];
+                if out.verdict != Verdict::Pass {
+                    let left: u64 = out.tables.iter().map(|it| it.failed + it.counts.reject).sum();
+                    out.reasons.insert(0, format!("{left} rows were left out, as skip_errors says"));
                     let folder = self.state.run_folder(&self.id)?;
-                    out.state = format!("The target holds all but {failed} rows; see {}.", folder.display());
+                    out.state = format!("The target holds all but {left} rows; see {}.", folder.display());
                     out.next = Some(format!("{}    once their cause is mended", self.again));
                 }
                 Ok(out)
             }
             (_, Some(target)) => {
                 let error = Error::new(Kind::Store, "what was written is not what was to be written");
-                self.give_up(run, &plot, out, target, &error)
+                self.give_up(run, plot, out, target, &error)
             }
             (_, None) => {
                 out.state = "Nothing had to be written, and the target does not pass.".to_owned();
@@ -377,24 +374,22 @@ impl Job<'_> {
     fn compare_again(&mut self, run: &Run, plot: &Plot, written: bool) -> Result<Report> {
         if written {
             self.task.target = (self.reopen)()?;
+        } else if plot.staged.values().all(|it| it.counts.skip == 0) {
+            // It was compared already, just as it is.
+            return Ok(plot.report.clone());
         }
         let migrating = Migrating { stage: None, staged: Some(&plot.staged) };
         let run = Run { recheck: self.recheck, ..run.clone() };
         self.task.run_with(&run, (None, migrating))
     }
 
-    /// The verdict of the gate on what is there now.
-    fn judge_again(&self, report: &Report) -> Judgement {
+    /// The verdict of a gate on what is there now; `policy` is told how many rows the source has.
+    fn judge_again(&self, report: &Report, policy: &dyn Fn(u64) -> Policy) -> Judgement {
         let mut judged = report.around.clone();
         for table in &report.tables {
-            let policy = self.policy(table.tally.source_rows);
-            judged.and(gate::judge(&policy, &table.name, &table.tally, &table.facts));
+            judged.and(gate::judge(&policy(table.tally.source_rows), &table.name, &table.tally, &table.facts));
         }
-        for check in report.checks.iter().filter(|it| it.verdict != Verdict::Pass) {
-            let reason =
-                format!("check `{}`: {} in the source, {} in the target", check.name, check.source, check.target);
-            judged.and(Judgement { verdict: check.verdict, reasons: vec![reason] });
-        }
+        report.checks.iter().for_each(|it| judged.and(verify::judged(it)));
         judged
     }
 
@@ -412,7 +407,7 @@ impl Job<'_> {
         out.reasons.insert(0, error.to_string());
         let rollback = format!("cutover rollback {} --run {}", self.plan.path, self.id);
         if interrupted || !self.how.auto_rollback || self.how.preserve_partial {
-            out.state = "The target holds a part of it; running again goes on where this run ended.".to_owned();
+            out.state = "What was written stays; running again goes on where this run ended.".to_owned();
             out.next = Some(format!("{}    to go on, or: {rollback}    to undo it", self.again));
             return Ok(out);
         }
@@ -490,110 +485,5 @@ impl Decide for Noting {
         };
         self.noted.lock().unwrap_or_else(PoisonError::into_inner).push(decision);
         Ok(answer)
-    }
-}
-
-/// A run that is to be undone.
-pub struct Undo<'u> {
-    /// What it staged.
-    pub manifest: Manifest,
-    /// Its folder.
-    pub folder: PathBuf,
-    /// The target, for writing.
-    pub target: Box<dyn Target>,
-    /// Opens the target for reading.
-    pub reopen: &'u dyn Fn() -> Result<Box<dyn Source>>,
-    /// How batches are sent.
-    pub pace: Pace,
-    /// The target's tables.
-    pub tables: Vec<Table>,
-    /// Whether this run may still write.
-    pub may_write: &'u MayWrite<'u>,
-    /// The tables to undo. Nothing: all.
-    pub wanted: Option<Vec<String>>,
-}
-
-/// What undoing each table takes, in the order in which it is done.
-pub type Undone = Vec<(String, crate::report::migration::Undoing)>;
-
-impl Undo<'_> {
-    /// Takes back what the run wrote, children before parents, and looks whether it is gone. With `preview` it only says what
-    /// it would do.
-    ///
-    /// # Errors
-    /// If a store fails. What was taken back until then stays so, and doing it again goes on.
-    pub fn run(&mut self, run: &Run, preview: bool, now: &dyn Fn() -> String) -> Result<Undone> {
-        let found = self.stage(run, now)?;
-        if preview || found.iter().all(|it| it.1.restore + it.1.remove == 0) {
-            return Ok(found);
-        }
-        let tables = self.tables.clone();
-        self.target.begin(&Begin { tables: &tables, disable_indexes: false })?;
-        let written = self.write(run, now);
-        self.target.end().and(written)?;
-        for (name, left) in self.stage(run, now)? {
-            if left.restore + left.remove > 0 {
-                let count = left.restore + left.remove;
-                let message = format!("{count} rows of `{name}` are not as they were, although they were taken back");
-                return Err(Error::new(Kind::Store, message));
-            }
-        }
-        Ok(found)
-    }
-
-    fn entries(&self) -> impl Iterator<Item = &Entry> {
-        let wanted = |it: &&Entry| self.wanted.as_ref().is_none_or(|names| names.contains(&it.name));
-        self.manifest.tables.iter().rev().filter(wanted)
-    }
-
-    /// Finds out what there is to undo.
-    fn stage(&self, run: &Run, now: &dyn Fn() -> String) -> Result<Undone> {
-        let zone = self.manifest.zone()?;
-        let mut source = (self.reopen)()?;
-        let folder = self.folder.join("undo");
-        private_folder(&folder)?;
-        let store = snapshot::Store { kind: "run".to_owned(), name: self.manifest.id.clone() };
-        let mut found = Vec::new();
-        for entry in self.entries() {
-            let table = self.table(&entry.name)?;
-            let shape = entry.shape(zone.as_ref());
-            let folder = folder.join(&entry.folder);
-            private_folder(&folder)?;
-            let meta = Meta { store: store.clone(), captured: now(), notes: Vec::new() };
-            let staged = self.folder.join(&entry.folder);
-            let undoing = rollback::stage(run, source.as_mut(), (entry, table, &shape), &staged, (&folder, &meta))?;
-            found.push((entry.name.clone(), undoing));
-        }
-        Ok(found)
-    }
-
-    fn table(&self, name: &str) -> Result<&Table> {
-        let gone = || Error::new(Kind::Store, format_args!("the target has no table `{name}` any more"));
-        self.tables.iter().find(|it| it.name == name).ok_or_else(gone)
-    }
-
-    fn write(&mut self, run: &Run, now: &dyn Fn() -> String) -> Result<()> {
-        let zone = self.manifest.zone()?;
-        let entries: Vec<Entry> = self.entries().cloned().collect();
-        // Marks of an earlier attempt say nothing about this one.
-        let id = format!("{} undone {}", self.manifest.id, now());
-        for entry in entries {
-            let table = self.table(&entry.name)?.clone();
-            let shape = entry.shape(zone.as_ref());
-            let mut sender = Sender {
-                run,
-                pace: &self.pace,
-                target: self.target.as_mut(),
-                table: &table,
-                id: &id,
-                arrived: &mut |_, _, _| Ok(()),
-                may_write: self.may_write,
-                later: Vec::new(),
-                failed: self.folder.join("undo").join(&entry.folder).join("failed.ndjson"),
-                done: apply::Applied::default(),
-            };
-            rollback::carry_out(&mut sender, &self.folder.join("undo").join(&entry.folder), &shape)?;
-        }
-        Ok(())
     }
 }

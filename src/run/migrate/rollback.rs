@@ -1,22 +1,29 @@
 //! Back to what was there before a run: rows that it wrote and that nobody has changed since.
 
 use super::{
-    apply::{Applied, Load, Sender, Walk, staged_name},
-    manifest::Entry,
+    apply::{Applied, Load, MayWrite, Pace, Sender, Walk, staged_name},
+    manifest::{Entry, Manifest, private_folder},
     stage::{BEFORE, LANDED, Pile, WRITTEN},
 };
 use crate::{
     ahead::ahead,
-    diff::undo::{Undo, undo},
+    diff::undo::{Fate, undo},
     error::{Error, Kind, Result},
     report::{cell as shown, migration::Undoing},
     row::{Batch, Flow, Row, Rows, Shape},
     run::{Run, pipeline},
     schema::Table,
     snapshot::{self, Meta, Options, Reader, TableRows, Writer},
-    store::Source,
+    store::{
+        Source,
+        target::{Begin, Target},
+    },
 };
-use std::{path::Path, sync::Arc, thread};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+};
 
 /// Rows beyond this many are not looked up by their keys: reading the table is quicker.
 const KEYS_MAX: u64 = 10_000;
@@ -27,13 +34,118 @@ const EXAMPLES: usize = 20;
 const RESTORE: &str = "restore";
 const REMOVE: &str = "remove";
 
+/// A run that is to be undone.
+pub struct Undo<'u> {
+    /// What it staged.
+    pub manifest: Manifest,
+    /// Its folder.
+    pub folder: PathBuf,
+    /// The target, for writing.
+    pub target: Box<dyn Target>,
+    /// Opens the target for reading.
+    pub reopen: &'u dyn Fn() -> Result<Box<dyn Source>>,
+    /// How batches are sent.
+    pub pace: Pace,
+    /// The target's tables.
+    pub tables: Vec<Table>,
+    /// Whether this run may still write.
+    pub may_write: &'u MayWrite<'u>,
+    /// The tables to undo. Nothing: all.
+    pub wanted: Option<Vec<String>>,
+}
+
+/// What undoing each table takes, in the order in which it is done.
+pub type Undone = Vec<(String, Undoing)>;
+
+impl Undo<'_> {
+    /// Takes back what the run wrote, children before parents, and looks whether it is gone. With `preview` it only says what
+    /// it would do.
+    ///
+    /// # Errors
+    /// If a store fails. What was taken back until then stays so, and doing it again goes on.
+    pub fn run(&mut self, run: &Run, preview: bool, now: &dyn Fn() -> String) -> Result<Undone> {
+        let found = self.find(run, now)?;
+        if preview || found.iter().all(|it| it.1.restore + it.1.remove == 0) {
+            return Ok(found);
+        }
+        let tables = self.tables.clone();
+        self.target.begin(&Begin { tables: &tables, disable_indexes: false })?;
+        let written = self.write(run, now);
+        self.target.end().and(written)?;
+        for (name, left) in self.find(run, now)? {
+            if left.restore + left.remove > 0 {
+                let count = left.restore + left.remove;
+                let message = format!("{count} rows of `{name}` are not as they were, although they were taken back");
+                return Err(Error::new(Kind::Store, message));
+            }
+        }
+        Ok(found)
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        let wanted = |it: &&Entry| self.wanted.as_ref().is_none_or(|names| names.contains(&it.name));
+        self.manifest.tables.iter().rev().filter(wanted)
+    }
+
+    /// Finds out what there is to undo.
+    fn find(&self, run: &Run, now: &dyn Fn() -> String) -> Result<Undone> {
+        let zone = self.manifest.zone()?;
+        let mut source = (self.reopen)()?;
+        let folder = self.folder.join("undo");
+        private_folder(&folder)?;
+        let store = snapshot::Store { kind: "run".to_owned(), name: self.manifest.id.clone() };
+        let mut found = Vec::new();
+        for entry in self.entries() {
+            let table = self.table(&entry.name)?;
+            let shape = entry.shape(zone.as_ref());
+            let folder = folder.join(&entry.folder);
+            private_folder(&folder)?;
+            let meta = Meta { store: store.clone(), captured: now(), notes: Vec::new() };
+            let staged = self.folder.join(&entry.folder);
+            let undoing = stage(run, source.as_mut(), (entry, table, &shape), &staged, (&folder, &meta))?;
+            found.push((entry.name.clone(), undoing));
+        }
+        Ok(found)
+    }
+
+    fn table(&self, name: &str) -> Result<&Table> {
+        let gone = || Error::new(Kind::Store, format_args!("the target has no table `{name}` any more"));
+        self.tables.iter().find(|it| it.name == name).ok_or_else(gone)
+    }
+
+    fn write(&mut self, run: &Run, now: &dyn Fn() -> String) -> Result<()> {
+        let zone = self.manifest.zone()?;
+        let entries: Vec<Entry> = self.entries().cloned().collect();
+        // Marks of an earlier attempt say nothing about this one.
+        let id = format!("{} undone {}", self.manifest.id, now());
+        for entry in entries {
+            let table = self.table(&entry.name)?.clone();
+            let shape = entry.shape(zone.as_ref());
+            let mut sender = Sender {
+                run,
+                pace: &self.pace,
+                target: self.target.as_mut(),
+                table: &table,
+                id: &id,
+                arrived: &mut |_, _, _| Ok(()),
+                may_write: self.may_write,
+                later: Vec::new(),
+                failed: self.folder.join("undo").join(&entry.folder).join("failed.ndjson"),
+                done: Applied::default(),
+            };
+            carry_out(&mut sender, &self.folder.join("undo").join(&entry.folder), &shape)?;
+        }
+        Ok(())
+    }
+}
+
 /// Finds out what undoing a table takes, and stages it in `folder`. Nothing is written to the target.
 ///
 /// `staged` is the folder of the table in that of the run, `table` the target's.
 ///
 /// # Errors
 /// If something cannot be read, or not be staged.
-pub(super) fn stage(
+fn stage(
     run: &Run,
     target: &mut dyn Source,
     (entry, table, shape): (&Entry, &Table, &Arc<Shape>),
@@ -70,19 +182,19 @@ pub(super) fn stage(
         thread::scope(|scope| {
             let reading = scope.spawn(move || reader.read(tap, run));
             let decided = undo(&mut written, &mut before, &mut now, &mut |it| match it {
-                Undo::Restore { before } => {
+                Fate::Restore { before } => {
                     undoing.restore += 1;
                     restore.push(cells(before))
                 }
-                Undo::Remove { now } => {
+                Fate::Remove { now } => {
                     undoing.remove += 1;
                     remove.push(cells(now))
                 }
-                Undo::Done => {
+                Fate::Done => {
                     undoing.done += 1;
                     Ok(())
                 }
-                Undo::Theirs { written } => {
+                Fate::Theirs { written } => {
                     undoing.theirs += 1;
                     if undoing.examples.len() < EXAMPLES {
                         undoing.examples.push(key(written));
@@ -107,7 +219,7 @@ pub(super) fn stage(
 ///
 /// # Errors
 /// As [`Sender::send`], and if what was staged cannot be read.
-pub(super) fn carry_out(sender: &mut Sender<'_, '_>, folder: &Path, shape: &Arc<Shape>) -> Result<Applied> {
+fn carry_out(sender: &mut Sender<'_, '_>, folder: &Path, shape: &Arc<Shape>) -> Result<Applied> {
     for (name, side) in
         [(RESTORE, (|it| &mut it.updates) as fn(&mut Load) -> &mut Batch), (REMOVE, |it| &mut it.deletes)]
     {
