@@ -185,7 +185,8 @@ fn rows_that_are_refused_are_left_out_where_that_is_allowed() {
     assert_eq!(done.code, 1, "{}", done.stdout);
     let report = done.json();
     assert_eq!(counts(&report, "members"), "insert=32 reject=1 inserted=31 failed=1", "{}", done.stdout);
-    assert_eq!(report["reasons"], json!(["2 rows were left out, as skip_errors says"]));
+    let reasons = ["2 rows were left out, as skip_errors says", "members: missing 1 > 0", "members: rejects 1 > 0"];
+    assert_eq!(report["reasons"], json!(reasons));
     let id = report["id"].as_str().expect("an id");
     let files = fs::read_dir(folder.path(".cutover/runs").join(id)).expect("the run's folder");
     let members = files.map(|it| it.expect("an entry").path()).find(|it| it.to_string_lossy().contains("members-"));
