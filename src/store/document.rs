@@ -1,13 +1,12 @@
 //! Values as JSON, for stores that hold JSON and nothing else.
 
-use super::affinity::since_epoch;
 use crate::{
     error::{Error, Kind, Result},
     row::{Field, Row},
     value::{
         Value, decimal,
         json::write_string,
-        time::{write_date, write_moment, write_time},
+        time::{to_epoch, write_date, write_moment, write_time},
         write_uuid,
     },
 };
@@ -25,7 +24,7 @@ pub(super) fn json(row: Row<'_>, place: usize, field: &Field) -> Result<String> 
         Value::Date(it) => write_date(it, &mut plain),
         Value::Time(it) => write_time(it, &mut plain),
         Value::DateTime(it) => write_moment(it, false, &mut plain),
-        Value::Timestamp(it) => match field.cast.epoch.and_then(|unit| since_epoch(it, unit)) {
+        Value::Timestamp(it) => match field.cast.epoch.and_then(|unit| to_epoch(it, unit)) {
             Some(count) => {
                 string = false;
                 decimal::from_i64(count, &mut plain);

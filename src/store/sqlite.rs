@@ -279,7 +279,8 @@ impl Source for Sqlite {
     }
 }
 
-fn meaning(value: ValueRef<'_>) -> Value<'_> {
+/// A value of SQLite as a store hands it out.
+pub(super) fn meaning(value: ValueRef<'_>) -> Value<'_> {
     match value {
         ValueRef::Null => Value::Null,
         ValueRef::Integer(it) => Value::Int(it),

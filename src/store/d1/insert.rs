@@ -9,11 +9,12 @@ use crate::{
     row::{Batch, Row, Shape},
     schema::Table,
     store::{
-        affinity::{Column, Stored},
+        affinity::{Column, Probe},
         sql,
         target::{MARKS, Mark},
     },
 };
+use rusqlite::types::ValueRef;
 use std::collections::HashMap;
 
 /// What a statement does to its rows.
@@ -35,6 +36,7 @@ pub(super) struct Layout {
 pub(super) struct Statements<'s> {
     table: &'s Table,
     layout: &'s Layout,
+    probe: &'s Probe,
     /// The table's name, quoted.
     name: String,
     statements: Vec<Statement>,
@@ -90,9 +92,9 @@ impl Layout {
 }
 
 impl<'s> Statements<'s> {
-    pub(super) fn new(table: &'s Table, layout: &'s Layout) -> Statements<'s> {
+    pub(super) fn new(table: &'s Table, layout: &'s Layout, probe: &'s Probe) -> Statements<'s> {
         let name = format!("main.{}", sql::identifier(&table.name));
-        let mut out = Statements { table, layout, name, statements: Vec::new(), kinds: Vec::new() };
+        let mut out = Statements { table, layout, probe, name, statements: Vec::new(), kinds: Vec::new() };
         // Rows of one request may refer to each other in any order.
         if table.foreign_keys.iter().any(|it| it.table.eq_ignore_ascii_case(&table.name)) {
             out.push(None, Statement::new("PRAGMA defer_foreign_keys = on"));
@@ -197,18 +199,19 @@ impl<'s> Statements<'s> {
     /// The values of a row in a list, and what is bound to it.
     fn values(&self, row: Row<'_>, columns: &[&Column]) -> Result<(String, Vec<serde_json::Value>)> {
         let (mut list, mut params, mut size) = (String::new(), Vec::new(), 0);
-        let (shape, mut scratch) = (row.shape(), Vec::new());
+        let (shape, mut scratch, mut text) = (row.shape(), Vec::new(), Vec::new());
         for (place, (column, field)) in columns.iter().zip(&shape.fields).enumerate() {
-            let cell = (row.cell(place), place < shape.key);
-            let stored = column.form(row.value(place, &mut scratch), &field.cast, cell)?;
-            size += stored.size();
-            if stored.size() > VALUE_MAX {
-                let (name, size) = (&column.name, stored.size());
-                let what = format_args!("column `{name}`: {size} bytes, and D1 takes {VALUE_MAX} in a value");
+            let value = (row.value(place, &mut scratch), row.cell(place), place < shape.key);
+            let stored = self.probe.spell(value, (&self.table.name, column), &field.cast, &mut text)?;
+            let bytes = length(stored);
+            size += bytes;
+            if bytes > VALUE_MAX {
+                let name = &column.name;
+                let what = format_args!("column `{name}`: {bytes} bytes, and D1 takes {VALUE_MAX} in a value");
                 return Err(Error::new(Kind::Row, what));
             }
             list.push_str(if list.is_empty() { "" } else { ", " });
-            list.push_str(&bind(&stored, &mut params));
+            list.push_str(&bind(stored, &mut params));
         }
         if size > VALUE_MAX {
             return Err(Error::new(Kind::Row, format_args!("{size} bytes, and D1 takes {VALUE_MAX} in a row")));
@@ -245,29 +248,38 @@ fn is(at: usize, it: &Column) -> String {
     format!("{theirs} IS {own} AND {theirs} IS {own} COLLATE BINARY")
 }
 
+/// How many bytes a value fills.
+fn length(value: ValueRef<'_>) -> usize {
+    match value {
+        ValueRef::Null => 1,
+        ValueRef::Integer(_) | ValueRef::Real(_) => 9,
+        ValueRef::Text(it) | ValueRef::Blob(it) => it.len(),
+    }
+}
+
 /// A value as an SQL expression without affinity. Of numbers the service takes only reals for what they are, so all else goes
 /// as text.
-fn bind(value: &Stored<'_>, params: &mut Vec<serde_json::Value>) -> String {
+fn bind(value: ValueRef<'_>, params: &mut Vec<serde_json::Value>) -> String {
     let mut bound = |it: serde_json::Value| params.push(it);
     match value {
-        Stored::Null => "NULL".to_owned(),
-        Stored::Int(it) => {
+        ValueRef::Null => "NULL".to_owned(),
+        ValueRef::Integer(it) => {
             bound(it.to_string().into());
             "+CAST(? AS INTEGER)".to_owned()
         }
-        Stored::Real(it) if it.is_infinite() => if *it > 0.0 { "9e999" } else { "-9e999" }.to_owned(),
-        Stored::Real(it) => {
-            bound((*it).into());
+        ValueRef::Real(it) if it.is_infinite() => if it > 0.0 { "9e999" } else { "-9e999" }.to_owned(),
+        ValueRef::Real(it) => {
+            bound(it.into());
             "?".to_owned()
         }
-        Stored::Text(it) => match std::str::from_utf8(it) {
+        ValueRef::Text(it) => match std::str::from_utf8(it) {
             Ok(it) => {
                 bound(it.into());
                 "?".to_owned()
             }
             Err(_) => format!("+CAST({} AS TEXT)", unhex(it, params)),
         },
-        Stored::Bytes(it) => unhex(it, params),
+        ValueRef::Blob(it) => unhex(it, params),
     }
 }
 

@@ -17,6 +17,7 @@ use crate::{
     store::{
         Options,
         about::{Fact, Level},
+        affinity::Probe,
         sql,
         target::{Begin, Changes, MARKS, Room, Target, Written},
     },
@@ -26,6 +27,8 @@ use std::collections::{BTreeSet, HashMap};
 /// One database of D1, to write to.
 pub struct Writer {
     database: D1,
+    /// What a column makes of a value.
+    probe: Probe,
     /// How each table is declared, as far as it changes what is written to it.
     layouts: HashMap<String, Layout>,
 }
@@ -45,7 +48,8 @@ impl Writer {
     /// # Errors
     /// As there.
     pub fn open(options: &Options) -> Result<Writer> {
-        Ok(Writer { database: D1::open(options)?, layouts: HashMap::new() })
+        let probe = Probe::new("UTF-8").map_err(|it| Error::new(Kind::Broken, it))?;
+        Ok(Writer { database: D1::open(options)?, probe, layouts: HashMap::new() })
     }
 
     fn api(&self) -> (&Api, &str) {
@@ -59,14 +63,6 @@ impl Writer {
             WHERE list.schema = 'main' AND list.type = 'table' ORDER BY list.name, info.cid";
         self.layouts = Layout::all(self.database.texts(&[query])?.into_iter().flatten());
         Ok(())
-    }
-
-    fn layout(&mut self, table: &Table) -> Result<&Layout> {
-        if !self.layouts.contains_key(&table.name) {
-            self.learn()?;
-        }
-        let gone = || Error::new(Kind::Store, format_args!("d1: there is no table `{}`", table.name));
-        self.layouts.get(&table.name).ok_or_else(gone)
     }
 
     /// The names of tables and the like that are there.
@@ -136,8 +132,13 @@ impl Target for Writer {
     }
 
     fn write(&mut self, changes: &Changes<'_>) -> Result<Written> {
-        let layout = self.layout(changes.table)?;
-        let mut statements = Statements::new(changes.table, layout);
+        let name = &changes.table.name;
+        if !self.layouts.contains_key(name) {
+            self.learn()?;
+        }
+        let gone = || Error::new(Kind::Store, format_args!("d1: there is no table `{name}`"));
+        let layout = self.layouts.get(name).ok_or_else(gone)?;
+        let mut statements = Statements::new(changes.table, layout, &self.probe);
         statements.add(Change::Delete, changes.deletes)?;
         statements.add(Change::Update, changes.updates)?;
         statements.add(Change::Insert, changes.inserts)?;

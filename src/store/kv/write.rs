@@ -16,14 +16,13 @@ use crate::{
     store::{
         Options,
         about::{Fact, Level},
-        affinity::since_epoch,
         target::{Begin, Changes, Room, Target, Written},
     },
     value::{
         Type, Value,
         cast::Cast,
         decimal,
-        time::{write_date, write_moment, write_time},
+        time::{to_epoch, write_date, write_moment, write_time},
         write_uuid,
     },
 };
@@ -203,7 +202,7 @@ fn written(value: Value<'_>, cast: &Cast, cell: &[u8], bytes: bool) -> Result<Ve
         Value::DateTime(it) => write_moment(it, false, &mut out),
         Value::Timestamp(it) => match cast.epoch {
             None => write_moment(it, true, &mut out),
-            Some(unit) => out.extend(since_epoch(it, unit).map(|it| it.to_string()).unwrap_or_default().bytes()),
+            Some(unit) => out.extend(to_epoch(it, unit).map(|it| it.to_string()).unwrap_or_default().bytes()),
         },
         Value::Uuid(it) => write_uuid(&it, &mut out),
         Value::Decimal(it) | Value::Text(it) | Value::Json(it) => out.extend(it.bytes()),

@@ -8,7 +8,6 @@
 mod define;
 mod indexes;
 mod ready;
-mod spell;
 
 use super::needs_no_log;
 use crate::{
@@ -18,6 +17,7 @@ use crate::{
     store::{
         Options,
         about::{Fact, Level},
+        affinity::Probe,
         d1,
         sql::identifier,
         target::{Begin, Changes, MARKS, Room, Target, Written},
@@ -30,7 +30,6 @@ use rusqlite::{
     limits::Limit,
     types::{ToSqlOutput, Value as Owned},
 };
-use spell::Probe;
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},

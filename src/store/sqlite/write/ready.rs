@@ -1,11 +1,13 @@
 //! A table that is going to be written to: what its columns hold, how its rows are addressed, and the statements for that.
 
-use super::spell::{Affinity, Column};
 use crate::{
     error::{Error, Kind, Result},
     row::{Row, Shape},
     schema::Table,
-    store::{places, pragmas, sql},
+    store::{
+        affinity::{Affinity, Column},
+        places, pragmas, sql,
+    },
     value::{Type, cell::tag},
 };
 use rusqlite::Connection;
@@ -127,8 +129,8 @@ impl About {
             if place > 0 {
                 primary.push((place, name.clone(), declared.eq_ignore_ascii_case("INTEGER")));
             }
-            let affinity = Affinity::of(&declared, strict);
-            columns.insert(name.clone(), Column { name, declared, affinity, generated: matches!(hidden, 2 | 3) });
+            let column = Column::new(&name, &declared, strict, matches!(hidden, 2 | 3));
+            columns.insert(name, column);
         }
         primary.sort();
         let (uniques, indexed) = uniques(connection, name)?;
