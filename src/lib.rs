@@ -40,6 +40,7 @@
 //! says why they are as they are, `README.md` what the program does.
 
 pub mod error;
+pub mod disk;
 pub mod value;
 pub mod schema;
 pub mod row;

@@ -15,6 +15,7 @@ use std::{
 /// Which floor each room of `src/` is on. A room uses lower floors only: not its own, not a higher one.
 const FLOORS: &[(&str, u8)] = &[
     ("error", 0),
+    ("disk", 1),
     ("value", 1),
     ("schema", 2),
     ("row", 3),

@@ -30,6 +30,7 @@ use super::{
     capture::{Masks, capture},
 };
 use crate::{
+    disk,
     error::{Error, Kind, Result},
     snapshot::{self, Meta, Store},
     store::Source,
@@ -80,10 +81,10 @@ pub struct Created {
 /// # Errors
 /// If they cannot be made.
 pub fn ensure(folder: &Path) -> Result<PathBuf> {
-    files::folder(folder)?;
-    files::ignored(folder)?;
+    disk::folder(folder)?;
+    disk::ignored(folder)?;
     let home = folder.join("backups");
-    files::folder(&home)?;
+    disk::folder(&home)?;
     Ok(home)
 }
 
@@ -92,8 +93,8 @@ pub fn ensure(folder: &Path) -> Result<PathBuf> {
 /// # Errors
 /// If it cannot be made.
 pub fn ensure_chosen(home: &Path) -> Result<()> {
-    if files::folder(home)? {
-        files::ignored(home)?;
+    if disk::folder(home)? {
+        disk::ignored(home)?;
     }
     Ok(())
 }
@@ -106,10 +107,10 @@ pub fn ensure_chosen(home: &Path) -> Result<()> {
 pub fn create(run: &Run, home: &Path, store: &mut dyn Source, request: Request<'_>) -> Result<Created> {
     let Request { store: name, fingerprint, plan, why, now, check, secret } = request;
     let stem = id(now);
-    let draft = files::draft(home, &format!("{DRAFT}{stem}-"))?;
+    let draft = disk::draft(home, &format!("{DRAFT}{stem}-"))?;
     let to = draft.path().join(SNAPSHOT);
     // What is to be sealed is not written where backups are kept.
-    let plain = secret.map(|_| files::draft(&run.scratch, ".cutover-")).transpose()?;
+    let plain = secret.map(|_| disk::draft(&run.scratch, ".cutover-")).transpose()?;
     let from = plain.as_ref().map_or_else(|| to.clone(), |it| it.path().join(SNAPSHOT));
     let created = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let meta = Meta { store: name.clone(), captured: created.clone(), notes: Vec::new() };
@@ -141,11 +142,11 @@ pub fn create(run: &Run, home: &Path, store: &mut dyn Source, request: Request<'
         checksum: String::new(),
     };
     let text = manifest.finish(keys.as_ref())?;
-    files::write(&draft.path().join(manifest::NAME), text.as_bytes())?;
+    disk::replace(&draft.path().join(manifest::NAME), text.as_bytes())?;
     let id = files::settle(draft, home, ids(&stem))?;
     if let Some(plain) = plain {
         let path = plain.path().to_owned();
-        plain.close().map_err(|it| files::failed(&path, "cannot remove what was not sealed", &it))?;
+        plain.close().map_err(|it| disk::failed(&path, "cannot remove what was not sealed", &it))?;
     }
     Ok(Created { folder: home.join(&id), id, manifest })
 }
@@ -161,15 +162,15 @@ fn listed(folder: &Path) -> Result<Vec<File>> {
 
 /// Seals the files of one folder into another one, and reads each of them back.
 fn sealed(keys: &Keys, from: &Path, to: &Path) -> Result<Vec<File>> {
-    files::folder(to)?;
-    let open = |path: &Path| files::plain(path).map_err(|it| files::failed(path, "cannot be read", &it));
+    disk::folder(to)?;
+    let open = |path: &Path| files::plain(path).map_err(|it| disk::failed(path, "cannot be read", &it));
     let file = |name: String| {
         let plain = from.join(&name);
         let name = name + seal::SUFFIX;
         let path = to.join(&name);
-        let mut output = files::Output::create(&path)?;
+        let mut output = disk::Output::create(path.clone())?;
         keys.seal(&mut open(&plain)?.0, &mut output).map_err(|it| it.context(path.display()))?;
-        let (bytes, blake3) = output.close(&path)?;
+        let (bytes, blake3) = output.close()?;
         let mut again = blake3::Hasher::new();
         keys.unseal(&path, &mut open(&path)?.0, &mut again)?;
         if again.finalize().to_hex().as_str() != files::hash(&plain)?.1 {
@@ -178,7 +179,7 @@ fn sealed(keys: &Keys, from: &Path, to: &Path) -> Result<Vec<File>> {
         Ok(File { name, bytes, blake3 })
     };
     let files = files::names(from)?.into_iter().map(file).collect::<Result<_>>()?;
-    files::sync(to)?;
+    disk::sync(to)?;
     Ok(files)
 }
 

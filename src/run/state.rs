@@ -16,12 +16,13 @@ mod tests;
 
 pub use phase::Phase;
 
+use crate::disk;
 use crate::error::{Error, Kind, Result};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, config::DbConfig};
 use std::{
-    fs::{self, DirBuilder, OpenOptions, Permissions},
-    io::{ErrorKind, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    fs::{self, OpenOptions, Permissions},
+    io::ErrorKind,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -152,7 +153,8 @@ impl State {
     pub fn open(folder: &Path) -> Result<State> {
         let context =
             |it: std::io::Error| Error::new(Kind::File, format_args!("cannot use {}: {it}", folder.display()));
-        prepare(folder).map_err(context)?;
+        disk::private(folder)?;
+        disk::ignored(folder)?;
         let path = folder.join(JOURNAL);
         let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
         made.and_then(|it| it.set_permissions(Permissions::from_mode(0o600))).map_err(context)?;
@@ -224,8 +226,8 @@ impl State {
     /// If no run can be called so, or it cannot be made.
     pub fn run_folder(&self, id: &str) -> Result<PathBuf> {
         let path = self.run_folder_path(id)?;
-        let made = [&self.folder.join(RUNS), &path].into_iter().try_for_each(|it| private(it));
-        made.map_err(|it| Error::new(Kind::File, format_args!("cannot make {}: {it}", path.display())))?;
+        disk::private(&self.folder.join(RUNS))?;
+        disk::private(&path)?;
         Ok(path)
     }
 
@@ -248,33 +250,6 @@ impl TableCounts {
     pub fn to_write(&self) -> u64 {
         self.inserts.saturating_add(self.updates).saturating_add(self.deletes)
     }
-}
-
-/// Makes the folder what it has to be.
-fn prepare(folder: &Path) -> std::io::Result<()> {
-    private(folder)?;
-    let ignore = folder.join(".gitignore");
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(ignore) {
-        Ok(mut it) => it.write_all(b"*\n"),
-        Err(it) if it.kind() == ErrorKind::AlreadyExists => Ok(()),
-        Err(it) => Err(it),
-    }
-}
-
-/// Makes a folder that only its owner may look into. One that is there must be a folder itself, as a link may lead anywhere.
-fn private(folder: &Path) -> std::io::Result<()> {
-    match DirBuilder::new().mode(0o700).create(folder) {
-        Err(it) if it.kind() == ErrorKind::AlreadyExists => {}
-        made => return made,
-    }
-    let about = fs::symlink_metadata(folder)?;
-    if !about.is_dir() {
-        return Err(std::io::Error::other("it is no folder; move it away"));
-    }
-    if about.permissions().mode() & 0o777 == 0o700 {
-        return Ok(());
-    }
-    fs::set_permissions(folder, Permissions::from_mode(0o700))
 }
 
 fn connect(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {

@@ -39,7 +39,7 @@ use crate::{
     schema::Table,
     value::cast::Cast,
 };
-use std::{fmt, io, path::Path, sync::Arc};
+use std::{fmt, path::Path, sync::Arc};
 
 /// How much JSON text one row may fill, so that reading one cannot fill the memory.
 const ROW_MAX: u64 = 256 << 20;
@@ -85,11 +85,6 @@ fn damaged(path: &Path, what: impl fmt::Display) -> Error {
         Kind::Snapshot,
         format_args!("{path}: {what}; it was changed or damaged after the capture: capture again"),
     )
-}
-
-#[cold]
-fn unusable(path: &Path, doing: &str, error: &io::Error) -> Error {
-    Error::new(Kind::File, format_args!("{}: {doing}: {error}", path.display()))
 }
 
 #[cfg(test)]

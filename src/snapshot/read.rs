@@ -3,9 +3,10 @@
 use super::{
     HEADER_MAX, ROW_MAX, codec, damaged,
     format::{Header, Part, Store, title},
-    names, unusable,
+    names,
 };
 use crate::{
+    disk,
     error::{Error, Kind, Result},
     row::{Batch, Rows, Shape},
     schema::Table,
@@ -162,7 +163,7 @@ impl Reader {
             }
             known.insert(&part.file);
         }
-        let cannot = |error: io::Error| unusable(&self.folder, "cannot look", &error);
+        let cannot = |error: io::Error| disk::failed(&self.folder, "cannot look", &error);
         let mut strange = Vec::new();
         for entry in fs::read_dir(&self.folder).map_err(cannot)? {
             let name = entry.map_err(cannot)?.file_name();
@@ -235,7 +236,7 @@ impl Lines {
     fn open(path: PathBuf, part: &Part, title: &[u8]) -> Result<Lines> {
         let input = Input { file: open_plain(&path)?, hasher: blake3::Hasher::new(), bytes: 0 };
         let stored = match part.is_packed() {
-            true => Stored::unpack(input).map_err(|error| unusable(&path, "cannot unpack", &error))?,
+            true => Stored::unpack(input).map_err(|error| disk::failed(&path, "cannot unpack", &error))?,
             false => Stored::Plain(input),
         };
         let text = BufReader::with_capacity(64 << 10, Text { stored, left: part.text });
@@ -268,7 +269,7 @@ impl Lines {
         // What follows the packed text counts as well, as far as one byte too many.
         let rest = part.bytes.saturating_sub(input.bytes).saturating_add(1);
         let drained = io::copy(&mut (&mut input).take(rest), &mut io::sink());
-        drained.map_err(|error| unusable(&path, "cannot read", &error))?;
+        drained.map_err(|error| disk::failed(&path, "cannot read", &error))?;
         let blake3 = input.hasher.finalize().to_hex();
         if input.bytes != part.bytes || blake3.as_str() != part.blake3 {
             return Err(damaged(&path, format_args!("its BLAKE3 is not that in {}", names::HEADER)));
@@ -331,7 +332,7 @@ fn header_text(path: &Path) -> Result<String> {
     }
     let mut text = Vec::new();
     let read = open_plain(path)?.take(HEADER_MAX + 1).read_to_end(&mut text);
-    read.map_err(|error| unusable(path, "cannot read", &error))?;
+    read.map_err(|error| disk::failed(path, "cannot read", &error))?;
     if text.len() as u64 > HEADER_MAX {
         return Err(damaged(path, format_args!("longer than {HEADER_MAX} bytes")));
     }
@@ -342,7 +343,7 @@ fn header_text(path: &Path) -> Result<String> {
 fn open_plain(path: &Path) -> Result<File> {
     let seen = plain_file(path)?;
     let opened = File::open(path).and_then(|file| file.metadata().map(|it| (file, it)));
-    let (file, found) = opened.map_err(|error| unusable(path, "cannot read", &error))?;
+    let (file, found) = opened.map_err(|error| disk::failed(path, "cannot read", &error))?;
     if is_same(&seen, &found) { Ok(file) } else { Err(damaged(path, "it was exchanged while it was opened")) }
 }
 
@@ -351,7 +352,7 @@ fn plain_file(path: &Path) -> Result<fs::Metadata> {
         Ok(it) if it.is_file() => Ok(it),
         Ok(_) => Err(damaged(path, "not a plain file")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(damaged(path, "missing")),
-        Err(error) => Err(unusable(path, "cannot look", &error)),
+        Err(error) => Err(disk::failed(path, "cannot look", &error)),
     }
 }
 

@@ -3,9 +3,10 @@
 use super::{
     ROW_MAX, codec,
     format::{FORMAT, Header, Part, Store, TableEntry, title},
-    layout, names, unusable,
+    layout, names,
 };
 use crate::{
+    disk::{self, Output},
     error::{Error, Kind, Result},
     row::{Batch, Feed, Flow, Row, Shape},
     schema::Table,
@@ -14,7 +15,7 @@ use crate::{
 use serde_json::value::RawValue;
 use std::{
     collections::HashSet,
-    fs::{self, File, OpenOptions},
+    fs,
     io::{self, Write},
     path::{Path, PathBuf},
     sync::Arc,
@@ -117,14 +118,6 @@ struct Draft {
     last: Vec<u8>,
 }
 
-/// A file that knows what has been written to it.
-struct Output {
-    path: PathBuf,
-    file: File,
-    hasher: blake3::Hasher,
-    bytes: u64,
-}
-
 impl Writer {
     /// How hard zstd tries. More costs more than reading the rows.
     const LEVEL: i32 = 1;
@@ -200,7 +193,7 @@ impl Writer {
         let mut output = Output::create(self.draft.path().join(names::HEADER))?;
         output.put(text.as_bytes())?;
         output.close()?;
-        sync_folder(self.draft.path())?;
+        disk::sync(self.draft.path())?;
         if is_there(&self.folder)? {
             self.replace()?;
         } else {
@@ -208,7 +201,7 @@ impl Writer {
         }
         // The draft has got its name, so there is nothing left to remove.
         let _ = self.draft.keep();
-        sync_folder(parent(&self.folder))
+        disk::sync(disk::parent(&self.folder))
     }
 
     fn replace(&self) -> Result<()> {
@@ -221,9 +214,9 @@ impl Writer {
             let kept = aside.keep().join("old");
             return Err(error.context(format_args!("the snapshot that was there is now {}", kept.display())));
         }
-        sync_folder(parent(&self.folder))?;
+        disk::sync(disk::parent(&self.folder))?;
         let path = aside.path().to_owned();
-        aside.close().map_err(|error| unusable(&path, "cannot remove the snapshot that was replaced", &error))
+        aside.close().map_err(|error| disk::failed(&path, "cannot remove the snapshot that was replaced", &error))
     }
 }
 
@@ -248,7 +241,7 @@ impl TableWriter<'_> {
         self.end_part()?;
         for part in &self.entry.parts {
             let path = self.writer.draft.path().join(&part.file);
-            fs::remove_file(&path).map_err(|error| unusable(&path, "cannot remove", &error))?;
+            fs::remove_file(&path).map_err(|error| disk::failed(&path, "cannot remove", &error))?;
         }
         self.writer.begun = false;
         Ok(())
@@ -328,13 +321,13 @@ impl Draft {
     fn pack(&mut self, folder: &Path, table: &str) -> Result<()> {
         if self.packed.is_none() {
             let output = Output::create(folder.join(names::part(table, self.number, true)))?;
-            let path = output.path.clone();
+            let path = output.path().to_owned();
             let encoder = zstd::Encoder::new(output, Writer::LEVEL);
-            self.packed = Some(encoder.map_err(|error| unusable(&path, "cannot pack", &error))?);
+            self.packed = Some(encoder.map_err(|error| disk::failed(&path, "cannot pack", &error))?);
         }
         let Some(encoder) = &mut self.packed else { return Ok(()) };
         let written = encoder.write_all(&self.pending);
-        written.map_err(|error| unusable(&encoder.get_ref().path, "cannot write", &error))?;
+        written.map_err(|error| disk::failed(encoder.get_ref().path(), "cannot write", &error))?;
         self.pending.clear();
         Ok(())
     }
@@ -345,8 +338,8 @@ impl Draft {
         }
         let output = match self.packed {
             Some(encoder) => {
-                let path = encoder.get_ref().path.clone();
-                encoder.finish().map_err(|error| unusable(&path, "cannot write", &error))?
+                let path = encoder.get_ref().path().to_owned();
+                encoder.finish().map_err(|error| disk::failed(&path, "cannot write", &error))?
             }
             None => {
                 let mut output = Output::create(folder.join(names::part(table, self.number, false)))?;
@@ -354,49 +347,13 @@ impl Draft {
                 output
             }
         };
-        let file = output.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let file = output.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
         let (bytes, blake3) = output.close()?;
         let key = |it: Vec<u8>| {
             let short = String::from_utf8(it).ok().filter(|it| it.len() <= Draft::KEY_MAX);
             short.and_then(|it| RawValue::from_string(it).ok())
         };
         Ok(Part { file, rows: self.rows, bytes, text: self.text, first: key(self.first), last: key(self.last), blake3 })
-    }
-}
-
-impl Output {
-    fn create(path: PathBuf) -> Result<Output> {
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        match options.open(&path) {
-            Ok(file) => Ok(Output { path, file, hasher: blake3::Hasher::new(), bytes: 0 }),
-            Err(error) => Err(unusable(&path, "cannot create", &error)),
-        }
-    }
-
-    fn put(&mut self, bytes: &[u8]) -> Result<()> {
-        self.write_all(bytes).map_err(|error| unusable(&self.path, "cannot write", &error))
-    }
-
-    /// Waits until the file is on the disk; its length and BLAKE3.
-    fn close(self) -> Result<(u64, String)> {
-        self.file.sync_all().map_err(|error| unusable(&self.path, "cannot write to the disk", &error))?;
-        Ok((self.bytes, self.hasher.finalize().to_hex().as_str().to_owned()))
-    }
-}
-
-impl Write for Output {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let length = self.file.write(bytes)?;
-        self.hasher.update(bytes.get(..length).unwrap_or_default());
-        self.bytes += length as u64;
-        Ok(length)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
     }
 }
 
@@ -430,7 +387,7 @@ fn is_there(path: &Path) -> Result<bool> {
     match fs::symlink_metadata(path) {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(unusable(path, "cannot look", &error)),
+        Err(error) => Err(disk::failed(path, "cannot look", &error)),
     }
 }
 
@@ -440,7 +397,7 @@ fn may_give_way(folder: &Path, replace: bool) -> Result<()> {
     if !replace {
         return refuse("already there; choose another name, or say --replace");
     }
-    let cannot = |error: io::Error| unusable(folder, "cannot look", &error);
+    let cannot = |error: io::Error| disk::failed(folder, "cannot look", &error);
     if !fs::symlink_metadata(folder).map_err(cannot)?.is_dir() {
         return refuse("not a folder, so it is not replaced; choose another name");
     }
@@ -460,32 +417,11 @@ fn may_give_way(folder: &Path, replace: bool) -> Result<()> {
     }
 }
 
-/// A private folder on the same disk as `folder`, removed when it is dropped.
+/// A private folder beside that one.
 fn beside(folder: &Path) -> Result<TempDir> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".cutover-");
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
-    let parent = parent(folder);
-    builder.tempdir_in(parent).map_err(|error| unusable(parent, "cannot make a folder in it", &error))
-}
-
-fn parent(folder: &Path) -> &Path {
-    match folder.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    }
+    disk::draft(disk::parent(folder), ".cutover-")
 }
 
 fn move_to(from: &Path, to: &Path) -> Result<()> {
-    fs::rename(from, to).map_err(|error| unusable(to, "cannot put the snapshot there", &error))
-}
-
-/// Makes sure that the names in a folder are on the disk. Only Unix can ask for that.
-fn sync_folder(folder: &Path) -> Result<()> {
-    if cfg!(unix) {
-        let synced = File::open(folder).and_then(|it| it.sync_all());
-        synced.map_err(|error| unusable(folder, "cannot write to the disk", &error))?;
-    }
-    Ok(())
+    fs::rename(from, to).map_err(|error| disk::failed(to, "cannot put the snapshot there", &error))
 }

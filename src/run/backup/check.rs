@@ -8,6 +8,7 @@ use super::{
 use crate::{
     ahead::ahead,
     diff::{self, Finding, Sink, Tally},
+    disk,
     error::{Error, Kind, Result},
     row::{Batch, Feed, Rows, Shape},
     run::{Run, pipeline},
@@ -47,7 +48,7 @@ pub fn open(home: &Path, id: &str, secret: Option<&Secret>, scratch: &Path) -> R
     let mut from = folder.join(SNAPSHOT);
     let mut plain = None;
     if manifest.sealed.is_some() {
-        let made = files::draft(scratch, ".cutover-")?;
+        let made = disk::draft(scratch, ".cutover-")?;
         unseal(&folder, &manifest, secret, &made)?;
         from = made.path().join(SNAPSHOT);
         plain = Some(made);
@@ -116,11 +117,11 @@ fn unseal(folder: &Path, manifest: &Manifest, secret: Option<&Secret>, to: &Temp
     };
     let secret = secret.ok_or_else(missing)?;
     let (from, to) = (folder.join(SNAPSHOT), to.path().join(SNAPSHOT));
-    files::folder(&to)?;
+    disk::folder(&to)?;
     let mut keys: Option<Keys> = None;
     for file in &manifest.files {
         let path = from.join(&file.name);
-        let open = || files::plain(&path).map(|it| it.0).map_err(|it| files::failed(&path, "cannot be read", &it));
+        let open = || files::plain(&path).map(|it| it.0).map_err(|it| disk::failed(&path, "cannot be read", &it));
         let keys = match &mut keys {
             Some(keys) => keys,
             none => {
@@ -131,9 +132,9 @@ fn unseal(folder: &Path, manifest: &Manifest, secret: Option<&Secret>, to: &Temp
         };
         let name = file.name.strip_suffix(SUFFIX);
         let name = name.ok_or_else(|| damaged(&path, "it has not the name of a sealed file"))?;
-        let mut output = files::Output::create(&to.join(name))?;
+        let mut output = disk::Output::create(to.join(name))?;
         keys.unseal(&path, &mut open()?, &mut output)?;
-        output.flush().map_err(|it| files::failed(&path, "cannot unseal", &it))?;
+        output.flush().map_err(|it| disk::failed(&path, "cannot unseal", &it))?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@
 
 use super::{DRAFT, check, files, id};
 use crate::{
+    disk,
     error::{Error, Kind, Result},
     row::{Batch, Row, Rows, Shape},
     run::{
@@ -43,7 +44,7 @@ pub struct Exported {
 /// # Errors
 /// If the store fails or changes meanwhile, JSON cannot hold what it does, or the disk fails. Nothing is left then.
 pub fn export(run: &Run, home: &Path, store: &mut dyn Source, name: &Store, now: Timestamp) -> Result<Exported> {
-    let captured = files::draft(&run.scratch, ".cutover-")?;
+    let captured = disk::draft(&run.scratch, ".cutover-")?;
     let folder = captured.path().join("snapshot");
     let meta = Meta { store: name.clone(), captured: now.to_string(), notes: Vec::new() };
     capture(run, store, &folder, meta, snapshot::Options::default(), &Masks::default())?;
@@ -55,18 +56,18 @@ pub fn export(run: &Run, home: &Path, store: &mut dyn Source, name: &Store, now:
     let path = match reader.tables() {
         [only] if is_document(&reader, only)? => {
             let draft = tempfile::Builder::new().prefix(&prefix).suffix(".json").tempfile_in(home);
-            let draft = draft.map_err(|it| files::failed(home, "cannot make a file in it", &it))?;
+            let draft = draft.map_err(|it| disk::failed(home, "cannot make a file in it", &it))?;
             write(&reader, only, true, draft.path(), &mut draft.as_file())?;
             read_back(run, &reader, only, true, draft.path())?;
             settle(draft, home, &stem)?
         }
         tables => {
-            let (draft, mut taken) = (files::draft(home, &prefix)?, HashSet::new());
+            let (draft, mut taken) = (disk::draft(home, &prefix)?, HashSet::new());
             for table in tables {
                 let path = draft.path().join(file(&table.name, &mut taken));
-                let mut output = files::Output::create(&path)?;
+                let mut output = disk::Output::create(path.clone())?;
                 write(&reader, table, false, &path, &mut output)?;
-                output.close(&path)?;
+                output.close()?;
                 read_back(run, &reader, table, false, &path)?;
             }
             let more = (2_u32..10_000).map(|it| format!("{stem}-{it}"));
@@ -105,7 +106,7 @@ fn each(reader: &Reader, table: &Table, mut take: impl FnMut(Row<'_>) -> Result<
 
 /// Writes the rows of a table as one object of keys and values, or as an array of objects.
 fn write(reader: &Reader, table: &Table, document: bool, path: &Path, to: &mut dyn Write) -> Result<()> {
-    let failed = |it| files::failed(path, "cannot write", &it);
+    let failed = |it| disk::failed(path, "cannot write", &it);
     let (open, close) = if document { ("{", "}\n") } else { ("[", "]\n") };
     let mut to = BufWriter::with_capacity(256 << 10, to);
     let (mut out, mut first) = (open.as_bytes().to_vec(), true);
@@ -259,17 +260,17 @@ fn unfit(table: &Table, what: impl std::fmt::Display) -> Error {
 
 /// Gives a file the first free name.
 fn settle(mut draft: tempfile::NamedTempFile, home: &Path, stem: &str) -> Result<PathBuf> {
-    draft.as_file().sync_all().map_err(|it| files::failed(draft.path(), "cannot write to the disk", &it))?;
+    draft.as_file().sync_all().map_err(|it| disk::failed(draft.path(), "cannot write to the disk", &it))?;
     for number in 1_u32..10_000 {
         let name = if number == 1 { format!("{stem}.json") } else { format!("{stem}-{number}.json") };
         let path = home.join(name);
         match draft.persist_noclobber(&path) {
             Ok(_) => {
-                files::sync(home)?;
+                disk::sync(home)?;
                 return Ok(path);
             }
             Err(it) if it.error.kind() == std::io::ErrorKind::AlreadyExists => draft = it.file,
-            Err(it) => return Err(files::failed(&path, "cannot put it there", &it.error)),
+            Err(it) => return Err(disk::failed(&path, "cannot put it there", &it.error)),
         }
     }
     Err(Error::new(Kind::File, format_args!("{}: no name is free", home.display())))

@@ -1,7 +1,10 @@
 //! The folder of backups: which there are, and which have been kept for long enough.
 
 use super::{DRAFT, Manifest, check, files, instant, manifest};
-use crate::error::{Error, Kind, Result};
+use crate::{
+    disk,
+    error::{Error, Kind, Result},
+};
 use jiff::{SignedDuration, Timestamp};
 use std::{collections::BTreeSet, fs, io::ErrorKind, path::Path};
 
@@ -90,8 +93,8 @@ pub fn prune(home: &Path, days: u32, now: Timestamp, dry_run: bool) -> Result<Pr
             let aside = home.join(format!("{REMOVED}{}", entry.id));
             // What is removed half is no backup any more.
             let moved = fs::rename(home.join(&entry.id), &aside);
-            moved.map_err(|it| files::failed(&home.join(&entry.id), "cannot remove", &it))?;
-            files::sync(home)?;
+            moved.map_err(|it| disk::failed(&home.join(&entry.id), "cannot remove", &it))?;
+            disk::sync(home)?;
             remove(&aside)?;
         }
         for name in &pruned.left {
@@ -103,7 +106,7 @@ pub fn prune(home: &Path, days: u32, now: Timestamp, dry_run: bool) -> Result<Pr
 
 fn remove(path: &Path) -> Result<()> {
     let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-    removed.map_err(|it| files::failed(path, "cannot remove", &it))
+    removed.map_err(|it| disk::failed(path, "cannot remove", &it))
 }
 
 fn names(home: &Path) -> Result<Vec<String>> {

@@ -1,7 +1,7 @@
 //! Staged rows on their way into the target, batch after batch.
 
-use super::stage::unusable;
 use crate::{
+    disk,
     error::{Error, Kind, Result},
     plan::Migrate,
     report::cell as shown,
@@ -265,7 +265,8 @@ impl Sender<'_, '_> {
         let line = format!("{{\"row\":{},{}\n", object(row), line.trim_start_matches('{'));
         let mut options = fs::OpenOptions::new();
         let file = options.create(true).append(true).mode(0o600).open(&self.failed);
-        file.and_then(|mut it| it.write_all(line.as_bytes())).map_err(|it| unusable(&self.failed, &it))
+        file.and_then(|mut it| it.write_all(line.as_bytes()))
+            .map_err(|it| disk::failed(&self.failed, "cannot write", &it))
     }
 }
 

@@ -1,20 +1,15 @@
 //! `run.json`: what a run staged, so that it can be undone when neither its plan nor its process is there any more.
 
-use super::stage::{Staged, unusable};
+use super::stage::Staged;
 use crate::{
+    disk,
     error::{Error, Kind, Result},
     row::{Field, Shape},
     schema::{Column, Table},
     value::{Type, cast::Cast, time::EpochUnit},
 };
 use serde::{Deserialize, Serialize};
-use std::{
-    fs,
-    io::Write,
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
-    path::Path,
-    sync::Arc,
-};
+use std::{fs, path::Path, sync::Arc};
 
 /// The version that is written, and the only one so far that is read.
 const FORMAT: &str = "cutover-run/1";
@@ -82,15 +77,7 @@ impl Manifest {
     pub fn write(&self, folder: &Path) -> Result<()> {
         let path = folder.join(FILE);
         let text = serde_json::to_string_pretty(self).map_err(|it| Error::new(Kind::Broken, it))?;
-        let write = || {
-            let draft = folder.join("run.json.draft");
-            let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&draft, &path)?;
-            fs::File::open(folder)?.sync_all()
-        };
-        write().map_err(|it| unusable(&path, &it))
+        disk::replace(&path, text.as_bytes())
     }
 
     /// Reads it from the folder of a run.
@@ -99,7 +86,7 @@ impl Manifest {
     /// If it is not there, damaged, or of a newer version.
     pub fn read(folder: &Path) -> Result<Manifest> {
         let path = folder.join(FILE);
-        let text = fs::read_to_string(&path).map_err(|it| unusable(&path, &it))?;
+        let text = fs::read_to_string(&path).map_err(|it| disk::failed(&path, "cannot be read", &it))?;
         let damaged = |it: &dyn std::fmt::Display| Error::new(Kind::Snapshot, format_args!("{}: {it}", path.display()));
         let manifest: Manifest = serde_json::from_str(&text).map_err(|it| damaged(&it))?;
         if manifest.format != FORMAT {
@@ -155,16 +142,4 @@ impl Entry {
         let (compared, keyless) = (fields.len(), self.key == 0);
         Arc::new(Shape { fields, key: if keyless { compared } else { self.key }, compared, keyless })
     }
-}
-
-/// Makes a folder that only its owner can enter, if it is not there.
-///
-/// # Errors
-/// If it cannot be made.
-pub fn private_folder(path: &Path) -> Result<()> {
-    let make = || {
-        fs::create_dir_all(path)?;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o700))
-    };
-    make().map_err(|it| unusable(path, &it))
 }

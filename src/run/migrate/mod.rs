@@ -43,7 +43,7 @@ use crate::{
 };
 use apply::{MayWrite, Pace, Sender, apply};
 use conflict::{Decide, Strategy};
-use manifest::{Entry, Manifest, private_folder};
+use manifest::{Entry, Manifest};
 pub use rollback::{Undo, Undone};
 use stage::{Stage, Staged};
 use std::{
@@ -150,7 +150,6 @@ impl Job<'_> {
     /// Compares, and puts on disk what has to be written.
     fn stage(&mut self, run: &Run) -> Result<Plot> {
         let folder = self.state.run_folder(&self.id)?;
-        private_folder(&folder)?;
         let store = snapshot::Store { kind: self.plan.target.kind.clone(), name: self.plan.target.name.clone() };
         let notes = vec![format!("staged by run {}", self.id)];
         let meta = Meta { store, captured: (self.now)(), notes };

@@ -2,12 +2,13 @@
 
 use super::{
     apply::{Applied, Load, MayWrite, Pace, Sender, Walk, staged_name},
-    manifest::{Entry, Manifest, private_folder},
+    manifest::{Entry, Manifest},
     stage::{BEFORE, LANDED, Pile, WRITTEN},
 };
 use crate::{
     ahead::ahead,
     diff::undo::{Fate, undo},
+    disk,
     error::{Error, Kind, Result},
     report::{cell as shown, migration::Undoing},
     row::{Batch, Flow, Row, Rows, Shape},
@@ -92,14 +93,14 @@ impl Undo<'_> {
         let zone = self.manifest.zone()?;
         let mut source = (self.reopen)()?;
         let folder = self.folder.join("undo");
-        private_folder(&folder)?;
+        disk::folder(&folder)?;
         let store = snapshot::Store { kind: "run".to_owned(), name: self.manifest.id.clone() };
         let mut found = Vec::new();
         for entry in self.entries() {
             let table = self.table(&entry.name)?;
             let shape = entry.shape(zone.as_ref());
             let folder = folder.join(&entry.folder);
-            private_folder(&folder)?;
+            disk::folder(&folder)?;
             let meta = Meta { store: store.clone(), captured: now(), notes: Vec::new() };
             let staged = self.folder.join(&entry.folder);
             let undoing = stage(run, source.as_mut(), (entry, table, &shape), &staged, (&folder, &meta))?;

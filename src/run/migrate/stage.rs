@@ -8,6 +8,7 @@
 use super::conflict::{Answer, Decide, Decision, Strategy};
 use crate::{
     diff::{Finding, Sink},
+    disk,
     error::{Error, Kind, Result},
     pairing::{Comparison, Pair},
     report::migration::Counts,
@@ -95,7 +96,7 @@ impl Stage {
     pub(in crate::run) fn draft(&self, comparison: &Arc<Comparison>) -> Result<Draft<'_>> {
         let table = staged(comparison)?;
         let folder = self.folder.join(snapshot::file_name(&comparison.target.name));
-        fs::create_dir_all(&folder).map_err(|it| unusable(&folder, &it))?;
+        disk::folder(&folder)?;
         let options = || Options { replace: true, ..Options::default() };
         let writer = |name: &str| Writer::create(&folder.join(name), self.meta.clone(), options());
         Ok(Draft {
@@ -236,7 +237,9 @@ impl Rejects {
             none => {
                 let mut options = fs::OpenOptions::new();
                 options.write(true).create(true).truncate(true).mode(0o600);
-                none.insert(BufWriter::new(options.open(&self.path).map_err(|it| unusable(&self.path, &it))?))
+                none.insert(BufWriter::new(
+                    options.open(&self.path).map_err(|it| disk::failed(&self.path, "cannot write", &it))?,
+                ))
             }
         };
         let Reject { key, item, column, rule, value } = reject;
@@ -244,15 +247,17 @@ impl Rejects {
         // Key and value are JSON already, whose numbers must stay letter by letter.
         let line = line.to_string();
         let line = format!("{{\"key\":{key},\"value\":{value},{}", line.trim_start_matches('{'));
-        writeln!(file, "{line}").map_err(|it| unusable(&self.path, &it))
+        writeln!(file, "{line}").map_err(|it| disk::failed(&self.path, "cannot write", &it))
     }
 
     fn finish(&mut self) -> Result<()> {
         match &mut self.file {
-            Some(file) => file.flush().map_err(|it| unusable(&self.path, &it)),
+            Some(file) => file.flush().map_err(|it| disk::failed(&self.path, "cannot write", &it)),
             // Those of an earlier attempt are no longer true.
             None => match fs::remove_file(&self.path) {
-                Err(it) if it.kind() != std::io::ErrorKind::NotFound => Err(unusable(&self.path, &it)),
+                Err(it) if it.kind() != std::io::ErrorKind::NotFound => {
+                    Err(disk::failed(&self.path, "cannot write", &it))
+                }
                 _ => Ok(()),
             },
         }
@@ -326,9 +331,4 @@ fn exact<'a>(pairs: &'a [Pair], row: Row<'a>) -> impl Iterator<Item = &'a [u8]> 
 /// The cell of a column as it is.
 pub(super) fn cell<'a>(pair: &Pair, row: Row<'a>) -> Option<&'a [u8]> {
     pair.shadow.or(pair.place).map(|it| row.cell(it))
-}
-
-#[cold]
-pub(super) fn unusable(path: &Path, error: &std::io::Error) -> Error {
-    Error::new(Kind::File, format_args!("{}: {error}", path.display()))
 }

@@ -10,6 +10,7 @@ mod spell;
 
 use super::{FileOptions, by_extension, extension, open_file, stem};
 use crate::{
+    disk,
     error::{Error, Kind, Result},
     schema::Table,
     store::{
@@ -20,7 +21,6 @@ use crate::{
 use merge::Merge;
 use std::{
     fmt, fs,
-    fs::File,
     io::{BufWriter, Write},
     path::{Path, PathBuf},
 };
@@ -53,7 +53,7 @@ impl FileTarget {
             let name = path.file_name().ok_or_else(|| {
                 Error::new(Kind::Store, format_args!("{}: it has no name to make a file of", path.display()))
             })?;
-            folder_of(path).canonicalize().map_err(failed)?.join(name)
+            disk::parent(path).canonicalize().map_err(failed)?.join(name)
         };
         Ok(FileTarget { kind: kind.to_owned(), path, options: options.clone() })
     }
@@ -88,7 +88,7 @@ impl FileTarget {
     /// Makes what is not there: a file without rows.
     fn make(&self, tables: &[Table]) -> Result<()> {
         if self.is_folder() {
-            make_folder(&self.path)?;
+            disk::folder(&self.path)?;
         }
         for table in tables {
             let (path, kind) = self.file(&table.name)?;
@@ -109,7 +109,7 @@ impl FileTarget {
 
     /// Removes files that were never finished. Whether there were any.
     fn sweep(&self) -> Result<bool> {
-        let folder = if self.path.is_dir() { &self.path } else { folder_of(&self.path) };
+        let folder = if self.path.is_dir() { &self.path } else { disk::parent(&self.path) };
         let mut any = false;
         for path in entries(folder)? {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -183,7 +183,7 @@ impl From<std::io::Error> for Fault {
 /// Puts a new file, which `fill` writes, in the place of the one at `path`: whole, or not at all.
 fn replace(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<(), Fault>) -> Result<()> {
     let failed = |it: std::io::Error| failed(path, &it);
-    let folder = folder_of(path);
+    let folder = disk::parent(path);
     let made = tempfile::Builder::new().prefix(PARTIAL.0).suffix(PARTIAL.1).tempfile_in(folder).map_err(failed)?;
     let mut out = BufWriter::with_capacity(1 << 20, made);
     match fill(&mut out) {
@@ -198,31 +198,12 @@ fn replace(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<(), Fault>) 
     }
     made.as_file().sync_all().map_err(failed)?;
     made.persist(path).map_err(|it| failed(it.error))?;
-    sync(folder).map_err(failed)
-}
-
-/// Makes sure that the names in a folder are on the disk. Only Unix can ask for that.
-fn sync(folder: &Path) -> std::io::Result<()> {
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
-}
-
-fn make_folder(path: &Path) -> Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    match builder.create(path) {
-        Err(it) if it.kind() != std::io::ErrorKind::AlreadyExists => Err(failed(path, &it)),
-        _ => Ok(()),
-    }
+    disk::sync(folder)
 }
 
 fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let read = fs::read_dir(folder).and_then(|it| it.map(|it| it.map(|it| it.path())).collect());
     read.map_err(|it| failed(folder, &it))
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|it| *it != Path::new("")).unwrap_or(Path::new("."))
 }
 
 #[cold]
