@@ -4,16 +4,15 @@ use super::{
     proxy::{self, Act},
     server::{Fault, Response, Server},
     workerd::{self, Database},
+    written::{self, batch, bytes, insert, shape, write},
 };
 use cutover::{
     error::{Error, Kind, Result},
-    plan::Setting,
-    row::{Batch, Feed, Field, Flow, Shape},
+    row::{Batch, Shape},
     schema::Table,
     store::{
         self, Options,
-        settings::Settings,
-        target::{self, Begin, Changes, Mark, Target, Written},
+        target::{self, Begin, Target, Written},
     },
     value::{
         Type, Value,
@@ -22,15 +21,11 @@ use cutover::{
     },
 };
 use serde_json::json;
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 fn options(database: &Database, api: &str) -> Options {
     let Database { account, token, id, .. } = database;
-    let given = [("account", *account), ("token", *token), ("api", api), ("database", id.as_str())];
-    let given = given.iter().map(|(name, value)| ((*name).to_owned(), Setting::Text((*value).to_owned())));
-    let settings = Settings::new(given.collect::<BTreeMap<_, _>>(), Arc::new(|_: &str| None));
-    // This machine's engine need not be spared.
-    Options { settings, rate: Some(1e6), ..Options::default() }
+    written::options(&[("account", account), ("token", token), ("api", api), ("database", id)])
 }
 
 fn writer(database: &Database) -> Box<dyn Target> {
@@ -56,66 +51,17 @@ fn table(database: &Database, name: &str) -> Table {
     store.tables().expect("tables").into_iter().find(|it| it.name == name).expect("a table")
 }
 
-/// The columns of a table, the first ones its key; none: it is written to without one.
-fn shape(columns: &[(&str, Cast)], key: usize) -> Arc<Shape> {
-    let fields: Vec<Field> = columns.iter().map(|(name, cast)| Field::new(*name, cast.clone())).collect();
-    let keyless = key == 0;
-    Arc::new(Shape { key: if keyless { fields.len() } else { key }, compared: fields.len(), fields, keyless })
-}
-
 fn plain(columns: &[&str], key: usize) -> Arc<Shape> {
     shape(&columns.iter().map(|it| (*it, Cast::new(Type::Any))).collect::<Vec<_>>(), key)
-}
-
-fn batch<'v>(shape: &Arc<Shape>, rows: impl IntoIterator<Item = Vec<Value<'v>>>) -> Batch {
-    let mut batch = Batch::new(Arc::clone(shape));
-    rows.into_iter().for_each(|it| batch.push(it));
-    batch
-}
-
-/// What is done to a table in one go: inserts, updates, deletes.
-fn write(
-    target: &mut dyn Target,
-    table: &Table,
-    number: u64,
-    [inserts, updates, deletes]: [&Batch; 3],
-) -> Result<Written> {
-    target.write(&Changes { table, inserts, updates, deletes, mark: Mark { run: "r", batch: number } })
-}
-
-fn insert(target: &mut dyn Target, table: &Table, number: u64, inserts: &Batch) -> Result<Written> {
-    let none = Batch::new(Arc::clone(inserts.shape()));
-    write(target, table, number, [inserts, &none, &none])
 }
 
 /// What makes of an answer that it is lost.
 type Loss = fn(Response) -> Act;
 
-/// All rows of a table, in that shape, in the order of their bytes.
-#[derive(Default)]
-struct Rows(Vec<Vec<u8>>);
-
-impl Feed for Rows {
-    fn take(&mut self, batch: &mut Batch) -> Result<Flow> {
-        self.0.extend(batch.rows().map(|it| it.bytes().to_vec()));
-        batch.clear();
-        Ok(Flow::Continue)
-    }
-}
-
 fn read(database: &Database, table: &Table, shape: &Arc<Shape>) -> Vec<Vec<u8>> {
     let mut store = store::open("d1", "".as_ref(), &options(database, &database.api)).expect("a database");
-    let declared = store.tables().expect("tables");
-    let mut rows = Rows::default();
-    store.scan(declared.iter().find(|it| it.name == table.name).expect("a table"), shape, &mut rows).expect("rows");
-    rows.0.sort();
-    rows.0
-}
-
-fn bytes(batch: &Batch) -> Vec<Vec<u8>> {
-    let mut rows: Vec<Vec<u8>> = batch.rows().map(|it| it.bytes().to_vec()).collect();
-    rows.sort();
-    rows
+    let declared = store.tables().expect("tables").into_iter().find(|it| it.name == table.name).expect("a table");
+    written::read(store.as_mut(), &declared, shape)
 }
 
 fn count(database: &Database, sql: &str) -> i64 {

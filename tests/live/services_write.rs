@@ -4,77 +4,34 @@ use super::{
     miniflare,
     server::{Response, Server},
     vercel::{ID, READ_TOKEN, TEAM, TOKEN, Vercel},
+    written::{self, batch, bytes, insert, options, write},
 };
 use cutover::{
     error::{Kind, Result},
-    plan::Setting,
-    row::{Batch, Feed, Field, Flow, Shape},
+    row::Shape,
     schema::Table,
     store::{
         self, Options,
-        settings::Settings,
-        target::{self, Begin, Changes, Mark, Target, Written},
+        target::{self, Begin, Target, Written},
     },
     value::{Type, Value, cast::Cast},
 };
 use serde_json::{Value as Json, json};
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 /// Far enough away for no test to see it.
 const LATER: i64 = 2_000_000_000;
 
-fn options(given: &[(&str, &str)]) -> Options {
-    let given = given.iter().map(|(name, value)| ((*name).to_owned(), Setting::Text((*value).to_owned())));
-    let settings = Settings::new(given.collect::<BTreeMap<_, _>>(), Arc::new(|_: &str| None));
-    Options { settings, rate: Some(1e6), ..Options::default() }
-}
-
 /// A shape whose first column is its key.
 fn shape(columns: &[(&str, Type)]) -> Arc<Shape> {
-    let fields: Vec<Field> = columns.iter().map(|(name, ty)| Field::new(*name, Cast::new(*ty))).collect();
-    Arc::new(Shape { key: 1, compared: fields.len(), fields, keyless: false })
-}
-
-fn batch<'v>(shape: &Arc<Shape>, rows: impl IntoIterator<Item = Vec<Value<'v>>>) -> Batch {
-    let mut batch = Batch::new(Arc::clone(shape));
-    rows.into_iter().for_each(|it| batch.push(it));
-    batch
-}
-
-/// Inserts, updates, deletes.
-fn write(target: &mut dyn Target, table: &Table, [inserts, updates, deletes]: [&Batch; 3]) -> Result<Written> {
-    target.write(&Changes { table, inserts, updates, deletes, mark: Mark { run: "r", batch: 1 } })
-}
-
-fn insert(target: &mut dyn Target, table: &Table, inserts: &Batch) -> Result<Written> {
-    let none = Batch::new(Arc::clone(inserts.shape()));
-    write(target, table, [inserts, &none, &none])
-}
-
-#[derive(Default)]
-struct Rows(Vec<Vec<u8>>);
-
-impl Feed for Rows {
-    fn take(&mut self, batch: &mut Batch) -> Result<Flow> {
-        self.0.extend(batch.rows().map(|it| it.bytes().to_vec()));
-        batch.clear();
-        Ok(Flow::Continue)
-    }
+    let columns: Vec<(&str, Cast)> = columns.iter().map(|(name, ty)| (*name, Cast::new(*ty))).collect();
+    written::shape(&columns, 1)
 }
 
 fn read(kind: &str, options: &Options, shape: &Arc<Shape>) -> Vec<Vec<u8>> {
     let mut store = store::open(kind, "".as_ref(), options).expect("a store");
     let table = store.tables().expect("tables").remove(0);
-    let mut rows = Rows::default();
-    store.scan(&table, shape, &mut rows).expect("rows");
-    rows.0.sort();
-    rows.0
-}
-
-fn bytes(batch: &Batch) -> Vec<Vec<u8>> {
-    let mut rows: Vec<Vec<u8>> = batch.rows().map(|it| it.bytes().to_vec()).collect();
-    rows.sort();
-    rows
+    written::read(store.as_mut(), &table, shape)
 }
 
 fn begun(kind: &str, options: &Options) -> (Box<dyn Target>, Table) {
@@ -108,8 +65,8 @@ fn a_namespace_keeps_metadata_and_expiration() {
     ];
     let all = batch(&whole, rows.clone());
     let again = batch(&whole, rows.into_iter().chain([row("there", Value::Json("1"), Value::Null, Value::Null)]));
-    assert_eq!(insert(target.as_mut(), &table, &all).expect("written").inserted, 5);
-    assert_eq!(insert(target.as_mut(), &table, &again).expect("written").inserted, 0, "what is there is left");
+    assert_eq!(insert(target.as_mut(), &table, 1, &all).expect("written").inserted, 5);
+    assert_eq!(insert(target.as_mut(), &table, 1, &again).expect("written").inserted, 0, "what is there is left");
     let mut expect = bytes(&all);
     expect.extend(bytes(&batch(
         &whole,
@@ -123,7 +80,7 @@ fn a_namespace_keeps_metadata_and_expiration() {
         batch(&some, [("there", "\"new\""), ("nobody", "1")].map(|it| vec![Value::Text(it.0), Value::Json(it.1)]));
     let deletes = batch(&some, ["a", "plain", "empty", "bytes"].map(|it| vec![Value::Text(it), Value::Null]));
     let none = batch(&some, []);
-    let done = write(target.as_mut(), &table, [&none, &updates, &deletes]).expect("written");
+    let done = write(target.as_mut(), &table, 1, [&none, &updates, &deletes]).expect("written");
     assert_eq!(done, Written { inserted: 0, updated: 1, deleted: 4 });
     let left = [
         row("there", Value::Json("\"new\""), Value::Json("{\"v\":1}"), Value::Int(LATER)),
@@ -143,7 +100,7 @@ fn a_namespace_keeps_metadata_and_expiration() {
         (row("x", Value::Json("1"), Value::Json(&large), Value::Null), "`metadata`"),
         (row("x", Value::Json("1"), Value::Null, Value::Int(1_000_000)), "expiration"),
     ] {
-        let error = insert(target.as_mut(), &table, &batch(&whole, [refused])).expect_err(expect);
+        let error = insert(target.as_mut(), &table, 1, &batch(&whole, [refused])).expect_err(expect);
         assert!(error.kind() == Kind::Row && error.to_string().contains(expect), "{expect}: {error:?}");
     }
     assert_eq!(read("kv", &options, &whole).len(), 2);
@@ -161,19 +118,19 @@ fn an_edge_config_is_changed_at_once() {
     };
     let inserts = rows(&[("there", "1"), ("n1", "{\"a\":[12345678901234567890.10]}"), ("n2", "null")]);
     let (updates, deletes) = (rows(&[("old", "\"x\""), ("nobody", "1")]), rows(&[("gone", "1"), ("nobody", "1")]));
-    let done = write(target.as_mut(), &table, [&inserts, &updates, &deletes]).expect("written");
+    let done = write(target.as_mut(), &table, 1, [&inserts, &updates, &deletes]).expect("written");
     assert_eq!(done, Written { inserted: 2, updated: 1, deleted: 1 });
-    let done = write(target.as_mut(), &table, [&inserts, &updates, &deletes]).expect("written");
+    let done = write(target.as_mut(), &table, 1, [&inserts, &updates, &deletes]).expect("written");
     assert_eq!(done, Written { inserted: 0, updated: 1, deleted: 0 });
     let expect =
         rows(&[("there", "\"own\""), ("old", "\"x\""), ("n1", "{\"a\":[12345678901234567890.10]}"), ("n2", "null")]);
     assert_eq!(read("edge-config", &options, &shape), bytes(&expect));
     let kind = |it: Result<Written>| it.expect_err("a refusal").kind();
     let odd = batch(&shape, [vec![Value::Text("a b"), Value::Json("1")]]);
-    assert_eq!(kind(insert(target.as_mut(), &table, &odd)), Kind::Row);
+    assert_eq!(kind(insert(target.as_mut(), &table, 1, &odd)), Kind::Row);
     let large = format!("\"{}\"", "x".repeat(9000));
     let large = batch(&shape, [vec![Value::Text("large"), Value::Json(&large)]]);
-    assert_eq!(kind(insert(target.as_mut(), &table, &large)), Kind::Limit);
+    assert_eq!(kind(insert(target.as_mut(), &table, 1, &large)), Kind::Limit);
     let connection = vercel.connection(READ_TOKEN);
     let reading = target::open("edge-config", "".as_ref(), &self::options(&[("url", &connection)]));
     let error = reading.err().expect("a refusal");
@@ -195,21 +152,21 @@ fn an_import_endpoint_gets_all_rows_once() {
     let shape = shape(&[("id", Type::Int), ("name", Type::Text), ("at", Type::Date)]);
     let rows = batch(&shape, (0..3).map(|id| vec![Value::Int(id), Value::Text("a\"b"), Value::Date(0)]));
     let table = Table::new("rows");
-    assert_eq!(insert(target.as_mut(), &table, &rows).expect("sent").inserted, 3);
+    assert_eq!(insert(target.as_mut(), &table, 1, &rows).expect("sent").inserted, 3);
     let sent = server.take();
     let expect = Json::Array((0..3).map(|id| json!({"id": id, "name": "a\"b", "at": "1970-01-01"})).collect());
     assert_eq!((sent.len(), sent[0].json(), sent[0].method.as_str()), (1, expect, "POST"));
     let kind = |it: Result<Written>| it.expect_err("a refusal").kind();
-    assert_eq!(kind(insert(target.as_mut(), &table, &rows)), Kind::Store, "a second time");
+    assert_eq!(kind(insert(target.as_mut(), &table, 1, &rows)), Kind::Store, "a second time");
     let none = batch(&shape, []);
-    assert_eq!(kind(write(target.as_mut(), &table, [&none, &rows, &none])), Kind::Plan);
+    assert_eq!(kind(write(target.as_mut(), &table, 1, [&none, &rows, &none])), Kind::Plan);
     let mut lost = open("/lost").expect("a target");
-    assert_eq!(kind(insert(lost.as_mut(), &table, &rows)), Kind::Unsure);
-    assert_eq!(kind(insert(lost.as_mut(), &table, &rows)), Kind::Store);
+    assert_eq!(kind(insert(lost.as_mut(), &table, 1, &rows)), Kind::Unsure);
+    assert_eq!(kind(insert(lost.as_mut(), &table, 1, &rows)), Kind::Store);
     assert_eq!(server.take().len(), 1);
     let document = self::shape(&[("key", Type::Text), ("value", Type::Json)]);
     let document = batch(&document, [vec![Value::Text("bioData"), Value::Json("{\"x\":1}")]]);
-    insert(open("/api/admin/import").expect("a target").as_mut(), &table, &document).expect("sent");
+    insert(open("/api/admin/import").expect("a target").as_mut(), &table, 1, &document).expect("sent");
     assert_eq!(server.take()[0].json(), json!({"bioData": {"x": 1}}));
     assert!(open("https://other.test/import").is_err_and(|it| it.kind() == Kind::Plan));
 }
