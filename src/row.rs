@@ -229,6 +229,39 @@ impl Batch {
         self.odd.push(odd);
     }
 
+    /// Moves each row from `from` on that comes after rows of greater keys before them, if those are no more than `reach`.
+    pub(crate) fn straighten(&mut self, from: usize, reach: usize) {
+        for at in from.max(1)..self.len() {
+            let key = self.row(at).key();
+            let mut to = at;
+            while to > 0 && at - to < reach && self.row(to - 1).key() > key {
+                to -= 1;
+            }
+            if to < at {
+                self.bring(at, to);
+            }
+        }
+    }
+
+    /// Moves one row before another that comes earlier.
+    fn bring(&mut self, at: usize, to: usize) {
+        let (width, start) = (self.shape.fields.len(), self.row(to).base);
+        let (base, length) = (self.row(at).base, self.row(at).bytes.len());
+        self.bytes[start as usize..base as usize + length].rotate_right(length);
+        let (later, own) = self.ends[to * width..(at + 1) * width].split_at_mut((at - to) * width);
+        later.iter_mut().for_each(|it| *it += length as u32);
+        own.iter_mut().for_each(|it| *it -= base - start);
+        self.ends[to * width..(at + 1) * width].rotate_right(width);
+        self.odd[to..=at].rotate_right(1);
+    }
+
+    /// Forgets all rows from `len` on.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.odd.truncate(len);
+        self.ends.truncate(len * self.shape.fields.len());
+        self.bytes.truncate(self.ends.last().map_or(0, |it| *it as usize));
+    }
+
     /// Forgets rows and rejects, keeps the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
@@ -273,7 +306,7 @@ impl Batch {
     }
 
     /// Every row in turn.
-    pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+    pub fn rows(&self) -> impl DoubleEndedIterator<Item = Row<'_>> {
         (0..self.len()).map(|index| self.row(index))
     }
 }

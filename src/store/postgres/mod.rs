@@ -35,6 +35,7 @@ mod order;
 mod query;
 mod scan;
 mod session;
+mod straight;
 mod workers;
 mod write;
 
@@ -107,7 +108,7 @@ impl Source for Postgres {
         let relation = self.relation(table)?;
         let scan = Scan::new(&relation, table, shape)?;
         let way = self.way(&scan, table)?;
-        if !matches!(way, Way::Index(_))
+        if way == Way::Heap
             && let Some(pages) = self.share(&relation)?
         {
             return workers::read(&scan, &self.session, &self.sessions, pages, feed);

@@ -6,6 +6,7 @@ use super::{
     failure,
     order::{Way, range},
     session::Session,
+    straight::Straight,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -52,13 +53,21 @@ impl Scan {
         let mut decoder = Decoder::new(self.cells.clone());
         let mut batch = Batch::new(Arc::clone(&self.shape));
         let order = if let Way::Index(order) = way { format!(" ORDER BY {order}") } else { String::new() };
-        if self.part(session, &order, &mut decoder, &mut batch, feed)? == Flow::Stop {
-            return Ok(());
+        let mut straight = Straight::new(&mut *feed, &self.shape);
+        let flow = match way {
+            Way::Straight => match self.part(session, &order, &mut decoder, &mut batch, &mut straight)? {
+                Flow::Continue => straight.end(&mut batch)?,
+                Flow::Stop => Flow::Stop,
+            },
+            Way::Heap | Way::Index(_) => match self.part(session, &order, &mut decoder, &mut batch, feed)? {
+                Flow::Continue if !batch.is_empty() => feed.take(&mut batch)?,
+                flow => flow,
+            },
+        };
+        match way {
+            Way::Index(_) if flow == Flow::Continue => self.recount(session, decoder.rows),
+            _ => Ok(()),
         }
-        if !batch.is_empty() && feed.take(&mut batch)? == Flow::Stop {
-            return Ok(());
-        }
-        if let Way::Index(_) = way { self.recount(session, decoder.rows) } else { Ok(()) }
     }
 
     /// Reads the rows that lie in these pages.
