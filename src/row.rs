@@ -229,18 +229,44 @@ impl Batch {
         self.odd.push(odd);
     }
 
+    /// Appends rows of canonical cells, which end in `bytes` where `ends` says, as many a row as there are fields.
+    pub(crate) fn push_all(&mut self, bytes: &[u8], ends: &[u32]) {
+        let (base, first) = (self.bytes.len() as u32, self.odd.len());
+        self.bytes.extend_from_slice(bytes);
+        self.ends.extend(ends.iter().map(|it| it + base));
+        self.odd.resize(self.ends.len() / self.shape.fields.len().max(1), false);
+        for at in first..self.odd.len() {
+            let row = self.row(at);
+            let fits = |(place, field): (usize, &Field)| row.cell(place).first().is_some_and(|it| field.cast.fits(*it));
+            let odd = !self.shape.fields.iter().enumerate().all(fits);
+            self.odd[at] = odd;
+        }
+    }
+
     /// Moves each row from `from` on that comes after rows of greater keys before them, if those are no more than `reach`.
     pub(crate) fn straighten(&mut self, from: usize, reach: usize) {
-        for at in from.max(1)..self.len() {
+        let mut next = from;
+        while let Some(at) = self.descent(next) {
             let key = self.row(at).key();
             let mut to = at;
             while to > 0 && at - to < reach && self.row(to - 1).key() > key {
                 to -= 1;
             }
-            if to < at {
-                self.bring(at, to);
-            }
+            self.bring(at, to);
+            next = at + 1;
         }
+    }
+
+    /// The first row from `from` on whose key is less than that of the row before it.
+    fn descent(&self, from: usize) -> Option<usize> {
+        if from >= self.len() {
+            return None;
+        }
+        let mut before = self.row(from.saturating_sub(1)).key();
+        (from..self.len()).find(|&it| {
+            let key = self.row(it).key();
+            std::mem::replace(&mut before, key) > key
+        })
     }
 
     /// Moves one row before another that comes earlier.

@@ -1,14 +1,15 @@
 //! Staged rows on their way into the target, batch after batch.
 
+use super::pile::Piled;
 use crate::{
+    ahead::{Ahead, Tap, ahead},
     disk,
     error::{Error, Kind, Result},
     plan::Migrate,
     report::cell as shown,
-    row::{Batch, Flow, Row, Rows, Shape},
+    row::{Batch, Feed, Flow, Row, Rows, Shape},
     run::Run,
     schema::Table,
-    snapshot::Reader,
     store::target::{Changes, Mark, Target, Written},
 };
 use std::{
@@ -17,6 +18,7 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::Arc,
+    thread,
     time::Duration,
 };
 
@@ -285,20 +287,36 @@ fn object(row: Row<'_>) -> String {
     format!("{{{}}}", shape.fields.iter().enumerate().map(member).collect::<Vec<_>>().join(","))
 }
 
-/// Rows of a staged snapshot, one at a time.
-pub(super) struct Walk<'r> {
-    rows: crate::snapshot::TableRows<'r>,
+/// Reads all rows into a tap.
+fn pour(mut rows: Piled, mut tap: Tap) {
+    let mut batch = Batch::new(Arc::clone(rows.shape()));
+    let done = loop {
+        match rows.fill(&mut batch) {
+            Ok(()) if batch.is_end() => break Ok(()),
+            filled => match filled.and_then(|()| tap.take(&mut batch)) {
+                Ok(Flow::Continue) => {}
+                ended => break ended.map(|_| ()),
+            },
+        }
+    };
+    tap.end(done);
+}
+
+/// Rows of a stream, one at a time.
+pub(super) struct Walk<R> {
+    rows: R,
     batch: Batch,
     at: usize,
 }
 
-impl<'r> Walk<'r> {
-    /// Before the first row of the one table of that snapshot.
+impl<R: Rows> Walk<R> {
+    /// Before the first row.
     ///
     /// # Errors
     /// If it cannot be read.
-    pub(super) fn new(reader: &'r Reader, table: &str, shape: &Arc<Shape>) -> Result<Walk<'r>> {
-        let mut walk = Walk { rows: reader.rows_in(table, shape)?, batch: Batch::new(Arc::clone(shape)), at: 0 };
+    pub(super) fn new(rows: R) -> Result<Walk<R>> {
+        let batch = Batch::new(Arc::clone(rows.shape()));
+        let mut walk = Walk { rows, batch, at: 0 };
         walk.rows.fill(&mut walk.batch)?;
         Ok(walk)
     }
@@ -313,6 +331,17 @@ impl<'r> Walk<'r> {
             self.next()?;
         }
         Ok(self.row().filter(|it| it.key() == key))
+    }
+
+    /// Passes all rows to `each`.
+    pub(super) fn each(&mut self, mut each: impl FnMut(Row<'_>) -> Result<Flow>) -> Result<()> {
+        while let Some(row) = self.row() {
+            if each(row)? == Flow::Stop {
+                break;
+            }
+            self.next()?;
+        }
+        Ok(())
     }
 
     pub(super) fn next(&mut self) -> Result<()> {
@@ -330,11 +359,17 @@ impl<'r> Walk<'r> {
 /// # Errors
 /// As [`Sender::send`], and if the staged rows cannot be read.
 pub(super) fn apply(sender: &mut Sender<'_, '_>, written: &Path, before: &Path, shape: &Arc<Shape>) -> Result<()> {
-    let (written, before) = (Reader::open(written)?, Reader::open(before)?);
-    let name = staged_name(&written)?;
-    let mut rows = Walk::new(&written, &name, shape)?;
-    let mut olds = Walk::new(&before, &name, shape)?;
-    let mut load = Load::new(shape);
+    let (piled, olds) = (Piled::open(written, shape)?, Piled::open(before, shape)?);
+    let (tap, rows) = ahead(shape);
+    thread::scope(|scope| {
+        // Unpacking takes its time, and the target takes its own.
+        scope.spawn(move || pour(piled, tap));
+        send_all(sender, Walk::new(rows)?, Walk::new(olds)?)
+    })
+}
+
+fn send_all(sender: &mut Sender<'_, '_>, mut rows: Walk<Ahead>, mut olds: Walk<Piled>) -> Result<()> {
+    let mut load = Load::new(olds.rows.shape());
     while let Some(row) = rows.row() {
         // What is updated was there before, in the same order.
         if olds.row().is_some_and(|it| it.key() == row.key()) {
@@ -350,25 +385,6 @@ pub(super) fn apply(sender: &mut Sender<'_, '_>, written: &Path, before: &Path, 
     }
     sender.send(&mut load)?;
     sender.finish()
-}
-
-/// The name of the one table that a staged snapshot holds.
-pub(super) fn staged_name(reader: &Reader) -> Result<String> {
-    let table = reader.tables().first();
-    table.map(|it| it.name.clone()).ok_or_else(|| Error::new(Kind::Snapshot, "a staged table is not there; run again"))
-}
-
-/// Passes all rows of a walk to `each`.
-impl Walk<'_> {
-    pub(super) fn each(&mut self, mut each: impl FnMut(Row<'_>) -> Result<Flow>) -> Result<()> {
-        while let Some(row) = self.row() {
-            if each(row)? == Flow::Stop {
-                break;
-            }
-            self.next()?;
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -2,11 +2,12 @@
 //!
 //! Rows that stay other than the source's because somebody decided so are accepted, as long as they are just what was decided.
 //! And rows that the store has turned into something else than was written, as one that rounds does, are kept in a fourth
-//! snapshot: they are still ours to undo.
+//! file: they are still ours to undo.
 
 use super::{
-    apply::{Walk, staged_name},
-    stage::{Pile, Staged, cell},
+    apply::Walk,
+    pile::{Pile, Piled},
+    stage::{Staged, cell},
 };
 use crate::{
     diff::{Finding, Sink, Tally},
@@ -14,16 +15,17 @@ use crate::{
     pairing::Comparison,
     report::Canary,
     row::Row,
-    snapshot::{self, Meta, Options, Reader, Store, Writer},
+    snapshot,
 };
+use std::path::Path;
 
 /// Stands before another sink and keeps accepted differences from it.
 pub(in crate::run) struct Accept<'a> {
     next: &'a mut dyn Sink,
     comparison: &'a Comparison,
-    kept: Walk<'a>,
-    written: Walk<'a>,
-    landed: Pile<'a>,
+    kept: Walk<Piled>,
+    written: Walk<Piled>,
+    landed: Pile,
     accepted: u64,
 }
 
@@ -39,24 +41,20 @@ impl Accept<'_> {
         merge: impl FnOnce(&mut dyn Sink) -> Result<(Tally, Canary)>,
     ) -> Result<(Tally, Canary)> {
         let Some(staged) = staged else { return merge(next) };
-        let (kept, written) = (Reader::open(&staged.kept())?, Reader::open(&staged.written())?);
         let shape = snapshot::shape(&staged.table);
-        let store = Store { kind: "run".to_owned(), name: comparison.target.name.clone() };
-        let meta = Meta { store, captured: written.captured().to_owned(), notes: Vec::new() };
-        let mut landed = Writer::create(&staged.landed(), meta, Options { replace: true, ..Options::default() })?;
+        let walk = |path: &Path| Walk::new(Piled::open(path, &shape)?);
         let mut accept = Accept {
             next,
             comparison,
-            kept: Walk::new(&kept, &staged_name(&kept)?, &shape)?,
-            written: Walk::new(&written, &staged_name(&written)?, &shape)?,
-            landed: Pile::new(&mut landed, &staged.table, &shape)?,
+            kept: walk(&staged.kept())?,
+            written: walk(&staged.written())?,
+            landed: Pile::create(&staged.landed(), staged.table.columns.len())?,
             accepted: 0,
         };
         let (mut tally, canary) = merge(&mut accept)?;
         tally.changed -= accept.accepted;
         tally.accepted += accept.accepted;
         accept.landed.finish()?;
-        landed.finish()?;
         Ok((tally, canary))
     }
 

@@ -5,7 +5,6 @@ use crate::{
     disk,
     error::{Error, Kind, Result},
     row::{Field, Shape},
-    schema::{Column, Table},
     value::{Type, cast::Cast, time::EpochUnit},
 };
 use serde::{Deserialize, Serialize};
@@ -120,15 +119,6 @@ impl Entry {
             key: staged.table.key.len(),
             columns: shape.fields.iter().map(column).collect(),
         }
-    }
-
-    /// The table as its staged rows have it.
-    pub fn table(&self) -> Table {
-        let mut table = Table::new(&self.name);
-        let ty = |it: &ColumnEntry| Type::parse(&it.ty).unwrap_or_default();
-        table.columns = self.columns.iter().map(|it| Column::new(&it.name, ty(it))).collect();
-        table.key = (0..self.key).collect();
-        table
     }
 
     /// The shape in which its rows are written.

@@ -16,6 +16,7 @@ pub mod conflict;
 pub(super) mod kept;
 pub mod manifest;
 mod order;
+mod pile;
 pub mod rollback;
 pub mod stage;
 pub mod unmade;
@@ -35,7 +36,6 @@ use crate::{
         migration::{Migration, TableMigration},
     },
     schema::Table,
-    snapshot::{self, Meta},
     store::{
         Source,
         target::{Begin, Target},
@@ -150,14 +150,11 @@ impl Job<'_> {
     /// Compares, and puts on disk what has to be written.
     fn stage(&mut self, run: &Run) -> Result<Plot> {
         let folder = self.state.run_folder(&self.id)?;
-        let store = snapshot::Store { kind: self.plan.target.kind.clone(), name: self.plan.target.name.clone() };
-        let notes = vec![format!("staged by run {}", self.id)];
-        let meta = Meta { store, captured: (self.now)(), notes };
         let strategies = self.plan.tables.iter().map(|it| (it.into.clone(), Strategy::of(it))).collect();
         let noted = Arc::new(Mutex::new(Vec::new()));
         let decide = std::mem::replace(&mut self.decide, Box::new(Nobody));
         let decide = Noting { decide, noted: Arc::clone(&noted) };
-        let stage = Stage::new(&folder, meta, strategies, Box::new(decide));
+        let stage = Stage::new(&folder, strategies, Box::new(decide));
         let migrating = Migrating { stage: Some(&stage), staged: None };
         let report = self.task.run_with(run, (None, migrating))?;
         let staged = stage.finish();

@@ -1,9 +1,10 @@
 //! Back to what was there before a run: rows that it wrote and that nobody has changed since.
 
 use super::{
-    apply::{Applied, Load, MayWrite, Pace, Sender, Walk, staged_name},
+    apply::{Applied, Load, MayWrite, Pace, Sender, Walk},
     manifest::{Entry, Manifest},
-    stage::{BEFORE, LANDED, Pile, WRITTEN},
+    pile::{Pile, Piled},
+    stage::{BEFORE, LANDED, WRITTEN},
 };
 use crate::{
     ahead::ahead,
@@ -14,7 +15,6 @@ use crate::{
     row::{Batch, Flow, Row, Rows, Shape},
     run::{Run, pipeline},
     schema::Table,
-    snapshot::{self, Meta, Options, Reader, TableRows, Writer},
     store::{
         Source,
         target::{Begin, Target},
@@ -31,9 +31,9 @@ const KEYS_MAX: u64 = 10_000;
 /// Keys of rows that stay, shown as examples.
 const EXAMPLES: usize = 20;
 
-/// The names of the two snapshots that say what to do.
-const RESTORE: &str = "restore";
-const REMOVE: &str = "remove";
+/// The names of the two files of rows that say what to do.
+const RESTORE: &str = "restore.rows";
+const REMOVE: &str = "remove.rows";
 
 /// A run that is to be undone.
 pub struct Undo<'u> {
@@ -65,7 +65,7 @@ impl Undo<'_> {
     /// # Errors
     /// If a store fails. What was taken back until then stays so, and doing it again goes on.
     pub fn run(&mut self, run: &Run, preview: bool, now: &dyn Fn() -> String) -> Result<Undone> {
-        let found = self.find(run, now)?;
+        let found = self.find(run)?;
         if preview || found.iter().all(|it| it.1.restore + it.1.remove == 0) {
             return Ok(found);
         }
@@ -73,7 +73,7 @@ impl Undo<'_> {
         self.target.begin(&Begin { tables: &tables, disable_indexes: false })?;
         let written = self.write(run, now);
         self.target.end().and(written)?;
-        for (name, left) in self.find(run, now)? {
+        for (name, left) in self.find(run)? {
             if left.restore + left.remove > 0 {
                 let count = left.restore + left.remove;
                 let message = format!("{count} rows of `{name}` are not as they were, although they were taken back");
@@ -89,21 +89,19 @@ impl Undo<'_> {
     }
 
     /// Finds out what there is to undo.
-    fn find(&self, run: &Run, now: &dyn Fn() -> String) -> Result<Undone> {
+    fn find(&self, run: &Run) -> Result<Undone> {
         let zone = self.manifest.zone()?;
         let mut source = (self.reopen)()?;
         let folder = self.folder.join("undo");
         disk::folder(&folder)?;
-        let store = snapshot::Store { kind: "run".to_owned(), name: self.manifest.id.clone() };
         let mut found = Vec::new();
         for entry in self.entries() {
             let table = self.table(&entry.name)?;
             let shape = entry.shape(zone.as_ref());
             let folder = folder.join(&entry.folder);
             disk::folder(&folder)?;
-            let meta = Meta { store: store.clone(), captured: now(), notes: Vec::new() };
             let staged = self.folder.join(&entry.folder);
-            let undoing = stage(run, source.as_mut(), (entry, table, &shape), &staged, (&folder, &meta))?;
+            let undoing = stage(run, source.as_mut(), (table, &shape), &staged, &folder)?;
             found.push((entry.name.clone(), undoing));
         }
         Ok(found)
@@ -149,14 +147,14 @@ impl Undo<'_> {
 fn stage(
     run: &Run,
     target: &mut dyn Source,
-    (entry, table, shape): (&Entry, &Table, &Arc<Shape>),
+    (table, shape): (&Table, &Arc<Shape>),
     staged: &Path,
-    (folder, meta): (&Path, &Meta),
+    folder: &Path,
 ) -> Result<Undoing> {
-    let (written, before) = (Reader::open(&staged.join(WRITTEN))?, Reader::open(&staged.join(BEFORE))?);
-    let name = staged_name(&written)?;
-    let count = written.parts(&name)?.iter().map(|it| it.rows).sum::<u64>();
-    let keys = (count <= KEYS_MAX && !shape.keyless).then(|| keys(&written, &name, shape)).transpose()?;
+    let piled = |name: &str| Piled::open(&staged.join(name), shape);
+    let (written, mut before) = (piled(WRITTEN)?, piled(BEFORE)?);
+    let few = written.count()? <= KEYS_MAX && !shape.keyless;
+    let keys = few.then(|| keys(piled(WRITTEN)?, shape)).transpose()?;
     let reader = pipeline::Reader {
         store: target,
         table,
@@ -166,53 +164,42 @@ fn stage(
         sort: Some(run.share(24)),
         keys,
     };
-    let own = entry.table();
-    let kept = snapshot::shape(&own);
-    let options = || Options { replace: true, ..Options::default() };
-    let writer = |name: &str| Writer::create(&folder.join(name), meta.clone(), options());
-    let mut writers = [writer(RESTORE)?, writer(REMOVE)?];
+    let pile = |name: &str| Pile::create(&folder.join(name), shape.width());
+    let (mut restore, mut remove) = (pile(RESTORE)?, pile(REMOVE)?);
     let mut undoing = Undoing::default();
-    {
-        let [restore, remove] = &mut writers;
-        let (mut restore, mut remove) = (Pile::new(restore, &own, &kept)?, Pile::new(remove, &own, &kept)?);
-        let (tap, mut now) = ahead(shape);
-        let mut before = before.rows_in(&name, shape)?;
-        let landed = Some(staged.join(LANDED)).filter(|it| it.exists()).map(|it| Reader::open(&it)).transpose()?;
-        let landed = landed.as_ref().map(|it| Walk::new(it, &name, shape)).transpose()?;
-        let mut written = Landed { written: written.rows_in(&name, shape)?, landed };
-        thread::scope(|scope| {
-            let reading = scope.spawn(move || reader.read(tap, run));
-            let decided = undo(&mut written, &mut before, &mut now, &mut |it| match it {
-                Fate::Restore { before } => {
-                    undoing.restore += 1;
-                    restore.push(cells(before))
+    let (tap, mut now) = ahead(shape);
+    let landed = staged.join(LANDED).exists().then(|| Walk::new(piled(LANDED)?)).transpose()?;
+    let mut written = Landed { written, landed };
+    thread::scope(|scope| {
+        let reading = scope.spawn(move || reader.read(tap, run));
+        let decided = undo(&mut written, &mut before, &mut now, &mut |it| match it {
+            Fate::Restore { before } => {
+                undoing.restore += 1;
+                restore.push(cells(before))
+            }
+            Fate::Remove { now } => {
+                undoing.remove += 1;
+                remove.push(cells(now))
+            }
+            Fate::Done => {
+                undoing.done += 1;
+                Ok(())
+            }
+            Fate::Theirs { written } => {
+                undoing.theirs += 1;
+                if undoing.examples.len() < EXAMPLES {
+                    undoing.examples.push(key(written));
                 }
-                Fate::Remove { now } => {
-                    undoing.remove += 1;
-                    remove.push(cells(now))
-                }
-                Fate::Done => {
-                    undoing.done += 1;
-                    Ok(())
-                }
-                Fate::Theirs { written } => {
-                    undoing.theirs += 1;
-                    if undoing.examples.len() < EXAMPLES {
-                        undoing.examples.push(key(written));
-                    }
-                    Ok(())
-                }
-            });
-            drop(now);
-            let died =
-                |_| Error::new(Kind::Broken, "a thread that read the target panicked; please report this defect");
-            reading.join().map_err(died)?;
-            decided
-        })?;
-        restore.finish()?;
-        remove.finish()?;
-    }
-    writers.into_iter().try_for_each(Writer::finish)?;
+                Ok(())
+            }
+        });
+        drop(now);
+        let died = |_| Error::new(Kind::Broken, "a thread that read the target panicked; please report this defect");
+        reading.join().map_err(died)?;
+        decided
+    })?;
+    restore.finish()?;
+    remove.finish()?;
     Ok(undoing)
 }
 
@@ -224,8 +211,7 @@ fn carry_out(sender: &mut Sender<'_, '_>, folder: &Path, shape: &Arc<Shape>) -> 
     for (name, side) in
         [(RESTORE, (|it| &mut it.updates) as fn(&mut Load) -> &mut Batch), (REMOVE, |it| &mut it.deletes)]
     {
-        let rows = Reader::open(&folder.join(name))?;
-        let mut walk = Walk::new(&rows, &staged_name(&rows)?, shape)?;
+        let mut walk = Walk::new(Piled::open(&folder.join(name), shape)?)?;
         let mut load = Load::new(shape);
         walk.each(|row| {
             side(&mut load).push_row(row);
@@ -241,13 +227,13 @@ fn carry_out(sender: &mut Sender<'_, '_>, folder: &Path, shape: &Arc<Shape>) -> 
 }
 
 /// The rows that were written, as the store holds them.
-struct Landed<'r> {
-    written: TableRows<'r>,
+struct Landed {
+    written: Piled,
     /// Those that it has turned into something else.
-    landed: Option<Walk<'r>>,
+    landed: Option<Walk<Piled>>,
 }
 
-impl Rows for Landed<'_> {
+impl Rows for Landed {
     fn shape(&self) -> &Arc<Shape> {
         self.written.shape()
     }
@@ -268,11 +254,11 @@ impl Rows for Landed<'_> {
 }
 
 /// The keys of all written rows.
-fn keys(written: &Reader, name: &str, shape: &Arc<Shape>) -> Result<Batch> {
+fn keys(written: Piled, shape: &Arc<Shape>) -> Result<Batch> {
     let fields = shape.fields.iter().take(shape.key).cloned().collect();
     let alone = Arc::new(Shape { fields, key: shape.key, compared: shape.key, keyless: false });
     let mut keys = Batch::new(alone);
-    Walk::new(written, name, shape)?.each(|row| {
+    Walk::new(written)?.each(|row| {
         keys.push_cells(row.key(), row.ends().take(shape.key), false);
         Ok(Flow::Continue)
     })?;

@@ -1,20 +1,22 @@
 //! What has to be written to the target, decided and put on disk before anything is written.
 //!
-//! While a table is compared, its differences go into three snapshots in the folder of the run: `written` holds the rows that
+//! While a table is compared, its differences go into three files in the folder of the run: `written` holds the rows that
 //! will be written, `before` those that they take the place of, `kept` how rows will be that deliberately stay other than the
-//! source's. They are what a person can look at beforehand, what is written from, what is verified against, and what a
-//! rollback needs.
+//! source's. They are what is written from, what is verified against, and what a rollback needs.
 
-use super::conflict::{Answer, Decide, Decision, Strategy};
+use super::{
+    conflict::{Answer, Decide, Decision, Strategy},
+    pile::Pile,
+};
 use crate::{
     diff::{Finding, Sink},
     disk,
     error::{Error, Kind, Result},
     pairing::{Comparison, Pair},
     report::migration::Counts,
-    row::{Batch, Feed, Field, Reject, Row, Shape},
+    row::{Field, Reject, Row, Shape},
     schema::{Column, Table},
-    snapshot::{self, Meta, Options, TableWriter, Writer},
+    snapshot,
     value::cast::Cast,
 };
 use std::{
@@ -26,13 +28,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// Rows in memory before they are handed to the writer of a snapshot.
-const ROWS: usize = 1024;
-
 /// Where differences are staged, and how conflicts are decided.
 pub struct Stage {
     folder: PathBuf,
-    meta: Meta,
     strategies: BTreeMap<String, Strategy>,
     decide: Box<dyn Decide>,
     done: Mutex<BTreeMap<String, Staged>>,
@@ -43,7 +41,7 @@ pub struct Stage {
 pub struct Staged {
     /// The table as its staged rows have it: the columns that are written, the key first.
     pub table: Table,
-    /// Where its three snapshots are.
+    /// Where its files are.
     pub folder: PathBuf,
     /// How many rows of each kind there are.
     pub counts: Counts,
@@ -71,17 +69,17 @@ impl Staged {
     }
 }
 
-/// The names of the snapshots, and of the file of refused rows.
-pub(super) const WRITTEN: &str = "written";
-pub(super) const BEFORE: &str = "before";
-pub(super) const LANDED: &str = "landed";
-const KEPT: &str = "kept";
+/// The names of the files of rows, and of that of refused rows.
+pub(super) const WRITTEN: &str = "written.rows";
+pub(super) const BEFORE: &str = "before.rows";
+pub(super) const LANDED: &str = "landed.rows";
+const KEPT: &str = "kept.rows";
 const REJECTS: &str = "rejects.ndjson";
 
 impl Stage {
     /// Stages in `folder`, which is there. `strategies` go by the target's tables; what is not named stops.
-    pub fn new(folder: &Path, meta: Meta, strategies: BTreeMap<String, Strategy>, decide: Box<dyn Decide>) -> Stage {
-        Stage { folder: folder.to_owned(), meta, strategies, decide, done: Mutex::default() }
+    pub fn new(folder: &Path, strategies: BTreeMap<String, Strategy>, decide: Box<dyn Decide>) -> Stage {
+        Stage { folder: folder.to_owned(), strategies, decide, done: Mutex::default() }
     }
 
     /// What was staged, by the target's tables.
@@ -97,11 +95,10 @@ impl Stage {
         let table = staged(comparison)?;
         let folder = self.folder.join(snapshot::file_name(&comparison.target.name));
         disk::folder(&folder)?;
-        let options = || Options { replace: true, ..Options::default() };
-        let writer = |name: &str| Writer::create(&folder.join(name), self.meta.clone(), options());
+        let pile = |name: &str| Pile::create(&folder.join(name), table.columns.len());
         Ok(Draft {
             stage: self,
-            writers: [writer(WRITTEN)?, writer(BEFORE)?, writer(KEPT)?],
+            piles: [pile(WRITTEN)?, pile(BEFORE)?, pile(KEPT)?],
             rejects: Rejects { path: folder.join(REJECTS), file: None },
             staged: Staged { table, folder, counts: Counts::default() },
             comparison: Arc::clone(comparison),
@@ -112,7 +109,7 @@ impl Stage {
 /// A table whose differences are being staged.
 pub(in crate::run) struct Draft<'s> {
     stage: &'s Stage,
-    writers: [Writer; 3],
+    piles: [Pile; 3],
     rejects: Rejects,
     staged: Staged,
     comparison: Arc<Comparison>,
@@ -128,24 +125,19 @@ impl Draft<'_> {
         next: &mut dyn Sink,
         work: impl FnOnce(&mut dyn Sink) -> Result<T>,
     ) -> Result<T> {
-        let shape = snapshot::shape(&self.staged.table);
-        let [written, before, kept] = &mut self.writers;
-        let pile = |writer| Pile::new(writer, &self.staged.table, &shape);
+        let [written, before, kept] = &mut self.piles;
         let mut staging = Staging {
             next,
             decide: self.stage.decide.as_ref(),
             strategy: self.stage.strategies.get(&self.comparison.target.name).cloned().unwrap_or_default(),
             comparison: &self.comparison,
-            written: pile(written)?,
-            before: pile(before)?,
-            kept: pile(kept)?,
+            written,
+            before,
+            kept,
             rejects: &mut self.rejects,
             counts: &mut self.staged.counts,
         };
-        let done = work(&mut staging)?;
-        let Staging { written, before, kept, .. } = staging;
-        [written, before, kept].into_iter().try_for_each(Pile::finish)?;
-        Ok(done)
+        work(&mut staging)
     }
 
     /// Puts what was staged where it belongs. `same` rows need nothing.
@@ -154,7 +146,7 @@ impl Draft<'_> {
     /// If it cannot be written.
     pub(in crate::run) fn finish(mut self, same: u64) -> Result<()> {
         self.rejects.finish()?;
-        self.writers.into_iter().try_for_each(Writer::finish)?;
+        self.piles.into_iter().try_for_each(Pile::finish)?;
         self.staged.counts.same = same;
         let mut done = self.stage.done.lock().unwrap_or_else(PoisonError::into_inner);
         done.insert(self.comparison.target.name.clone(), self.staged);
@@ -191,37 +183,6 @@ pub fn shape(comparison: &Comparison) -> Arc<Shape> {
     let fields: Vec<Field> = comparison.columns.iter().filter_map(exact).collect();
     let (compared, keyless) = (fields.len(), comparison.key == 0);
     Arc::new(Shape { fields, key: if keyless { compared } else { comparison.key }, compared, keyless })
-}
-
-/// Rows on their way into a snapshot.
-pub(super) struct Pile<'w> {
-    rows: TableWriter<'w>,
-    batch: Batch,
-}
-
-impl<'w> Pile<'w> {
-    pub(super) fn new(writer: &'w mut Writer, table: &Table, shape: &Arc<Shape>) -> Result<Pile<'w>> {
-        Ok(Pile { rows: writer.table(table, shape)?, batch: Batch::new(Arc::clone(shape)) })
-    }
-
-    /// Appends a row of cells in the order of the staged table's columns.
-    pub(super) fn push<'c>(&mut self, cells: impl Iterator<Item = &'c [u8]>) -> Result<()> {
-        let (mut bytes, mut ends) = (Vec::new(), Vec::new());
-        for cell in cells {
-            bytes.extend_from_slice(cell);
-            ends.push(bytes.len() as u32);
-        }
-        self.batch.push_cells(&bytes, ends.into_iter(), false);
-        if self.batch.len() >= ROWS || self.batch.is_full() {
-            let _ = self.rows.take(&mut self.batch)?;
-        }
-        Ok(())
-    }
-
-    pub(super) fn finish(mut self) -> Result<()> {
-        let _ = self.rows.take(&mut self.batch)?;
-        self.rows.finish().map(|_| ())
-    }
 }
 
 /// The refused rows of a table, a line each.
@@ -270,9 +231,9 @@ struct Staging<'a> {
     decide: &'a dyn Decide,
     strategy: Strategy,
     comparison: &'a Comparison,
-    written: Pile<'a>,
-    before: Pile<'a>,
-    kept: Pile<'a>,
+    written: &'a mut Pile,
+    before: &'a mut Pile,
+    kept: &'a mut Pile,
     rejects: &'a mut Rejects,
     counts: &'a mut Counts,
 }
