@@ -29,7 +29,7 @@ struct Example {
 #[test]
 fn commands_give_what_is_shown() {
     let examples = blocks("console").iter().flat_map(|(page, it)| examples(page, it)).collect::<Vec<_>>();
-    assert!(examples.iter().any(|it| it.command.starts_with("cargo run --release -- verify")));
+    assert!(examples.iter().any(|it| it.command.starts_with("cargo run -- verify")));
     fs::create_dir_all(Path::new(ROOT).join("target")).unwrap();
     for it in examples {
         let output = run(&it.command);
@@ -196,7 +196,7 @@ fn examples(page: &str, block: &str) -> Vec<Example> {
 /// Runs a line in a shell, with the binary that was built for this test, and both streams in one.
 fn run(line: &str) -> Output {
     let folder = Path::new(BINARY).parent().unwrap();
-    let line = line.replace("cargo run --release --", "cutover");
+    let line = line.replace("cargo run --", "cutover");
     let script = format!("exec 2>&1\nPATH=\"$FOLDER:$PATH\"\n{line}");
     Command::new("sh").args(["-c", &script]).current_dir(ROOT).env("FOLDER", folder).output().unwrap()
 }

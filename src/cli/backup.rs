@@ -117,6 +117,16 @@ pub(super) struct Secrets {
     key_file: Option<PathBuf>,
 }
 
+/// Whether and with what a backup is sealed.
+#[derive(Debug, Args)]
+pub(super) struct Sealing {
+    /// Encrypt the backup, with a passphrase or a key file. Naming a file with either says so too.
+    #[arg(long, help_heading = "Encryption")]
+    encrypt: bool,
+    #[command(flatten)]
+    secrets: Secrets,
+}
+
 #[derive(Debug, Args)]
 struct Create {
     /// The plan (.toml), `cutover.toml` if not said, or a store.
@@ -136,11 +146,8 @@ struct Create {
     quick: bool,
     #[command(flatten)]
     home: Home,
-    /// Encrypt it, with a passphrase or a key file. Naming a file with either says so too.
-    #[arg(long, help_heading = "Encryption")]
-    encrypt: bool,
     #[command(flatten)]
-    secrets: Secrets,
+    sealing: Sealing,
     /// Memory for sorting; more goes to temporary files.
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size)]
     memory: usize,
@@ -233,14 +240,13 @@ struct Subject {
 }
 
 fn create(args: &Create, cli: &Cli) -> Result<u8> {
-    let sealed = args.encrypt || args.secrets.passphrase_file.is_some() || args.secrets.key_file.is_some();
-    if sealed && args.format == Kept::Json {
+    if args.sealing.is_wanted() && args.format == Kept::Json {
         return Err(usage("an export as JSON is not encrypted; leave out --format json, or what encrypts it"));
     }
     let watch = Arc::new(Watch::default());
     progress::stop_on_signal(&watch)?;
     let Subject { mut opened, fingerprint, plan, folder } = subject(args, cli)?;
-    let secret = if sealed { Some(args.secrets.new_secret()?) } else { None };
+    let secret = args.sealing.secret()?;
     let home = match &args.home.folder {
         Some(it) => {
             backup::ensure_chosen(it)?;
@@ -518,6 +524,17 @@ impl Home {
     fn named(&self, id: &str) -> (PathBuf, String) {
         let path = if self.folder.is_none() { Backup::split(Path::new(id)) } else { None };
         path.unwrap_or_else(|| (self.beside(Path::new("")), id.to_owned()))
+    }
+}
+
+impl Sealing {
+    fn is_wanted(&self) -> bool {
+        self.encrypt || self.secrets.passphrase_file.is_some() || self.secrets.key_file.is_some()
+    }
+
+    /// What to seal a new backup with, if that is wanted.
+    pub(super) fn secret(&self) -> Result<Option<Secret>> {
+        self.is_wanted().then(|| self.secrets.new_secret()).transpose()
     }
 }
 

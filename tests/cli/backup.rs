@@ -173,6 +173,16 @@ fn a_passphrase_opens_what_it_sealed() {
 }
 
 #[test]
+fn the_backup_of_a_run_is_sealed_on_request() {
+    let folder = planned();
+    check(&folder, &["migrate", "--encrypt"], 2, "", "set CUTOVER_PASSPHRASE, or name a file");
+    check(&folder, &["migrate", "--encrypt", "--no-backup"], 2, "", "cannot be used with");
+    let _ = with_passphrase(&folder, "open sesame", &["migrate", "--encrypt", "--quiet"]);
+    check(&folder, &["backup", "list"], 0, "yes        yes\n", "");
+    assert!(!holds(&folder.path(".cutover/backups"), "example.test"));
+}
+
+#[test]
 fn a_key_file_opens_what_it_sealed() {
     let folder = planned();
     fs::write(folder.path("key"), [9; 32]).expect("a file");

@@ -13,7 +13,7 @@ use crate::{
     report::migration::Migration,
     run::{
         Recheck,
-        backup::{self, Checked, PlanFile, Request},
+        backup::{self, Checked, PlanFile, Request, seal::Secret},
         migrate::Job,
         prepare::{self, Opened},
         state::{Phase, RunRecord},
@@ -43,8 +43,8 @@ pub(super) struct Wish<'w> {
 pub(super) enum Before {
     /// Nothing.
     Nothing,
-    /// A backup of the source that is made first.
-    BackUp,
+    /// A backup of the source that is made first, sealed where there is something to seal it with.
+    BackUp(Option<Secret>),
     /// A backup that there is.
     Made(String),
 }
@@ -65,9 +65,9 @@ pub(super) fn out(mut session: Session, mut wish: Wish<'_>) -> Result<u8> {
     let (using, preview) = (wish.using, wish.preview);
     let run = || -> Result<Migration> {
         let backup = match std::mem::replace(&mut wish.backup, Before::Nothing) {
-            Before::BackUp if !preview => Some(back_up(&mut session, &mut wish.source, &record)?),
+            Before::BackUp(secret) => Some(back_up(&mut session, &mut wish.source, &record, secret.as_ref())?),
             Before::Made(id) => Some(id),
-            _ => None,
+            Before::Nothing => None,
         };
         let Wanted { opened, schema, fingerprint, absent } = wish.target;
         let (plan, options) = (&session.plan, &session.options);
@@ -106,7 +106,7 @@ pub(super) fn out(mut session: Session, mut wish: Wish<'_>) -> Result<u8> {
 }
 
 /// Makes the backup that a run begins with: the tables of the source that it reads.
-fn back_up(session: &mut Session, source: &mut Opened, record: &RunRecord) -> Result<String> {
+fn back_up(session: &mut Session, source: &mut Opened, record: &RunRecord, secret: Option<&Secret>) -> Result<String> {
     let home = backup::ensure(&session.folder)?;
     let plan = PlanFile { path: session.plan.path.clone(), hash: session.plan.hash.clone() };
     let request = Request {
@@ -116,7 +116,7 @@ fn back_up(session: &mut Session, source: &mut Opened, record: &RunRecord) -> Re
         why: format!("{BEFORE_RUN}{}", record.id),
         now: session.start.parse().map_err(|it| Error::new(Kind::Broken, it))?,
         check: Checked::Compared,
-        secret: None,
+        secret,
     };
     let tables = prepare::read_tables(&session.plan, &source.store.tables()?);
     let mut part = backup::Part::new(source.store.as_mut(), tables);

@@ -7,7 +7,7 @@ pub(super) mod rollback;
 mod session;
 mod target;
 
-use super::{args::Cli, stores, usage};
+use super::{args::Cli, backup::Sealing, stores, usage};
 use crate::{
     error::{Error, Kind, Result},
     plan::{Expression, Mapping, Migrate, Place, Plan},
@@ -31,7 +31,7 @@ pub(in crate::cli) struct MigrateArgs {
     #[arg(long)]
     dry_run: bool,
     /// Make no backup of the source first.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["encrypt", "passphrase_file", "key_file"])]
     no_backup: bool,
     /// Only this target table, and others that are named so.
     #[arg(long, value_name = "TABLE", value_delimiter = ',')]
@@ -58,6 +58,8 @@ pub(in crate::cli) struct MigrateArgs {
     #[arg(long)]
     new_target: bool,
     #[command(flatten)]
+    sealing: Sealing,
+    #[command(flatten)]
     pace: Pacing,
     #[command(flatten)]
     moving: Looking,
@@ -70,6 +72,10 @@ pub(super) fn migrate(args: &MigrateArgs, cli: &Cli) -> Result<u8> {
     let mut session = Session::begin(&args.plan, "migrate", &args.using, cli)?;
     session.plan = chosen(session.plan, args)?;
     let how = args.how(&session.plan.migrate);
+    let backup = match how.backup && !args.dry_run {
+        true => Before::BackUp(args.sealing.secret()?),
+        false => Before::Nothing,
+    };
     let source = stores::of_plan(&session.plan, &session.plan.source, &session.options);
     let target = Wanted::of(&session, args.dry_run)?;
     let wish = Wish {
@@ -77,7 +83,7 @@ pub(super) fn migrate(args: &MigrateArgs, cli: &Cli) -> Result<u8> {
         target,
         new_target: args.new_target,
         recheck: args.moving.over(&session.plan.target.kind),
-        backup: if how.backup { Before::BackUp } else { Before::Nothing },
+        backup,
         how,
         preview: args.dry_run,
         partial: args.is_partial(),
