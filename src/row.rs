@@ -103,6 +103,8 @@ pub struct Reject {
     pub rule: String,
     /// The refused value as canonical JSON, masked where the plan calls it secret.
     pub value: String,
+    /// The source row as canonical JSON, its secrets masked, unless it is long.
+    pub row: Option<String>,
 }
 
 /// One row of a [`Batch`].

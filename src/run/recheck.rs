@@ -237,7 +237,7 @@ fn print(finding: &Finding<'_>, row: Row<'_>, other: Option<Row<'_>>) -> Print {
 }
 
 fn refused(reject: &Reject) -> u128 {
-    let Reject { key, item, column, rule, value } = reject;
+    let Reject { key, item, column, rule, value, row: _ } = reject;
     let text = format!("{key}\0{item:?}\0{column:?}\0{rule}\0{value}");
     u128::from_le_bytes(short(blake3::Hasher::new().update(text.as_bytes())))
 }

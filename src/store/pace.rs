@@ -1,4 +1,5 @@
-//! How fast Cloudflare's interface may be asked: 1200 requests in five minutes, or it answers nothing for the next five.
+//! How fast services may be asked, and what that makes of a number of requests. Cloudflare's interface takes 1200 of them in five
+//! minutes, or it answers nothing for the next five.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -22,6 +23,30 @@ impl Supply {
 const BURST: f64 = 300.0;
 /// Requests a second from then on. With the burst it makes no more than 1200 in any five minutes.
 const RATE: f64 = 3.0;
+
+/// What it takes to ask a service so often.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Cost {
+    /// Requests, about.
+    pub requests: u64,
+    /// Seconds that they take at least, as fast as the service may be asked.
+    pub seconds: f64,
+}
+
+impl Cost {
+    /// What requests take that may be made so often in a second; as often as one likes, where nobody says.
+    pub fn at(requests: u64, rate: Option<f64>) -> Cost {
+        Cost { requests, seconds: rate.map_or(0.0, |it| requests as f64 / it) }
+    }
+
+    /// What requests to Cloudflare take: as often as its limit allows, unless somebody says another rate.
+    pub fn at_cloudflare(requests: u64, rate: Option<f64>) -> Cost {
+        match rate {
+            None => Cost { requests, seconds: ((requests as f64 - BURST) / RATE).max(0.0) },
+            rate => Cost::at(requests, rate),
+        }
+    }
+}
 
 /// A supply of requests that fills up again.
 #[derive(Debug)]
@@ -58,6 +83,16 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn requests_cost_time() {
+        for (requests, rate, cloudflare, other) in
+            [(0, None, 0.0, 0.0), (300, None, 0.0, 0.0), (1200, None, 300.0, 0.0), (1200, Some(4.0), 300.0, 300.0)]
+        {
+            let costs = [Cost::at_cloudflare(requests, rate), Cost::at(requests, rate)];
+            assert_eq!(costs.map(|it| it.seconds), [cloudflare, other], "{requests} at {rate:?}");
+        }
+    }
 
     #[test]
     fn no_five_minutes_see_more_than_the_limit() {

@@ -4,7 +4,8 @@
 //! out: each call of [`Target::write`] arrives whole or not at all, and may be made again if nobody knows whether it did.
 
 use super::{
-    Options, about::Fact, d1, edge_config, files::write::FileTarget, http, kv, postgres, sqlite::write::SqliteTarget,
+    Options, about::Fact, d1, edge_config, files::write::FileTarget, http, kv, pace::Cost, postgres,
+    sqlite::write::SqliteTarget,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -26,6 +27,12 @@ use std::path::Path;
 pub trait Target: Send {
     /// How much goes into one batch of that table.
     fn room(&self, table: &Table) -> Room;
+
+    /// What requests it takes to write so much. Nothing, where a store is not asked by requests.
+    fn cost(&self, work: Work) -> Option<Cost> {
+        let _ = work;
+        None
+    }
 
     /// What tells this store from every other one, in words that show no secret: two runs that name the same one write to the
     /// same place.
@@ -85,6 +92,15 @@ pub struct Room {
     pub rows_max: usize,
     /// Bytes of cells that it may be at most.
     pub bytes_max: usize,
+}
+
+/// How much there is to write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Batches, about.
+    pub batches: u64,
+    /// Rows in them that are there already and get other values.
+    pub updates: u64,
 }
 
 /// What is going to be written.

@@ -19,6 +19,9 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
+/// Bytes of values that a row may have to be told with its reject.
+const ROW_MAX: usize = 16 << 10;
+
 /// Why the rows of a batch were not all mapped.
 pub(super) enum Halt {
     /// Nobody wants more.
@@ -284,13 +287,29 @@ impl<'c> Worker<'c> {
             column: column.map(|it| it.name.clone()),
             rule: refusal.rule,
             value: if veiled { format!("\"{MASK}\"") } else { refusal.value },
+            row: self.whole(cells),
         });
+    }
+
+    /// The source row as a canonical JSON object without secrets, unless it is long: many may wait together.
+    fn whole(&self, cells: &[Value<'_>]) -> Option<String> {
+        let long = |it: &Value<'_>| match it {
+            Value::Text(it) | Value::Json(it) | Value::Decimal(it) => it.len(),
+            Value::Bytes(it) | Value::Raw(it) | Value::Malformed(it) => it.len(),
+            _ => 0,
+        };
+        let short = cells.iter().map(long).sum::<usize>() <= ROW_MAX;
+        short.then(|| self.object(0..cells.len(), cells, false))
     }
 
     /// What identifies a source row, as a canonical JSON object; secrets in it only where nobody reads it.
     fn key(&self, cells: &[Value<'_>], open: bool) -> String {
+        self.object(self.program.key.iter().copied(), cells, open)
+    }
+
+    fn object(&self, places: impl Iterator<Item = usize>, cells: &[Value<'_>], open: bool) -> String {
         let program = self.program;
-        val::object(program.key.iter().filter_map(|&place| {
+        val::object(places.filter_map(|place| {
             let masked = !open && program.secret.get(place).is_some_and(|it| *it);
             let name = program.input.fields.get(place)?.column.as_str();
             Some((name, cells.get(place).copied().filter(|_| !masked)))

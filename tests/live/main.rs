@@ -37,6 +37,7 @@ mod wrangler;
 mod wrangler_dev;
 mod edge_config;
 mod faults;
+mod migrate_faults;
 mod services_write;
 mod written;
 mod local_storage;

@@ -38,7 +38,8 @@ use crate::{
     schema::Table,
     store::{
         Source,
-        target::{Begin, Target},
+        pace::Cost,
+        target::{Begin, Target, Work},
     },
 };
 use apply::{MayWrite, Pace, Sender, apply};
@@ -258,13 +259,23 @@ impl Job<'_> {
         policy
     }
 
-    /// How many batches there will be.
+    /// How many batches there will be, and what they cost.
     fn estimate(&self, plot: &Plot, target: &dyn Target, out: &mut Migration) {
+        let mut work = Work::default();
         for (table, &at) in out.tables.iter_mut().zip(&plot.order) {
             let room = target.room(&self.task.tables[at].comparison.target);
             let rows = self.pace().batch_size.unwrap_or(room.rows).clamp(1, room.rows_max.max(1)) as u64;
             table.batches = (table.counts.insert + table.counts.update).div_ceil(rows);
+            work.batches += table.batches;
+            work.updates += table.counts.update;
         }
+        let Some(Cost { requests, seconds }) = target.cost(work).filter(|it| it.requests > 0) else { return };
+        let pauses = self.pace().batch_delay.as_secs_f64() * work.batches as f64;
+        let least = match (seconds + pauses).ceil() {
+            0.0 => String::new(),
+            seconds => format!(", which take {seconds} s at least at the rate that is allowed"),
+        };
+        out.facts.push(format!("cost: about {requests} requests to the target{least}"));
     }
 
     fn pace(&self) -> Pace {

@@ -203,11 +203,12 @@ impl Rejects {
                 ))
             }
         };
-        let Reject { key, item, column, rule, value } = reject;
+        let Reject { key, item, column, rule, value, row } = reject;
         let line = serde_json::json!({ "item": item, "column": column, "rule": rule });
-        // Key and value are JSON already, whose numbers must stay letter by letter.
+        // Key, value and row are JSON already, whose numbers must stay letter by letter.
         let line = line.to_string();
-        let line = format!("{{\"key\":{key},\"value\":{value},{}", line.trim_start_matches('{'));
+        let row = row.as_deref().unwrap_or("null");
+        let line = format!("{{\"key\":{key},\"value\":{value},\"row\":{row},{}", line.trim_start_matches('{'));
         writeln!(file, "{line}").map_err(|it| disk::failed(&self.path, "cannot write", &it))
     }
 

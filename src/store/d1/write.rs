@@ -18,8 +18,9 @@ use crate::{
         Options,
         about::{Fact, Level},
         affinity::Probe,
+        pace::Cost,
         sql,
-        target::{Begin, Changes, MARKS, Room, Target, Written},
+        target::{Begin, Changes, MARKS, Room, Target, Work, Written},
     },
 };
 use std::collections::{BTreeSet, HashMap};
@@ -31,6 +32,8 @@ pub struct Writer {
     probe: Probe,
     /// How each table is declared, as far as it changes what is written to it.
     layouts: HashMap<String, Layout>,
+    /// Requests a second, where somebody said how many.
+    rate: Option<f64>,
 }
 
 /// Statements that a request has where the table is written to in groups of rows.
@@ -49,7 +52,7 @@ impl Writer {
     /// As there.
     pub fn open(options: &Options) -> Result<Writer> {
         let probe = Probe::new("UTF-8").map_err(|it| Error::new(Kind::Broken, it))?;
-        Ok(Writer { database: D1::open(options)?, probe, layouts: HashMap::new() })
+        Ok(Writer { database: D1::open(options)?, probe, layouts: HashMap::new(), rate: options.rate })
     }
 
     fn api(&self) -> (&Api, &str) {
@@ -78,6 +81,11 @@ impl Target for Writer {
         // Of rows without a key each one that is deleted takes a statement of its own.
         let each = if table.key.is_empty() { 1 } else { (PARAMETERS_MAX / width).max(1) };
         Room { rows: STATEMENTS * each, rows_max: STATEMENTS_MAX * each, bytes_max: BYTES_MAX }
+    }
+
+    /// One request a batch, and a few to learn about the database before.
+    fn cost(&self, work: Work) -> Option<Cost> {
+        Some(Cost::at_cloudflare(work.batches, self.rate))
     }
 
     fn fingerprint(&self) -> String {

@@ -10,7 +10,8 @@ use crate::{
         Options,
         about::{Fact, Level},
         document,
-        target::{Begin, Changes, Room, Target, Written},
+        pace::Cost,
+        target::{Begin, Changes, Room, Target, Work, Written},
         web::{Advice, Answer, Request},
     },
     value::Value,
@@ -23,6 +24,8 @@ use std::collections::HashSet;
 /// One Edge Config, to write to.
 pub struct Writer {
     store: EdgeConfig,
+    /// Requests a second, where somebody said how many.
+    rate: Option<f64>,
 }
 
 /// What is done to one item.
@@ -49,7 +52,7 @@ impl Writer {
                 "edge-config: a connection string can only read; to write, set EDGE_CONFIG_TOKEN to an access token";
             return Err(Error::new(Kind::Plan, what));
         }
-        Ok(Writer { store })
+        Ok(Writer { store, rate: options.rate })
     }
 
     /// The keys that are there.
@@ -138,6 +141,11 @@ fn judge_write(answer: &Answer) -> Advice {
 impl Target for Writer {
     fn room(&self, _: &Table) -> Room {
         Room { rows: 500, rows_max: 1000, bytes_max: 512 << 10 }
+    }
+
+    /// A batch is looked for and written.
+    fn cost(&self, work: Work) -> Option<Cost> {
+        Some(Cost::at(2 * work.batches, self.rate))
     }
 
     fn fingerprint(&self) -> String {

@@ -12,7 +12,8 @@ use crate::{
         Options,
         about::{Fact, Level},
         document,
-        target::{Begin, Changes, Room, Target, Written},
+        pace::Cost,
+        target::{Begin, Changes, Room, Target, Work, Written},
         web::{Advice, Request, Web},
     },
     value::json::write_string,
@@ -27,6 +28,8 @@ pub struct Writer {
     path: String,
     /// The tables of which rows were sent, whatever became of them.
     sent: HashSet<String>,
+    /// Requests a second, where somebody said how many.
+    rate: Option<f64>,
 }
 
 /// Bytes of cells that one request may hold.
@@ -44,7 +47,7 @@ impl Writer {
             Error::new(Kind::Plan, what)
         })?;
         let path = web.follow("", import).map_err(|it| Error::new(Kind::Plan, format_args!("`import`: {it}")))?;
-        Ok(Writer { web, path, sent: HashSet::new() })
+        Ok(Writer { web, path, sent: HashSet::new(), rate: options.rate })
     }
 }
 
@@ -79,6 +82,10 @@ fn body(batch: &Batch) -> Result<Vec<u8>> {
 impl Target for Writer {
     fn room(&self, _: &Table) -> Room {
         Room { rows: usize::MAX, rows_max: usize::MAX, bytes_max: BYTES_MAX }
+    }
+
+    fn cost(&self, work: Work) -> Option<Cost> {
+        Some(Cost::at(work.batches, self.rate))
     }
 
     fn fingerprint(&self) -> String {

@@ -16,7 +16,8 @@ use crate::{
     store::{
         Options,
         about::{Fact, Level},
-        target::{Begin, Changes, Room, Target, Written},
+        pace::Cost,
+        target::{Begin, Changes, Room, Target, Work, Written},
     },
     value::{
         Type, Value,
@@ -32,6 +33,8 @@ use std::collections::HashSet;
 /// One namespace, to write to.
 pub struct Writer {
     store: Kv,
+    /// Requests a second, where somebody said how many.
+    rate: Option<f64>,
 }
 
 /// What a row says of a key. What is not written stays as it is.
@@ -62,7 +65,7 @@ impl Writer {
     /// # Errors
     /// As there.
     pub fn open(options: &Options) -> Result<Writer> {
-        Ok(Writer { store: Kv::open(options)? })
+        Ok(Writer { store: Kv::open(options)?, rate: options.rate })
     }
 
     /// What the rows of a batch say.
@@ -247,6 +250,11 @@ fn expiration(value: Value<'_>) -> Result<Option<i64>> {
 impl Target for Writer {
     fn room(&self, _: &Table) -> Room {
         Room { rows: 1000, rows_max: PAIRS_MAX, bytes_max: BYTES_MAX }
+    }
+
+    /// A batch is looked for and written. What an update leaves as it is has to be fetched.
+    fn cost(&self, work: Work) -> Option<Cost> {
+        Some(Cost::at_cloudflare(2 * (work.batches + work.updates), self.rate))
     }
 
     fn fingerprint(&self) -> String {
