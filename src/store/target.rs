@@ -165,6 +165,7 @@ pub fn open(kind: &str, path: &Path, options: &Options) -> Result<Box<dyn Target
         "edge-config" => Box::new(edge_config::write::Writer::open(options)?),
         "http" => Box::new(http::write::Writer::open(options)?),
         "kv" => Box::new(kv::write::Writer::open(options)?),
+        "kv-local" => Box::new(kv::local_write::Writer::open(path, options)?),
         _ => {
             let what = format_args!("a store of the kind `{kind}` cannot be written to; name another target");
             return Err(Error::new(Kind::Plan, what));

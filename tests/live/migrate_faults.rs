@@ -14,8 +14,11 @@ use std::{
     process::{Command, Output},
 };
 
-/// What goes wrong with a request. A service that was asked may have done it.
-const FAULTS: [(&str, fn() -> Act); 5] = [
+/// What goes wrong with a request, and what it is called.
+type Wrong = (&'static str, fn() -> Act);
+
+/// A service that was asked may have done what it was asked for.
+const FAULTS: [Wrong; 5] = [
     ("the answer never comes", || Act::Break(Fault::CloseAfter(0))),
     ("the answer is cut off", || Act::Break(Fault::CloseAfter(40))),
     ("a gateway answers in its place", || Act::Lose(Response::new("text/html", "<h1>Bad gateway</h1>").status(502))),
@@ -168,7 +171,7 @@ fn reference<L: Line>(line: &mut L) -> (String, usize) {
 }
 
 /// A run that is disturbed from one request to another, and one that is not.
-fn check<L: Line>(line: &mut L, after: &str, (from, to): (usize, usize), (name, act): (&str, fn() -> Act)) {
+fn check<L: Line>(line: &mut L, after: &str, (from, to): (usize, usize), (name, act): Wrong) {
     line.renew();
     let folder = folder::<L>();
     let about = format!("{name}, requests {from} to {to}");

@@ -106,6 +106,49 @@ fn a_namespace_keeps_metadata_and_expiration() {
     assert_eq!(read("kv", &options, &whole).len(), 2);
 }
 
+/// Written here, and read by the engine that keeps it.
+#[test]
+fn a_namespace_on_this_machine_is_written_to_while_its_engine_runs() {
+    let namespace = miniflare::namespace();
+    let put = |key: &str, metadata| namespace.put(key, b"\"own\"", metadata, Some(LATER));
+    ["there", "gone"].into_iter().for_each(|it| put(it, Some("{\"v\":1}")));
+    let options = options(&[("namespace", &namespace.id)]);
+    let path = &namespace.state_dir;
+    let mut target = target::open("kv-local", path, &options).expect("a target");
+    target.begin(&Begin { tables: &[], disable_indexes: false }).expect("it can be written to");
+    let table = store::open("kv-local", path, &options).and_then(|mut it| it.tables()).expect("a table").remove(0);
+    let count = |folder: &std::path::Path| std::fs::read_dir(folder).expect("a folder").count();
+    let blobs = path.join("v3/kv").join(&namespace.id).join("blobs");
+    assert_eq!(count(&blobs), 2);
+
+    let whole =
+        shape(&[("key", Type::Text), ("value", Type::Json), ("metadata", Type::Json), ("expiration", Type::Int)]);
+    let row = |key, value| vec![Value::Text(key), Value::Json(value), Value::Json("[1]"), Value::Int(LATER)];
+    let inserts = batch(&whole, [row("new", "{\"n\":2}"), row("there", "2")]);
+    for inserted in [1, 0] {
+        let written = insert(target.as_mut(), &table, 1, &inserts).expect("it is written");
+        assert_eq!(written, Written { inserted, ..Written::default() }, "what is there is left as it is");
+    }
+    let values = shape(&[("key", Type::Text), ("value", Type::Json)]);
+    let updates =
+        batch(&values, [vec![Value::Text("there"), Value::Json("[3]")], vec![Value::Text("no"), Value::Json("4")]]);
+    let deletes = batch(&values, [vec![Value::Text("gone"), Value::Null]]);
+    let none = batch(&values, []);
+    let written = write(target.as_mut(), &table, 2, [&none, &updates, &deletes]).expect("it is written");
+    assert_eq!(written, Written { inserted: 0, updated: 1, deleted: 1 });
+    let refused = batch(&values, [vec![Value::Text("a"), Value::Json("1")], vec![Value::Text("b"), Value::Null]]);
+    assert_eq!(insert(target.as_mut(), &table, 3, &refused).map_err(|it| it.kind()), Err(Kind::Row));
+
+    let keys = namespace.ask("GET", "keys", b"");
+    let listed = json!([
+        {"name": "new", "expiration": LATER, "metadata": [1]}, {"name": "there", "expiration": LATER, "metadata": {"v": 1}},
+    ]);
+    assert_eq!(keys["result"], listed);
+    let value = |key: &str| namespace.ask("GET", &format!("values/{key}"), b"");
+    assert_eq!((value("new"), value("there")), (json!({"n": 2}), json!([3])));
+    assert_eq!(count(&blobs), 2, "values that no key has any more are gone");
+}
+
 #[test]
 fn an_edge_config_is_changed_at_once() {
     let vercel = Vercel::new(json!({"there": "own", "old": 1, "gone": null}));

@@ -40,14 +40,8 @@ impl KvLocal {
     /// # Errors
     /// If it is not there, it is not clear which one is meant, or its file cannot be opened.
     pub fn open(path: &Path, options: &Options) -> Result<KvLocal> {
-        let name = options.settings.text("namespace");
-        let Kept { file, folder, id } = wrangler::find(path, Product::Kv, name)?;
-        let id = id.filter(|it| is_plain(it)).ok_or_else(|| {
-            let what = format_args!("{}: nothing says which namespace this is; set `namespace`", file.display());
-            Error::new(Kind::Store, what)
-        })?;
+        let Place { file, blobs, id } = Place::find(path, options)?;
         let (selection, table) = (Selection::new(&options.settings)?, entry::table(&options.files)?);
-        let blobs = folder.join(&id).join("blobs");
         Ok(KvLocal { index: Sqlite::open(&file, false)?, file, blobs, id, table, selection, expired: 0 })
     }
 
@@ -73,13 +67,38 @@ impl KvLocal {
     }
 }
 
+/// Where a namespace is kept.
+pub(super) struct Place {
+    /// The database that lists its keys.
+    pub file: PathBuf,
+    /// The folder of its values.
+    pub blobs: PathBuf,
+    pub id: String,
+}
+
+impl Place {
+    /// That of the namespace that the setting `namespace` calls, or of the only one, of what is kept at `path`.
+    ///
+    /// # Errors
+    /// If it is not there, or it is not clear which one is meant.
+    pub(super) fn find(path: &Path, options: &Options) -> Result<Place> {
+        let name = options.settings.text("namespace");
+        let Kept { file, folder, id } = wrangler::find(path, Product::Kv, name)?;
+        let id = id.filter(|it| is_plain(it)).ok_or_else(|| {
+            let what = format_args!("{}: nothing says which namespace this is; set `namespace`", file.display());
+            Error::new(Kind::Store, what)
+        })?;
+        Ok(Place { file, blobs: folder.join(&id).join("blobs"), id })
+    }
+}
+
 /// Whether a name is that of a file and of nothing else.
-fn is_plain(name: &str) -> bool {
+pub(super) fn is_plain(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|it| it.is_ascii_alphanumeric() || matches!(it, b'_' | b'-'))
 }
 
 /// Milliseconds since 1970.
-fn now() -> i64 {
+pub(super) fn now() -> i64 {
     #[expect(clippy::disallowed_methods, reason = "whether an entry has expired is a question of what time it is")]
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.ok().and_then(|it| i64::try_from(it.as_millis()).ok()).unwrap_or(0)

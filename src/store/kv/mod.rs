@@ -13,6 +13,8 @@
 mod api;
 mod entry;
 pub mod local;
+pub mod local_write;
+mod pairs;
 pub mod write;
 
 use super::{

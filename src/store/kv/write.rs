@@ -7,11 +7,11 @@
 use super::{
     BULK, Kv,
     api::{Outcome, Pair},
-    entry::{self, METADATA, VALUE},
+    pairs::{self, Wanted, refused},
 };
 use crate::{
     error::{Error, Kind, Result},
-    row::{Batch, Row},
+    row::Batch,
     schema::Table,
     store::{
         Options,
@@ -19,15 +19,7 @@ use crate::{
         pace::Cost,
         target::{Begin, Changes, Room, Target, Work, Written},
     },
-    value::{
-        Type, Value,
-        cast::Cast,
-        decimal,
-        time::{to_epoch, write_date, write_moment, write_time},
-        write_uuid,
-    },
 };
-use serde_json::value::RawValue;
 use std::collections::HashSet;
 
 /// One namespace, to write to.
@@ -37,23 +29,10 @@ pub struct Writer {
     rate: Option<f64>,
 }
 
-/// What a row says of a key. What is not written stays as it is.
-#[derive(Default)]
-struct Wanted {
-    key: String,
-    value: Option<Vec<u8>>,
-    /// Nothing in it: the key has none.
-    metadata: Option<Option<Box<RawValue>>>,
-    expiration: Option<Option<i64>>,
-}
-
 /// Pairs that one request may have.
 const PAIRS_MAX: usize = 10_000;
 /// Bytes of cells in one request, which may have 100 MB. Base64 makes a third more of them.
 const BYTES_MAX: usize = 32 << 20;
-const KEY_MAX: usize = 512;
-const VALUE_MAX: usize = 25 << 20;
-const METADATA_MAX: usize = 1024;
 /// Seconds that a key has to live at least.
 const LIFE_MIN: i64 = 60;
 /// How often keys are written that the service leaves out.
@@ -68,43 +47,8 @@ impl Writer {
         Ok(Writer { store: Kv::open(options)?, rate: options.rate })
     }
 
-    /// What the rows of a batch say.
     fn wanted(&self, batch: &Batch, keys_only: bool) -> Result<Vec<Wanted>> {
-        let shape = batch.shape();
-        let places = super::places(&self.store.table, shape)?;
-        if shape.keyless || shape.key != 1 || places.first() != Some(&entry::KEY) {
-            return Err(Error::new(Kind::Plan, "kv: rows are told apart by `key`; name it as the key of the table"));
-        }
-        let bytes = self.store.table.columns.get(VALUE).is_some_and(|it| it.ty == Type::Bytes);
-        let count = if keys_only { 1 } else { places.len() };
-        let one = |row: Row<'_>| {
-            let mut out = Wanted::default();
-            let mut scratch = Vec::new();
-            for (place, (&column, field)) in places.iter().zip(&shape.fields).enumerate().take(count) {
-                let value = row.value(place, &mut scratch);
-                match column {
-                    entry::KEY => out.key = self.key(value)?,
-                    VALUE => out.value = Some(written(value, &field.cast, row.cell(place), bytes)?),
-                    METADATA => out.metadata = Some(metadata(value)?),
-                    _ => out.expiration = Some(expiration(value)?),
-                }
-            }
-            Ok(out)
-        };
-        batch.rows().map(one).collect()
-    }
-
-    /// A key that the service takes, and that this store hands out.
-    fn key(&self, value: Value<'_>) -> Result<String> {
-        let Value::Text(key) = value else { return Err(refused("key", "it is no text")) };
-        match key {
-            "" | "." | ".." => Err(refused("key", "no key may be empty, `.` or `..`")),
-            it if it.len() > KEY_MAX => Err(refused("key", &format!("{} bytes, and a key has {KEY_MAX}", it.len()))),
-            it if !self.store.selection.selects(it) => {
-                Err(refused("key", "`prefix`, `include` and `exclude` of the target leave this key out"))
-            }
-            it => Ok(it.to_owned()),
-        }
+        pairs::wanted((&self.store.table, &self.store.selection), batch, keys_only)
     }
 
     /// Which of these keys are there.
@@ -184,66 +128,6 @@ fn left_out(count: usize, all: usize) -> Result<()> {
         0 => Ok(()),
         it if it == all && all > 1 => Err(Error::new(Kind::Busy, "kv: the service wrote none of the keys")),
         it => Err(Error::new(Kind::Row, format_args!("kv: the service did not write {it} of {all} keys"))),
-    }
-}
-
-#[cold]
-fn refused(column: &str, why: &str) -> Error {
-    Error::new(Kind::Row, format_args!("column `{column}`: {why}"))
-}
-
-/// The bytes that read back as this value.
-fn written(value: Value<'_>, cast: &Cast, cell: &[u8], bytes: bool) -> Result<Vec<u8>> {
-    let mut out = Vec::new();
-    match value {
-        Value::Null => return Err(refused("value", "a key has to have a value, and this one is NULL")),
-        Value::Bool(it) => out.extend(it.to_string().bytes()),
-        Value::Int(it) => decimal::from_i64(it, &mut out),
-        Value::Real(it) => decimal::from_f64(it, &mut out),
-        Value::Date(it) => write_date(it, &mut out),
-        Value::Time(it) => write_time(it, &mut out),
-        Value::DateTime(it) => write_moment(it, false, &mut out),
-        Value::Timestamp(it) => match cast.epoch {
-            None => write_moment(it, true, &mut out),
-            Some(unit) => out.extend(to_epoch(it, unit).map(|it| it.to_string()).unwrap_or_default().bytes()),
-        },
-        Value::Uuid(it) => write_uuid(&it, &mut out),
-        Value::Decimal(it) | Value::Text(it) | Value::Json(it) => out.extend(it.bytes()),
-        Value::Raw(it) | Value::Malformed(it) | Value::Bytes(it) => out.extend(it),
-    }
-    let mut read = Vec::new();
-    let found = if bytes || std::str::from_utf8(&out).is_err() { Value::Bytes(&out) } else { Value::Raw(&out) };
-    cast.write(found, false, &mut read);
-    if read != cell {
-        return Err(refused("value", "KV keeps bytes alone, and from them this value would not read back as it is"));
-    }
-    if out.starts_with("\u{feff}".as_bytes()) {
-        return Err(refused("value", "it begins with a byte order mark, which the service drops when it is read"));
-    }
-    if out.len() > VALUE_MAX {
-        return Err(refused("value", &format!("{} bytes, and a value has {VALUE_MAX}", out.len())));
-    }
-    Ok(out)
-}
-
-fn metadata(value: Value<'_>) -> Result<Option<Box<RawValue>>> {
-    let text = match value {
-        Value::Null => return Ok(None),
-        Value::Json("null") => return Err(refused("metadata", "null as metadata is none at all to the service")),
-        Value::Json(it) => it,
-        _ => return Err(refused("metadata", "it is no JSON document")),
-    };
-    if text.len() > METADATA_MAX {
-        return Err(refused("metadata", &format!("{} bytes, and metadata has {METADATA_MAX}", text.len())));
-    }
-    RawValue::from_string(text.to_owned()).map(Some).map_err(|_| refused("metadata", "it is no JSON document"))
-}
-
-fn expiration(value: Value<'_>) -> Result<Option<i64>> {
-    match value {
-        Value::Null => Ok(None),
-        Value::Int(it) => Ok(Some(it)),
-        _ => Err(refused("expiration", "it is no number of seconds since 1970")),
     }
 }
 

@@ -88,7 +88,11 @@ impl SqliteTarget {
         Ok(target)
     }
 
-    fn connect(kind: &'static str, path: &Path) -> Result<SqliteTarget> {
+    /// Opens a database that is there, as the target of that kind.
+    ///
+    /// # Errors
+    /// As [`SqliteTarget::open`].
+    pub(in crate::store) fn connect(kind: &'static str, path: &Path) -> Result<SqliteTarget> {
         needs_no_log(path)?;
         let absolute = path.canonicalize().map_err(|it| Error::new(Kind::Store, it))?;
         let opened = || {
@@ -113,12 +117,16 @@ impl SqliteTarget {
         }
     }
 
-    fn failed(&self, error: &rusqlite::Error) -> Error {
+    /// What an error of SQLite means to who writes.
+    pub(in crate::store) fn failed(&self, error: &rusqlite::Error) -> Error {
         failed(&self.path, error)
     }
 
     /// Runs `work` in one transaction: all of it happens, or nothing.
-    fn whole<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+    ///
+    /// # Errors
+    /// As `work`, and if SQLite fails.
+    pub(in crate::store) fn whole<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let run = |sql: &str| self.connection.execute_batch(sql).map_err(|it| self.failed(&it));
         run("BEGIN IMMEDIATE")?;
         let done = work(&self.connection).and_then(|it| run("COMMIT").map(|()| it));
