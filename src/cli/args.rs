@@ -84,6 +84,12 @@ Examples:
   cutover migrate prod.toml --continue-on-error --batch-size 50 --batch-delay 500ms
   cutover migrate                         again: goes on where a run ended, or finds nothing to do"))]
     Migrate(super::migrate::MigrateArgs),
+    /// Write what the last run of a plan left out or did not get to.
+    #[command(after_help = judging("\
+Examples:
+  cutover retry                           once the cause is mended; writes only what is missing or differs
+  cutover retry --dry-run                 what that would be"))]
+    Retry(super::migrate::MigrateArgs),
     /// Undo a run: put back what it overwrote, remove what it inserted.
     #[command(after_help = judging("\
 Examples:

@@ -41,6 +41,7 @@ pub fn main() -> ExitCode {
         Command::Verify(it) => verify(it, &cli),
         Command::Diff(it) => diff(it, &cli),
         Command::Migrate(it) => migrate::migrate(it, &cli),
+        Command::Retry(it) => migrate::retry(it, &cli),
         Command::Rollback(it) => migrate::rollback::rollback(it, &cli),
         Command::Capture(it) => inspect::capture(it, &cli),
         Command::Backup(it) => backup::run(it, &cli),

@@ -198,13 +198,17 @@ fn rows_that_are_refused_are_left_out_where_that_is_allowed() {
         "source.db",
         "UPDATE people SET email = 'p10@example.test' WHERE id = 10; UPDATE people SET team = 2 WHERE id = 11",
     );
-    let mended = migrate(&folder, &["--format", "json"]);
+    let retry = |arguments: &[&str]| run(&folder, &[&["retry", "--no-backup"], arguments].concat());
+    let mended = retry(&["--format", "json"]);
     assert_eq!(
         (mended.code, counts(&mended.json(), "members")),
         (0, "same=31 insert=2 inserted=2".to_owned()),
         "{}",
         mended.stdout
     );
+    let (done, unknown) = (retry(&[]), retry(&["other.toml"]));
+    assert!(done.code == 0 && done.stdout.starts_with("nothing to retry: run "), "{}", done.stdout);
+    assert!(unknown.code == 2 && unknown.stderr.contains("no run of other.toml is known"), "{}", unknown.stderr);
 }
 
 #[test]

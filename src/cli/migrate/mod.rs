@@ -7,10 +7,12 @@ pub(super) mod rollback;
 mod session;
 mod target;
 
-use super::{args::Cli, backup::Sealing, stores, usage};
+use super::{args::Cli, backup::Sealing, exit, output, stores, usage};
 use crate::{
     error::{Error, Kind, Result},
+    gate::Verdict,
     plan::{Expression, Mapping, Migrate, Place, Plan},
+    run::state::{self, Phase, RunRecord, State},
 };
 use carry::{Before, Wish};
 use clap::Args;
@@ -91,6 +93,22 @@ pub(super) fn migrate(args: &MigrateArgs, cli: &Cli) -> Result<u8> {
         using: &args.using,
     };
     carry::out(session, wish)
+}
+
+/// `cutover retry`: the same, where the last run has left something to do.
+pub(super) fn retry(args: &MigrateArgs, cli: &Cli) -> Result<u8> {
+    let (name, shown) = (state::plan_name(&args.plan), super::quoted(&args.plan.display().to_string()));
+    let state = State::look(&state::folder_of(&args.plan))?;
+    let runs = state.map(|it| it.runs()).transpose()?.unwrap_or_default();
+    let wrote = |it: &&RunRecord| it.plan == name && it.outcome.as_deref() != Some("preview");
+    let Some(last) = runs.iter().find(wrote) else {
+        return Err(usage(format_args!("no run of {shown} is known; `cutover migrate {shown}` begins one")));
+    };
+    if last.phase == Phase::Done && last.outcome.as_deref() == Some(Verdict::Pass.name()) {
+        output::print(format!("nothing to retry: run {} wrote everything\n", last.id).as_bytes())?;
+        return Ok(exit::PASS);
+    }
+    migrate(args, cli)
 }
 
 impl MigrateArgs {
