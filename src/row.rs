@@ -129,6 +129,20 @@ pub trait Rows: Send {
     fn fill(&mut self, batch: &mut Batch) -> Result<()>;
 }
 
+/// Hands all rows of a stream on, as long as somebody wants more.
+///
+/// # Errors
+/// As [`Rows::fill`] and [`Feed::take`].
+pub fn pour(rows: &mut dyn Rows, feed: &mut dyn Feed) -> Result<()> {
+    let mut batch = Batch::new(Arc::clone(rows.shape()));
+    loop {
+        rows.fill(&mut batch)?;
+        if batch.is_end() || feed.take(&mut batch)? == Flow::Stop {
+            return Ok(());
+        }
+    }
+}
+
 /// Whoever takes rows as a store reads them.
 pub trait Feed {
     /// Takes the rows of `batch` and leaves it empty.
@@ -158,6 +172,8 @@ impl Shape {
 impl Batch {
     /// How many bytes make a batch worth passing on.
     const FULL: usize = 256 << 10;
+    /// How many rejects do. Each may be told with its row.
+    const REJECTS: usize = 256;
 
     /// An empty batch.
     pub fn new(shape: Arc<Shape>) -> Batch {
@@ -315,7 +331,7 @@ impl Batch {
 
     /// Enough to be worth passing on.
     pub fn is_full(&self) -> bool {
-        self.bytes.len() >= Batch::FULL || self.rejects.len() >= 1024
+        self.bytes.len() >= Batch::FULL || self.rejects.len() >= Batch::REJECTS
     }
 
     /// Bytes of the rows held.

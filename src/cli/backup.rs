@@ -528,7 +528,8 @@ impl Home {
 }
 
 impl Sealing {
-    fn is_wanted(&self) -> bool {
+    /// Whether something asks for it.
+    pub(super) fn is_wanted(&self) -> bool {
         self.encrypt || self.secrets.passphrase_file.is_some() || self.secrets.key_file.is_some()
     }
 

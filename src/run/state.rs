@@ -135,6 +135,9 @@ pub struct Event {
     pub hash: String,
 }
 
+/// The outcome of a run that only looked.
+pub const PREVIEW: &str = "preview";
+
 /// The folder for the state of a plan's runs.
 pub fn folder_of(plan: &Path) -> PathBuf {
     plan.parent().map_or_else(PathBuf::new, Path::to_owned).join(FOLDER)

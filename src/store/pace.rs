@@ -25,7 +25,7 @@ const BURST: f64 = 300.0;
 const RATE: f64 = 3.0;
 
 /// What it takes to ask a service so often.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cost {
     /// Requests, about.
     pub requests: u64,

@@ -3,7 +3,7 @@
 use super::{Source, about::Fact};
 use crate::{
     error::Result,
-    row::{Batch, Feed, Flow, Rows, Shape},
+    row::{Feed, Shape, pour},
     schema::Table,
     snapshot::Reader,
 };
@@ -31,14 +31,7 @@ impl Source for Snapshot {
     }
 
     fn scan(&mut self, table: &Table, shape: &Arc<Shape>, feed: &mut dyn Feed) -> Result<()> {
-        let mut rows = self.reader.rows_in(&table.name, shape)?;
-        let mut batch = Batch::new(Arc::clone(shape));
-        loop {
-            rows.fill(&mut batch)?;
-            if batch.is_empty() || feed.take(&mut batch)? == Flow::Stop {
-                return Ok(());
-            }
-        }
+        pour(&mut self.reader.rows_in(&table.name, shape)?, feed)
     }
 
     /// A snapshot never changes.
@@ -70,7 +63,7 @@ mod tests {
     use super::*;
     use crate::{
         error::Kind,
-        row::Field,
+        row::{Batch, Field, Flow},
         schema::Column,
         snapshot::{self, Meta, Options, Store, Writer},
         value::{Type, Value, cast::Cast},

@@ -19,7 +19,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-/// Bytes of values that a row may have to be told with its reject.
+/// Bytes of text that a row may have to be told with its reject.
 const ROW_MAX: usize = 16 << 10;
 
 /// Why the rows of a batch were not all mapped.
@@ -299,7 +299,7 @@ impl<'c> Worker<'c> {
             _ => 0,
         };
         let short = cells.iter().map(long).sum::<usize>() <= ROW_MAX;
-        short.then(|| self.object(0..cells.len(), cells, false))
+        short.then(|| self.object(0..cells.len(), cells, false)).filter(|it| it.len() <= ROW_MAX)
     }
 
     /// What identifies a source row, as a canonical JSON object; secrets in it only where nobody reads it.

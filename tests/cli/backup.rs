@@ -177,6 +177,9 @@ fn the_backup_of_a_run_is_sealed_on_request() {
     let folder = planned();
     check(&folder, &["migrate", "--encrypt"], 2, "", "set CUTOVER_PASSPHRASE, or name a file");
     check(&folder, &["migrate", "--encrypt", "--no-backup"], 2, "", "cannot be used with");
+    let plan = fs::read_to_string(folder.path("cutover.toml")).expect("the plan");
+    fs::write(folder.path("none.toml"), format!("{plan}\n[migrate]\nbackup = false\n")).expect("a plan");
+    check(&folder, &["migrate", "none.toml", "--encrypt"], 2, "", "there is no backup to encrypt");
     let _ = with_passphrase(&folder, "open sesame", &["migrate", "--encrypt", "--quiet"]);
     check(&folder, &["backup", "list"], 0, "yes        yes\n", "");
     assert!(!holds(&folder.path(".cutover/backups"), "example.test"));

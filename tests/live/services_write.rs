@@ -149,6 +149,43 @@ fn a_namespace_on_this_machine_is_written_to_while_its_engine_runs() {
     assert_eq!(count(&blobs), 2, "values that no key has any more are gone");
 }
 
+/// A whole run, proved and undone, into what `wrangler dev` keeps.
+#[test]
+fn a_migration_into_a_namespace_on_this_machine_is_proved_and_undone() {
+    let namespace = miniflare::namespace();
+    namespace.put("b", b"\"old\"", Some("{\"kept\":1}"), None);
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("a file");
+    write("rows.json", r#"[{"key":"a","value":[1]},{"key":"b","value":[2]}]"#);
+    let plan = format!(
+        "version = 1\nsource = {{ kind = 'json', path = 'rows.json' }}\n\
+         target = {{ kind = 'kv-local', path = '{}', namespace = '{}' }}\n\
+         table = [{{ into = 'entries', from = 'rows', conflict = 'overwrite', columns.key = '.key', columns.value = '.value' }}]\n\
+         gate = {{ unpaired = ['entries.metadata', 'entries.expiration'] }}\n",
+        namespace.state_dir.display(),
+        namespace.id
+    );
+    write("cutover.toml", &plan);
+    let state = || {
+        let keys = namespace.ask("GET", "keys", b"")["result"].clone();
+        let value = |it: &Json| namespace.ask("GET", &format!("values/{}", it["name"].as_str().expect("a key")), b"");
+        let values = keys.as_array().expect("keys").iter().map(value).collect::<Vec<_>>();
+        json!([keys, values])
+    };
+    let before = state();
+    let run = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_cutover"));
+        let done = command.current_dir(folder.path()).args(arguments).output().expect("the program runs");
+        let said = [done.stdout, done.stderr].map(|it| String::from_utf8_lossy(&it).into_owned()).concat();
+        assert!(done.status.success(), "{arguments:?}: {said}");
+    };
+    run(&["migrate"]);
+    assert_eq!(state(), json!([[{"name": "a"}, {"name": "b", "metadata": {"kept": 1}}], [[1], [2]]]));
+    run(&["verify"]);
+    run(&["rollback", "--confirm"]);
+    assert_eq!(state(), before);
+}
+
 #[test]
 fn an_edge_config_is_changed_at_once() {
     let vercel = Vercel::new(json!({"there": "own", "old": 1, "gone": null}));

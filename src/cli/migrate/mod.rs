@@ -12,7 +12,7 @@ use crate::{
     error::{Error, Kind, Result},
     gate::Verdict,
     plan::{Expression, Mapping, Migrate, Place, Plan},
-    run::state::{self, Phase, RunRecord, State},
+    run::state::{self, PREVIEW, Phase, RunRecord, State},
 };
 use carry::{Before, Wish};
 use clap::Args;
@@ -74,6 +74,9 @@ pub(super) fn migrate(args: &MigrateArgs, cli: &Cli) -> Result<u8> {
     let mut session = Session::begin(&args.plan, "migrate", &args.using, cli)?;
     session.plan = chosen(session.plan, args)?;
     let how = args.how(&session.plan.migrate);
+    if args.sealing.is_wanted() && !how.backup {
+        return Err(usage("there is no backup to encrypt: the plan says `backup = false`"));
+    }
     let backup = match how.backup && !args.dry_run {
         true => Before::BackUp(args.sealing.secret()?),
         false => Before::Nothing,
@@ -100,7 +103,7 @@ pub(super) fn retry(args: &MigrateArgs, cli: &Cli) -> Result<u8> {
     let (name, shown) = (state::plan_name(&args.plan), super::quoted(&args.plan.display().to_string()));
     let state = State::look(&state::folder_of(&args.plan))?;
     let runs = state.map(|it| it.runs()).transpose()?.unwrap_or_default();
-    let wrote = |it: &&RunRecord| it.plan == name && it.outcome.as_deref() != Some("preview");
+    let wrote = |it: &&RunRecord| it.plan == name && it.outcome.as_deref() != Some(PREVIEW);
     let Some(last) = runs.iter().find(wrote) else {
         return Err(usage(format_args!("no run of {shown} is known; `cutover migrate {shown}` begins one")));
     };

@@ -143,7 +143,7 @@ impl Session {
         let at = clock::text();
         match done {
             Ok(done) => {
-                let outcome = if preview { "preview" } else { done.verdict.name() };
+                let outcome = if preview { state::PREVIEW } else { done.verdict.name() };
                 self.state.finish(id, outcome, done.next.as_deref(), &at)?;
                 Ok(done)
             }

@@ -2,12 +2,12 @@
 
 use super::pile::Piled;
 use crate::{
-    ahead::{Ahead, Tap, ahead},
+    ahead::{Ahead, ahead},
     disk,
     error::{Error, Kind, Result},
     plan::Migrate,
     report::cell as shown,
-    row::{Batch, Feed, Flow, Row, Rows, Shape},
+    row::{Batch, Flow, Row, Rows, Shape, pour},
     run::Run,
     schema::Table,
     store::target::{Changes, Mark, Target, Written},
@@ -287,21 +287,6 @@ fn object(row: Row<'_>) -> String {
     format!("{{{}}}", shape.fields.iter().enumerate().map(member).collect::<Vec<_>>().join(","))
 }
 
-/// Reads all rows into a tap.
-fn pour(mut rows: Piled, mut tap: Tap) {
-    let mut batch = Batch::new(Arc::clone(rows.shape()));
-    let done = loop {
-        match rows.fill(&mut batch) {
-            Ok(()) if batch.is_end() => break Ok(()),
-            filled => match filled.and_then(|()| tap.take(&mut batch)) {
-                Ok(Flow::Continue) => {}
-                ended => break ended.map(|_| ()),
-            },
-        }
-    };
-    tap.end(done);
-}
-
 /// Rows of a stream, one at a time.
 pub(super) struct Walk<R> {
     rows: R,
@@ -359,11 +344,14 @@ impl<R: Rows> Walk<R> {
 /// # Errors
 /// As [`Sender::send`], and if the staged rows cannot be read.
 pub(super) fn apply(sender: &mut Sender<'_, '_>, written: &Path, before: &Path, shape: &Arc<Shape>) -> Result<()> {
-    let (piled, olds) = (Piled::open(written, shape)?, Piled::open(before, shape)?);
-    let (tap, rows) = ahead(shape);
+    let (mut piled, olds) = (Piled::open(written, shape)?, Piled::open(before, shape)?);
+    let (mut tap, rows) = ahead(shape);
     thread::scope(|scope| {
         // Unpacking takes its time, and the target takes its own.
-        scope.spawn(move || pour(piled, tap));
+        scope.spawn(move || {
+            let poured = pour(&mut piled, &mut tap);
+            tap.end(poured);
+        });
         send_all(sender, Walk::new(rows)?, Walk::new(olds)?)
     })
 }

@@ -275,7 +275,7 @@ impl Job<'_> {
             0.0 => String::new(),
             seconds => format!(", which take {seconds} s at least at the rate that is allowed"),
         };
-        out.facts.push(format!("cost: about {requests} requests to the target{least}"));
+        out.facts.push(format!("cost: about {requests} requests to write it{least}"));
     }
 
     fn pace(&self) -> Pace {

@@ -208,7 +208,13 @@ impl Piled {
 
     #[cold]
     fn damaged(&self, why: &str) -> Error {
-        Error::new(Kind::Snapshot, format_args!("{}: {why}; run again", self.path.display()))
+        Error::new(
+            Kind::Snapshot,
+            format_args!(
+                "{}: {why}; what it staged cannot be used: to write, run again; to undo, restore a backup",
+                self.path.display()
+            ),
+        )
     }
 }
 

@@ -84,14 +84,13 @@ impl Writer {
             (None, None) => return Err(refused("value", "a key has to have a value")),
         };
         blobs.left.extend(before.iter().map(|it| it.blob.clone()).filter(|it| *it != blob));
-        let old = |it: fn(Listed) -> Option<String>, before: Option<Listed>| before.and_then(it);
         let expiration = match wanted.expiration {
             Some(it) => it.map(|it| it.saturating_mul(1000)),
             None => before.as_ref().and_then(|it| it.expiration),
         };
         let metadata = match &wanted.metadata {
             Some(it) => it.as_deref().map(RawValue::get).map(str::to_owned),
-            None => old(|it| it.metadata, before),
+            None => before.and_then(|it| it.metadata),
         };
         let put = "INSERT OR REPLACE INTO _mf_entries (key, blob_id, expiration, metadata) VALUES (?1, ?2, ?3, ?4)";
         let done =

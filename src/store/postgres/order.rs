@@ -15,6 +15,7 @@ use super::{
     straight::REACH,
 };
 use crate::{error::Result, row::Shape, schema::Table, store::sql::identifier};
+use std::collections::BTreeSet;
 
 /// In which order the rows come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,11 +129,13 @@ fn straight(session: &Session, relation: &Relation, key: &[String]) -> Result<bo
     let pages = pages(session, relation)?;
     // A row that comes too late has that many greater ones before it, and so has the smallest of those that do.
     let late = "row_number() OVER (ORDER BY ctid) - row_number() OVER (ORDER BY";
-    let spots = [0, pages / 2, pages.saturating_sub(SPOT)].map(|it| {
+    // Of a small table they are one.
+    let spots = BTreeSet::from([0, pages.saturating_sub(SPOT) / 2, pages.saturating_sub(SPOT)]).into_iter().map(|it| {
         let (from, within) = (&relation.from, range(it, Some(it + SPOT)));
         format!("SELECT {late} {key}) AS late FROM {from} AS {ALIAS} WHERE {within}")
     });
-    let asked = format!("SELECT coalesce(max(late), 0) <= {REACH} FROM ({}) AS spots", spots.join(" UNION ALL "));
+    let spots = spots.collect::<Vec<_>>().join(" UNION ALL ");
+    let asked = format!("SELECT coalesce(max(late), 0) <= {REACH} FROM ({spots}) AS spots");
     let rows = session.rows(&asked, &[])?;
     Ok(rows.first().and_then(|it| it.try_get(0).ok()).unwrap_or(false))
 }
