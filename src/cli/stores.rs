@@ -190,6 +190,15 @@ pub(super) fn target_of_plan(plan: &Plan, options: &store::Options) -> Result<Bo
     store::target::open(&plan.target.kind, &path, &options)
 }
 
+/// What the schema of a plan's target makes there, as a store without rows.
+///
+/// # Errors
+/// As [`store::target::declared`].
+pub(super) fn declared_of_target(plan: &Plan, schema: &Path, options: &store::Options) -> Result<Box<dyn Source>> {
+    let (_, options) = place(plan, &plan.target, options)?;
+    store::target::declared(&plan.target.kind, schema, &options)
+}
+
 /// What tells the target of a plan from every other store.
 ///
 /// # Errors

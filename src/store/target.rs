@@ -4,7 +4,14 @@
 //! out: each call of [`Target::write`] arrives whole or not at all, and may be made again if nobody knows whether it did.
 
 use super::{
-    Options, about::Fact, d1, edge_config, files::write::FileTarget, http, kv, pace::Cost, postgres,
+    Options, Source,
+    about::Fact,
+    d1, edge_config,
+    files::write::FileTarget,
+    http, kv,
+    memory::{Memory, Owned},
+    pace::Cost,
+    postgres,
     sqlite::write::SqliteTarget,
 };
 use crate::{
@@ -12,7 +19,7 @@ use crate::{
     row::Batch,
     schema::Table,
 };
-use std::path::Path;
+use std::{fs, iter, path::Path};
 
 /// A store that can be written to.
 ///
@@ -171,6 +178,21 @@ pub fn open(kind: &str, path: &Path, options: &Options) -> Result<Box<dyn Target
             return Err(Error::new(Kind::Plan, what));
         }
     })
+}
+
+/// What a file of statements makes in a store of that kind, as a store without rows. Postgres itself is asked, in a transaction
+/// that is rolled back.
+///
+/// # Errors
+/// If a statement is refused, or the server cannot be reached.
+pub fn declared(kind: &str, schema: &Path, options: &Options) -> Result<Box<dyn Source>> {
+    if kind != "postgres" {
+        return super::open("d1-export", schema, &Options::default());
+    }
+    let text = fs::read_to_string(schema).map_err(|it| Error::new(Kind::Plan, it))?;
+    let tables = postgres::Writer::open(options)?.would_be(&text)?;
+    let empty = |store: Memory, table: Table| store.with(table, iter::empty::<[Owned; 0]>());
+    Ok(Box::new(tables.into_iter().fold(Memory::new(), empty)))
 }
 
 /// What tells the store of that kind from every other one, also where it is not there yet.

@@ -17,6 +17,7 @@ use cutover::{
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 mod broken;
+mod made;
 mod rows;
 mod setup;
 mod types;

@@ -82,7 +82,7 @@ pub(super) fn migrate(args: &MigrateArgs, cli: &Cli) -> Result<u8> {
         false => Before::Nothing,
     };
     let source = stores::of_plan(&session.plan, &session.plan.source, &session.options);
-    let target = Wanted::of(&session, args.dry_run)?;
+    let target = Wanted::of(&session)?;
     let wish = Wish {
         source: source.map_err(|it| it.context("the source"))?,
         target,

@@ -60,7 +60,7 @@ pub(in crate::cli) fn restore(args: &RestoreArgs, cli: &Cli) -> Result<u8> {
     session.plan = back(&session.plan, &mut kept, &args.tables)?;
     let name = StoreName { kind: "backup".to_owned(), name: args.id.clone() };
     let source = Opened { store: Box::new(kept), name };
-    let target = Wanted::of(&session, true)?;
+    let target = Wanted::of(&session)?;
     let wish = Wish {
         source,
         target,

@@ -9,7 +9,7 @@ use crate::{
         prepare::Opened,
         state::{self, Phase, RunRecord},
     },
-    store::{self, Source},
+    store::Source,
 };
 use std::{fs, path::Path};
 
@@ -26,12 +26,11 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    /// The target of the plan. Postgres has a schema that nobody else can read, so its tables are made at once, unless this is
-    /// a `preview`.
+    /// The target of the plan.
     ///
     /// # Errors
     /// If it cannot be read, or be written to.
-    pub(super) fn of(session: &Session, preview: bool) -> Result<Wanted> {
+    pub(super) fn of(session: &Session) -> Result<Wanted> {
         let (plan, options) = (&session.plan, &session.options);
         let path = plan.target.path.as_ref().map(|it| plan.resolve(it));
         let absent = path.as_ref().is_some_and(|it| !it.exists());
@@ -42,16 +41,16 @@ impl Wanted {
         };
         let statements = fs::read_to_string(&schema)
             .map_err(|it| Error::new(Kind::Plan, format_args!("{}: {it}", schema.display())))?;
-        if plan.target.kind == "postgres" {
-            if !preview {
-                stores::target_of_plan(plan, options)?.create(&statements).map_err(|it| it.context("the target"))?;
-            }
-            return Ok(Wanted { opened: there()?, schema: None, fingerprint, absent: false });
-        }
-        let there = if absent { None } else { Some(there()?) };
-        let name = there.as_ref().map_or_else(|| stores::name(&plan.target), |it| it.name.clone());
-        let declared = store::open("d1-export", &schema, &store::Options::default());
+        let declared = stores::declared_of_target(plan, &schema, options);
         let declared = declared.map_err(|it| it.context("the target's schema"))?;
+        let mut there = if absent { None } else { Some(there()?) };
+        let name = there.as_ref().map_or_else(|| stores::name(&plan.target), |it| it.name.clone());
+        if let Some(Err(error)) = there.as_mut().map(|it| it.store.tables())
+            && error.kind() == Kind::Plan
+        {
+            // A schema that the plan names and that will be made.
+            there = None;
+        }
         let unmade = Unmade::new(there.map(|it| it.store), declared)?;
         let schema = (!unmade.is_whole()).then_some(statements);
         let store: Box<dyn Source> = match (&schema, unmade) {

@@ -53,6 +53,17 @@ impl Session {
         Ok(session)
     }
 
+    /// Sees the database as the transaction does that the connection is in.
+    ///
+    /// # Errors
+    /// If the server fails.
+    pub(super) fn within(connection: Connection) -> Result<Session> {
+        let mut session = Session { connection, facts: Facts::default(), snapshot: None };
+        session.look_around()?;
+        session.settle()?;
+        Ok(session)
+    }
+
     /// Sees the database as it is now.
     ///
     /// # Errors
@@ -73,6 +84,11 @@ impl Session {
                 None
             }
         };
+        self.look_around()?;
+        self.settle()
+    }
+
+    fn look_around(&mut self) -> Result<()> {
         let rows = self.rows(FACTS, &[])?;
         let read = |row: &Row| {
             let version: i32 = row.try_get(0)?;
@@ -80,7 +96,7 @@ impl Session {
             Ok(Facts { version, encoding: row.try_get(1)?, schemas: row.try_get(2)?, path: row.try_get(3)? })
         };
         self.facts = rows.first().map(read).transpose().map_err(|it| begun(&it))?.unwrap_or_default();
-        self.settle()
+        Ok(())
     }
 
     fn settle(&self) -> Result<()> {

@@ -112,6 +112,15 @@ impl Writer {
         Ok(writer)
     }
 
+    /// Another writer to the same database.
+    fn again(&self) -> Result<Writer> {
+        let (connection, facts, fingerprint) = (self.connection.again()?, self.facts.clone(), self.fingerprint.clone());
+        let (spots, begun) = (BTreeMap::new(), Vec::new());
+        let writer = Writer { connection, facts, fingerprint, spots, begun, marks: None, lost: false };
+        writer.settle().map_err(|it| told(Kind::Store, &it, ""))?;
+        Ok(writer)
+    }
+
     fn settle(&self) -> Result<(), tokio_postgres::Error> {
         self.run(SETTINGS)?;
         if self.facts.version >= 170_000 {

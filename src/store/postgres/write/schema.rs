@@ -1,7 +1,10 @@
 //! Making what is not there yet, as a file of statements says.
 
-use super::{BEGIN, Fault, Writer, unheard};
-use crate::error::{Error, Kind, Result};
+use super::{BEGIN, Catalog, Fault, Session, Writer, unheard};
+use crate::{
+    error::{Error, Kind, Result},
+    schema::Table,
+};
 use std::collections::BTreeSet;
 use tokio_postgres::types::Type;
 
@@ -37,40 +40,61 @@ impl Writer {
     /// # Errors
     /// If a statement is none that makes something, or the server refuses it.
     pub(super) fn make(&mut self, schema: &str) -> Result<()> {
-        let statements = statements(schema);
-        let told = |it: &Statement<'_>| {
-            about(it).ok_or_else(|| Error::new(Kind::Plan, format_args!("line {} of the schema: {ALLOWED}", it.line)))
-        };
-        let abouts: Vec<About> = statements.iter().map(told).collect::<Result<_>>()?;
-        let done = self.transaction(BEGIN, |it| {
-            // Only what was not there before is added to.
-            let mut made = BTreeSet::new();
-            for (statement, about) in statements.iter().zip(&abouts) {
-                let known = match about {
-                    About::Relation(name) => it.number("SELECT pg_catalog.to_regclass($1)::oid", name)?,
-                    About::Type(name) => it.number("SELECT pg_catalog.to_regtype($1)::oid", name)?,
-                    About::Part(name) => {
-                        it.number("SELECT pg_catalog.to_regclass($1)::oid", name)?.filter(|it| !made.contains(it))
-                    }
-                    About::Other => None,
-                };
-                if known.is_some() {
-                    continue;
+        let statements = told(schema)?;
+        self.transaction(BEGIN, |it| it.make_all(&statements)).map_err(|(fault, _)| unheard(fault))
+    }
+
+    /// The tables that there would be once that is carried out. It is tried in a transaction that is rolled back, on a connection
+    /// of its own.
+    ///
+    /// # Errors
+    /// As [`Writer::make`].
+    pub(in crate::store) fn would_be(&self, schema: &str) -> Result<Vec<Table>> {
+        let statements = told(schema)?;
+        let trial = self.again()?;
+        trial.run(BEGIN).map_err(Fault::Server).and_then(|()| trial.make_all(&statements)).map_err(unheard)?;
+        let session = Session::within(trial.connection)?;
+        let catalog = Catalog::load(&session, session.connection.schemas(), false)?;
+        session.run("ROLLBACK")?;
+        Ok(catalog.tables)
+    }
+
+    fn make_all(&self, statements: &[(Statement<'_>, About)]) -> Result<(), Fault> {
+        // Only what was not there before is added to.
+        let mut made = BTreeSet::new();
+        for (statement, about) in statements {
+            let known = match about {
+                About::Relation(name) => self.number("SELECT pg_catalog.to_regclass($1)::oid", name)?,
+                About::Type(name) => self.number("SELECT pg_catalog.to_regtype($1)::oid", name)?,
+                About::Part(name) => {
+                    self.number("SELECT pg_catalog.to_regclass($1)::oid", name)?.filter(|it| !made.contains(it))
                 }
-                it.run(statement.text).map_err(|error| Fault::Ours(it.refused(&error, statement.line)))?;
-                if let About::Relation(name) = about {
-                    made.extend(it.number("SELECT pg_catalog.to_regclass($1)::oid", name)?);
-                }
+                About::Other => None,
+            };
+            if known.is_some() {
+                continue;
             }
-            Ok(())
-        });
-        done.map_err(|(fault, _)| unheard(fault))
+            self.run(statement.text).map_err(|error| Fault::Ours(self.refused(&error, statement.line)))?;
+            if let About::Relation(name) = about {
+                made.extend(self.number("SELECT pg_catalog.to_regclass($1)::oid", name)?);
+            }
+        }
+        Ok(())
     }
 
     fn number(&self, sql: &str, name: &str) -> Result<Option<u32>, Fault> {
         let rows = self.rows(sql, &[(&name, Type::TEXT)])?;
         Ok(rows.first().and_then(|it| it.try_get(0).ok()).flatten())
     }
+}
+
+/// All statements of a schema, and what they are about.
+fn told(schema: &str) -> Result<Vec<(Statement<'_>, About)>> {
+    let all = statements(schema).into_iter().map(|it| match about(&it) {
+        Some(about) => Ok((it, about)),
+        None => Err(Error::new(Kind::Plan, format_args!("line {} of the schema: {ALLOWED}", it.line))),
+    });
+    all.collect()
 }
 
 /// What a statement is about. Nothing, if it is none that is carried out.
