@@ -25,8 +25,8 @@ into = "orders"
 "#;
 
 const SCHEMA: &str = "
-CREATE TABLE users (id bigint PRIMARY KEY, name text NOT NULL, mood text);
-CREATE TABLE orders (id bigint PRIMARY KEY, buyer bigint NOT NULL REFERENCES users (id));
+CREATE TABLE users (id bigint NOT NULL PRIMARY KEY, name text NOT NULL, mood text);
+CREATE TABLE orders (id bigint NOT NULL PRIMARY KEY, buyer bigint NOT NULL REFERENCES users (id));
 CREATE INDEX orders_buyer ON orders (buyer);
 ";
 
