@@ -122,6 +122,7 @@ fn mapping(reader: &mut Reader<'_>, table: &DeTable<'_>, mapped: &Mapping) {
     }
     declared(reader, table, "key", mapped);
     newest(reader, table, mapped);
+    new_ids(reader, table, mapped);
     for group in list(table, "unique") {
         for node in group.get_ref().as_array().into_iter().flat_map(|it| it.iter()) {
             column_of(reader, node, "unique", mapped);
@@ -157,6 +158,14 @@ fn newest(reader: &mut Reader<'_>, table: &DeTable<'_>, mapped: &Mapping) {
         }
         (true, Some((_, node))) => column_of(reader, node, "newest_by", mapped),
         (false, None) => {}
+    }
+}
+
+/// A row under a new id is not made back to the one of the source.
+fn new_ids(reader: &mut Reader<'_>, table: &DeTable<'_>, mapped: &Mapping) {
+    if let Some((name, _)) = table.get_key_value("on_clash").filter(|_| mapped.inverse.is_some()) {
+        let hint = "leave one of them out".to_owned();
+        reader.fault(name.span(), "`inverse` cannot tell which row a new id stands for".into(), hint);
     }
 }
 

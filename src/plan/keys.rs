@@ -251,6 +251,12 @@ const TABLE: &[Key] = &[
         Shape::Word(&["stop", "skip", "overwrite", "merge", "newest", "ask"]),
         "What to do where the target holds another row under the same key. \"stop\" if absent.",
     ),
+    key(
+        "on_clash",
+        Shape::Word(&["new-id"]),
+        "\"new-id\": the first run that writes gives rows whose key belongs to another row of the target a new one, and \
+         maps references to them too.",
+    ),
     key("newest_by", Shape::Name, "The target's column of times by which `conflict = \"newest\"` decides."),
     key("dated", Shape::Name, "The source's column of times that `--since` and `--until` look at."),
     key(

@@ -137,6 +137,8 @@ pub struct Mapping {
     pub key: Option<Vec<String>>,
     /// What to do where the target holds another row under the same key.
     pub conflict: Conflict,
+    /// `on_clash`: rows whose key belongs to another row of the target get a new one, once.
+    pub new_ids: bool,
     /// The target's column by which [`Conflict::Newest`] decides.
     pub newest_by: Option<String>,
     /// The source's column of times, by which a run can be kept to some rows.

@@ -121,6 +121,7 @@ fn mapping(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Mapping {
             Some("ask") => Conflict::Ask,
             _ => Conflict::Stop,
         },
+        new_ids: text(reader, table, "on_clash").is_some(),
         newest_by: text(reader, table, "newest_by"),
         dated: text(reader, table, "dated"),
         columns,

@@ -211,6 +211,7 @@ fn counted(
 ) -> Result<(Verdict, String)> {
     let sampler = |it: &Arc<_>| Sampler::new(Arc::clone(it), 1, None);
     let job = Job {
+        renaming: None,
         source,
         target,
         choices,

@@ -6,6 +6,7 @@ pub mod checks;
 mod command;
 mod constraints;
 mod declared;
+pub mod ids;
 mod index;
 pub mod init;
 pub mod migrate;

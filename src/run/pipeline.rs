@@ -1,6 +1,9 @@
 //! From a store to the merge: mapped, indexed, sorted where it has to be, a few batches ahead on a thread of its own.
 
-use super::{Run, Watch};
+use super::{
+    Run, Watch,
+    ids::{Renamed, Renaming},
+};
 use crate::{
     ahead::Tap,
     diff::references::{Index, Indexed},
@@ -20,6 +23,8 @@ pub(super) struct Reader<'s> {
     pub shape: &'s Arc<Shape>,
     pub program: Option<Program>,
     pub indexes: Vec<Index>,
+    /// New ids that its rows get.
+    pub renaming: Option<&'s Renaming>,
     /// Present where the rows do not come in order.
     pub sort: Option<Budget>,
     /// The keys to read, of the shape's key cells alone and in order. Nothing: all there are.
@@ -60,13 +65,16 @@ impl Reader<'_> {
     fn feed(&mut self, watch: &Watch, next: &mut dyn Feed) -> Result<()> {
         let mut indexed = Indexed { indexes: &mut self.indexes, next: Some(next) };
         let mut wanted = Wanted { keys: self.keys.as_ref(), watch, next: &mut indexed };
+        let mut renamed = Renamed { renaming: self.renaming, next: &mut wanted };
         match (&mut self.program, &self.keys) {
-            (None, None) => self.store.scan(self.table, self.shape, &mut wanted),
-            (None, Some(keys)) => self.store.scan_keys(self.table, self.shape, keys, &mut wanted),
+            (None, Some(keys)) if self.renaming.is_none() => {
+                self.store.scan_keys(self.table, self.shape, keys, &mut renamed)
+            }
             // Which rows the wanted ones are made of, nobody knows.
+            (None, _) => self.store.scan(self.table, self.shape, &mut renamed),
             (Some(program), _) => {
                 let input = program.input();
-                let mut over = Over::new(program, Arc::clone(self.shape), &mut wanted);
+                let mut over = Over::new(program, Arc::clone(self.shape), &mut renamed);
                 self.store.scan(self.table, &input, &mut over)
             }
         }

@@ -3,6 +3,7 @@
 use super::{
     MakeProgram, Run,
     command::External,
+    ids::{self, NewIds},
     index,
     selection::Selection,
     verify::{Inverse, Made, Pairing, Task, Witness},
@@ -160,6 +161,7 @@ pub fn diff(mut source: Opened, mut target: Opened, options: &Options, policy: P
             program: Box::new(|| Ok(None)),
             witnesses: Vec::new(),
             made: None,
+            renaming: None,
         });
     }
     referred(&mut tables, &from, &to);
@@ -198,6 +200,7 @@ fn referred(tables: &mut Vec<Pairing>, from: &[Table], to: &[Table]) {
                 program: Box::new(|| Ok(None)),
                 witnesses: Vec::new(),
                 made: None,
+                renaming: None,
             });
         }
     };
@@ -288,6 +291,9 @@ pub fn plan(plan: &Plan, mut source: Opened, mut target: Opened, run: Option<&Ru
     task.target_only = to.iter().map(|it| it.name.clone()).filter(|it| !declared(it)).collect();
     task.source_only.extend(from.iter().map(|it| it.name.clone()).filter(|it| !read.contains_key(it)));
     task.tables.iter_mut().for_each(|it| it.leave_behind(&mut read));
+    if faults.is_empty() {
+        NewIds::read(&ids::file_of(Path::new(&plan.path)))?.apply(plan, &mut task)?;
+    }
     if faults.is_empty() { Ok(task) } else { Err(Problem::Plan(faults)) }
 }
 
@@ -382,6 +388,7 @@ fn mapped(
         referred: None,
         witnesses,
         made: None,
+        renaming: None,
     };
     Ok((pairing, used, hidden))
 }

@@ -3,6 +3,7 @@
 use super::{
     Run,
     constraints::Spec,
+    ids::{Greatest, Renaming},
     migrate::{
         kept::Accept,
         stage::{Draft, Stage, Staged},
@@ -20,6 +21,7 @@ use crate::{
     error::{Error, Kind, Result},
     pairing::{Choices, Comparison},
     report::{self, Canary, Side, sampler::Sampler},
+    row::Rows,
     schema::Table,
     store::Source,
     transform::{Program, Selected},
@@ -42,6 +44,8 @@ pub(super) struct Job<'j> {
     pub specs: &'j [Spec],
     /// What a migration adds.
     pub migrating: Migrating<'j>,
+    /// New ids that rows of the source get.
+    pub renaming: Option<&'j Renaming>,
 }
 
 /// What a migration adds to a comparison.
@@ -147,6 +151,7 @@ fn attempt(
         sort: budget(disorder.source, &source_program),
         program: source_program,
         indexes: indexes(Side::Source),
+        renaming: job.renaming,
         keys: again.map(|it| it.keys(&comparison.source_shape)),
     };
     let target = Reader {
@@ -156,6 +161,7 @@ fn attempt(
         sort: budget(disorder.target, &target_program),
         program: target_program,
         indexes: indexes(Side::Target),
+        renaming: None,
         keys: again.map(|it| it.keys(&comparison.target_shape)),
     };
     let (source_tap, source_rows) = ahead(&comparison.source_shape);
@@ -200,11 +206,15 @@ fn staged(
     draft: &mut Option<Draft<'_>>,
     sink: &mut dyn Sink,
 ) -> Result<(Tally, Canary)> {
-    let work = |sink: &mut dyn Sink| merge(comparison, source, target, sink);
-    match draft {
-        Some(draft) => draft.fill(sink, work),
-        None => work(sink),
+    let [mut source, mut target] = [source, target].map(|rows| Greatest { rows, number: None });
+    let merged = match draft {
+        Some(draft) => draft.fill(sink, |sink| merge(comparison, (&mut source, &mut target), sink)),
+        None => merge(comparison, (&mut source, &mut target), sink),
+    };
+    if let Some(draft) = draft {
+        draft.taken.last = source.number.max(target.number);
     }
+    merged
 }
 
 /// Rows are counted where they leave the store and where the merge meets them: a witness that nothing is lost in between.
@@ -219,11 +229,10 @@ fn counted(comparison: &Comparison, read: [u64; 2], tally: &Tally) -> Result<()>
 
 fn merge(
     comparison: &Comparison,
-    mut source: Ahead,
-    mut target: Ahead,
+    (source, target): (&mut dyn Rows, &mut dyn Rows),
     sink: &mut dyn Sink,
 ) -> Result<(Tally, Canary)> {
-    let [mut planted_source, mut planted_target] = plant(&mut source, &mut target);
+    let [mut planted_source, mut planted_target] = plant(source, target);
     let mut watch = Watch::new(sink);
     let mut tally = diff::compare(&mut planted_source, &mut planted_target, &comparison.target.name, &mut watch)?;
     let canary = match watch.settle(&comparison.target_shape, &mut tally) {

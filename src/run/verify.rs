@@ -3,6 +3,7 @@
 use super::{
     Run, checks,
     constraints::{self, Constraints, Filled, Spec, fill},
+    ids::Renaming,
     recheck::{self, Differing},
     selection::{Selection, Shares},
     table::{self, Job, MakeProgram, Migrating, Outcome},
@@ -78,6 +79,8 @@ pub struct Pairing {
     pub witnesses: Vec<Witness>,
     /// The rows that an external program made, which take the place of the source's.
     pub made: Option<Made>,
+    /// New ids that rows of the source get.
+    pub renaming: Option<Arc<Renaming>>,
 }
 
 /// Something that vouches for a mapping, beside the comparison that it takes part in.
@@ -383,7 +386,8 @@ fn work(
         Some(made) => &mut ***made,
         None => source,
     };
-    compare(Job { source, target, choices, from, to, programs, sampler: &sampler, specs, migrating })
+    let renaming = pairing.renaming.as_deref();
+    compare(Job { source, target, choices, from, to, programs, sampler: &sampler, specs, migrating, renaming })
 }
 
 /// Others refer to this table, but it is not to be compared.

@@ -11,6 +11,7 @@ mod counts;
 mod documents;
 mod faces;
 mod files;
+mod ids;
 mod inspect;
 mod migrate;
 mod moving;

@@ -9,6 +9,7 @@ use cutover::{
     report::{StoreName, migration::Migration},
     run::{
         Recheck, Run,
+        ids::NewIds,
         migrate::{
             Job, Undo,
             conflict::{Answer, Decide, Question},
@@ -28,7 +29,10 @@ use cutover::{
 };
 use proptest::prelude::*;
 use rusqlite::Connection;
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// Two databases in a folder, and a plan that writes one into the other.
 struct Stage {
@@ -104,7 +108,8 @@ impl Stage {
             now: &|| NOW.to_owned(),
             may_write: &|| Ok(()),
             recheck: Recheck::default(),
-            decide: Box::new(Nobody),
+            decide: Arc::new(Nobody),
+            ids: NewIds::default(),
             backup: None,
             preview: false,
             partial: false,

@@ -14,12 +14,14 @@ use crate::{
     run::{
         Recheck,
         backup::{self, Checked, PlanFile, Request, seal::Secret},
+        ids::{self, NewIds},
         migrate::Job,
         prepare::{self, Opened},
         state::{Phase, RunRecord},
     },
     snapshot::Store,
 };
+use std::{path::Path, sync::Arc};
 
 /// What is to be run.
 pub(super) struct Wish<'w> {
@@ -91,7 +93,8 @@ pub(super) fn out(mut session: Session, mut wish: Wish<'_>) -> Result<u8> {
             now: &clock::text,
             may_write: &|| session.lock.check(),
             recheck: wish.recheck,
-            decide: Box::new(Asker::default()),
+            decide: Arc::new(Asker::default()),
+            ids: NewIds::read(&ids::file_of(Path::new(&plan.path)))?,
             backup,
             preview,
             partial: wish.partial,

@@ -218,6 +218,7 @@ pub(super) fn compare(
             table,
             shape: &shape,
             program: None,
+            renaming: None,
             indexes: Vec::new(),
             sort: sorted,
             keys: None,

@@ -20,6 +20,8 @@ pub struct Strategy {
     pub newest_by: Option<String>,
     /// What is said about single columns under [`Conflict::Merge`].
     pub merge: BTreeMap<String, Merge>,
+    /// A row whose key the target has given to another one gets a new key.
+    pub new_ids: bool,
 }
 
 /// What becomes of a row, and which of its columns are the source's afterwards.
@@ -75,7 +77,7 @@ impl Strategy {
     /// What a plan says about a table.
     pub fn of(mapping: &Mapping) -> Strategy {
         let merge = mapping.columns.iter().flatten().map(|(name, rule)| (name.clone(), rule.merge)).collect();
-        Strategy { conflict: mapping.conflict, newest_by: mapping.newest_by.clone(), merge }
+        Strategy { conflict: mapping.conflict, newest_by: mapping.newest_by.clone(), merge, new_ids: mapping.new_ids }
     }
 
     /// Decides about a row that differs.

@@ -23,6 +23,7 @@ pub mod unmade;
 
 use super::{
     Recheck, Run,
+    ids::{self, NewIds},
     state::{Decision, Phase, State, TableCounts},
     table::Migrating,
     verify::{self, Pairing, Task},
@@ -30,7 +31,7 @@ use super::{
 use crate::{
     error::{Error, Kind, Result},
     gate::{self, Judgement, Verdict},
-    plan::{Migrate, Names, Plan, Policy},
+    plan::{Mapping, Migrate, Names, Plan, Policy},
     report::{
         PlanName, Report,
         migration::{Migration, TableMigration},
@@ -49,6 +50,7 @@ pub use rollback::{Undo, Undone};
 use stage::{Stage, Staged};
 use std::{
     collections::BTreeMap,
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -83,7 +85,9 @@ pub struct Job<'j> {
     /// How often to look again at what differs once it is written, for stores that show writes late.
     pub recheck: Recheck,
     /// Decides about single rows.
-    pub decide: Box<dyn Decide>,
+    pub decide: Arc<dyn Decide>,
+    /// New ids that rows have or get.
+    pub ids: NewIds,
     /// The backup that was made.
     pub backup: Option<String>,
     /// Nothing is to be written.
@@ -129,6 +133,7 @@ impl Job<'_> {
         if work == 0 {
             return self.prove(run, &plot, out, None);
         }
+        self.keep_ids()?;
         self.task.target.release()?;
         let mut target = self.begin(&plot, &mut out)?;
         self.phase(Phase::Applying)?;
@@ -143,6 +148,11 @@ impl Job<'_> {
         }
     }
 
+    /// Writes down the ids that were given, so that they stay the same whatever happens.
+    fn keep_ids(&self) -> Result<()> {
+        if self.ids.are_new() { self.ids.write(&ids::file_of(Path::new(&self.plan.path))) } else { Ok(()) }
+    }
+
     fn phase(&mut self, phase: Phase) -> Result<()> {
         let now = (self.now)();
         self.state.set_phase(&self.id, phase, &now)
@@ -151,16 +161,19 @@ impl Job<'_> {
     /// Compares, and puts on disk what has to be written.
     fn stage(&mut self, run: &Run) -> Result<Plot> {
         let folder = self.state.run_folder(&self.id)?;
-        let strategies = self.plan.tables.iter().map(|it| (it.into.clone(), Strategy::of(it))).collect();
-        let noted = Arc::new(Mutex::new(Vec::new()));
-        let decide = std::mem::replace(&mut self.decide, Box::new(Nobody));
-        let decide = Noting { decide, noted: Arc::clone(&noted) };
-        let stage = Stage::new(&folder, strategies, Box::new(decide));
-        let migrating = Migrating { stage: Some(&stage), staged: None };
-        let report = self.task.run_with(run, (None, migrating))?;
-        let staged = stage.finish();
-        let noted = std::mem::take(&mut *noted.lock().unwrap_or_else(PoisonError::into_inner));
-        self.state.decide(&self.id, &noted, &(self.now)())?;
+        let wanted: Vec<&str> = self.ids.wanted(self.plan);
+        let (mut report, mut staged) = self.compare(run, &folder, &wanted)?;
+        // Rows with new ids are other rows, and so are those that refer to them, which may need new ids in turn.
+        loop {
+            let taken = |name: &str| staged.get(name).map(|it| &it.taken);
+            let given = self.ids.give_all(self.plan, &self.task, &wanted, &taken)?;
+            self.state.decide(&self.id, &given, &(self.now)())?;
+            if given.is_empty() {
+                break;
+            }
+            self.ids.apply(self.plan, &mut self.task)?;
+            (report, staged) = self.compare(run, &folder, &wanted)?;
+        }
         let order = self.order(&staged);
         let (plan, zone) = ((self.plan.path.as_str(), self.plan.hash.as_str()), self.plan.zone.clone());
         let mut manifest = Manifest::new(&self.id, plan, zone, &self.fingerprint);
@@ -181,6 +194,21 @@ impl Job<'_> {
         manifest.write(&folder)?;
         self.phase(Phase::Staged)?;
         Ok(Plot { report, staged, order, manifest })
+    }
+
+    /// Compares, and puts in the folder what differs.
+    fn compare(&mut self, run: &Run, folder: &Path, ids: &[&str]) -> Result<(Report, BTreeMap<String, Staged>)> {
+        let strategy = |it: &Mapping| Strategy { new_ids: ids.contains(&it.into.as_str()), ..Strategy::of(it) };
+        let strategies = self.plan.tables.iter().map(|it| (it.into.clone(), strategy(it))).collect();
+        let noted = Arc::new(Mutex::new(Vec::new()));
+        let decide = Noting { decide: Arc::clone(&self.decide), noted: Arc::clone(&noted) };
+        let stage = Stage::new(folder, strategies, Box::new(decide));
+        let migrating = Migrating { stage: Some(&stage), staged: None };
+        let report = self.task.run_with(run, (None, migrating))?;
+        let staged = stage.finish();
+        let noted = std::mem::take(&mut *noted.lock().unwrap_or_else(PoisonError::into_inner));
+        self.state.decide(&self.id, &noted, &(self.now)())?;
+        Ok((report, staged))
     }
 
     /// Which pairings are written, parents first.
@@ -464,18 +492,9 @@ impl Job<'_> {
     }
 }
 
-/// Nobody is there to decide.
-struct Nobody;
-
-impl Decide for Nobody {
-    fn ask(&self, _: &conflict::Question<'_>) -> Result<conflict::Answer> {
-        Err(Error::new(Kind::Usage, "nobody is there to be asked"))
-    }
-}
-
 /// Notes what somebody decided, for the journal.
 struct Noting {
-    decide: Box<dyn Decide>,
+    decide: Arc<dyn Decide>,
     noted: Arc<Mutex<Vec<Decision>>>,
 }
 

@@ -160,6 +160,7 @@ fn stage(
         table,
         shape,
         program: None,
+        renaming: None,
         indexes: Vec::new(),
         sort: Some(run.share(24)),
         keys,

@@ -15,6 +15,7 @@ use crate::{
     pairing::{Comparison, Pair},
     report::migration::Counts,
     row::{Field, Reject, Row, Shape},
+    run::ids::Taken,
     schema::{Column, Table},
     snapshot,
     value::cast::Cast,
@@ -45,6 +46,8 @@ pub struct Staged {
     pub folder: PathBuf,
     /// How many rows of each kind there are.
     pub counts: Counts,
+    /// The rows that need a new id before anything is written.
+    pub(in crate::run) taken: Taken,
 }
 
 impl Staged {
@@ -100,7 +103,8 @@ impl Stage {
             stage: self,
             piles: [pile(WRITTEN)?, pile(BEFORE)?, pile(KEPT)?],
             rejects: Rejects { path: folder.join(REJECTS), file: None },
-            staged: Staged { table, folder, counts: Counts::default() },
+            taken: Taken::default(),
+            staged: Staged { table, folder, counts: Counts::default(), taken: Taken::default() },
             comparison: Arc::clone(comparison),
         })
     }
@@ -111,6 +115,8 @@ pub(in crate::run) struct Draft<'s> {
     stage: &'s Stage,
     piles: [Pile; 3],
     rejects: Rejects,
+    /// The rows that need a new id, if they are to have one.
+    pub(in crate::run) taken: Taken,
     staged: Staged,
     comparison: Arc<Comparison>,
 }
@@ -135,6 +141,7 @@ impl Draft<'_> {
             before,
             kept,
             rejects: &mut self.rejects,
+            taken: &mut self.taken.ids,
             counts: &mut self.staged.counts,
         };
         work(&mut staging)
@@ -148,6 +155,7 @@ impl Draft<'_> {
         self.rejects.finish()?;
         self.piles.into_iter().try_for_each(Pile::finish)?;
         self.staged.counts.same = same;
+        self.staged.taken = self.taken;
         let mut done = self.stage.done.lock().unwrap_or_else(PoisonError::into_inner);
         done.insert(self.comparison.target.name.clone(), self.staged);
         Ok(())
@@ -236,12 +244,17 @@ struct Staging<'a> {
     before: &'a mut Pile,
     kept: &'a mut Pile,
     rejects: &'a mut Rejects,
+    taken: &'a mut Vec<Vec<u8>>,
     counts: &'a mut Counts,
 }
 
 impl Staging<'_> {
     fn changed(&mut self, source: Row<'_>, target: Row<'_>) -> Result<()> {
         let pairs = &self.comparison.columns;
+        if self.strategy.new_ids {
+            self.taken.push(source.key().to_vec());
+            return Ok(());
+        }
         let conflict = self.strategy.decide(self.comparison, source, target, self.decide)?;
         let Decision { answer, take } = conflict;
         match answer {

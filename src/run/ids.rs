@@ -1,0 +1,387 @@
+//! New ids for rows whose own id belongs to another row of the target.
+//!
+//! They are given once, by the first run that writes, and lie in a file beside the plan, so that every later comparison maps the
+//! same row to the same id. References to such a row are mapped with it. The file, `cutover-ids/1`, is a JSON object:
+//!
+//! ```json
+//! {"format":"cutover-ids/1","tables":{"users":{"2":"1004"}}}
+//! ```
+//!
+//! A table that is named there, be it without ids, has its ids: where its rows differ from now on, `conflict` decides.
+
+use super::{
+    state::Decision,
+    verify::{Pairing, Task},
+};
+use crate::{
+    disk,
+    error::{Error, Kind, Result},
+    pairing::{self, Comparison, Parent},
+    plan::Plan,
+    row::{Batch, Feed, Flow, Row, Rows, Shape},
+    value::{
+        Type, Value,
+        cast::Cast,
+        cell::{self, tag},
+        write_uuid,
+    },
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+const FORMAT: &str = "cutover-ids/1";
+
+/// The new ids of a plan's tables.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewIds {
+    /// By the target's table, then by the id that the source has.
+    tables: BTreeMap<String, BTreeMap<String, String>>,
+    /// They are not all in the file.
+    new: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Written {
+    format: String,
+    tables: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+/// The new ids that concern the rows of one table: its own, and those it refers to.
+#[derive(Clone, Debug, Default)]
+pub struct Renaming {
+    /// The place of a cell, and what becomes of it.
+    columns: Vec<(usize, Arc<Swaps>)>,
+}
+
+/// Cells as they stand where nothing is ordered, and what takes their place.
+type Swaps = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// Where the ids of a plan are kept.
+pub fn file_of(plan: &Path) -> PathBuf {
+    plan.with_extension("ids.json")
+}
+
+impl NewIds {
+    /// What the file says. Nothing, where there is none.
+    ///
+    /// # Errors
+    /// If it cannot be read or is damaged.
+    pub fn read(path: &Path) -> Result<NewIds> {
+        let text = match fs::read_to_string(path) {
+            Err(it) if it.kind() == io::ErrorKind::NotFound => return Ok(NewIds::default()),
+            text => text.map_err(|it| disk::failed(path, "cannot read", &it))?,
+        };
+        let damaged = |it: &dyn std::fmt::Display| {
+            Error::new(Kind::Plan, format_args!("{}: {it}; it says which new ids rows have", path.display()))
+        };
+        let Written { format, tables } = serde_json::from_str(&text).map_err(|it| damaged(&it))?;
+        match format == FORMAT {
+            true => Ok(NewIds { tables, new: false }),
+            false => Err(damaged(&format_args!("its format is `{format}`, not `{FORMAT}`"))),
+        }
+    }
+
+    /// Writes the file, whole or not at all.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let written = Written { format: FORMAT.to_owned(), tables: self.tables.clone() };
+        let text = serde_json::to_string_pretty(&written).map_err(|it| Error::new(Kind::Broken, it))?;
+        disk::replace(path, format!("{text}\n").as_bytes())
+    }
+
+    /// Whether some were given since the file was read.
+    pub(super) fn are_new(&self) -> bool {
+        self.new
+    }
+
+    /// The tables of a plan that want new ids and were not given theirs.
+    pub(super) fn wanted<'p>(&self, plan: &'p Plan) -> Vec<&'p str> {
+        let wanted = plan.tables.iter().filter(|it| it.new_ids && !self.tables.contains_key(&it.into));
+        wanted.map(|it| it.into.as_str()).collect()
+    }
+
+    /// Gives the `wanted` tables of a plan the ids that their rows need. What was decided, for the journal.
+    ///
+    /// # Errors
+    /// If a key is none that a new one can be made for.
+    pub(super) fn give_all<'t>(
+        &mut self,
+        plan: &Plan,
+        task: &Task,
+        wanted: &[&str],
+        taken: &dyn Fn(&str) -> Option<&'t Taken>,
+    ) -> Result<Vec<Decision>> {
+        let mut decided = Vec::new();
+        self.new |= !wanted.is_empty();
+        for comparison in task.tables.iter().map(|it| &it.comparison) {
+            let name = comparison.target.name.as_str();
+            if let Some(taken) = taken(name).filter(|_| wanted.contains(&name)) {
+                self.give(comparison, &plan.seed, taken, &mut decided)?;
+            }
+        }
+        Ok(decided)
+    }
+
+    fn give(&mut self, comparison: &Comparison, seed: &str, taken: &Taken, decided: &mut Vec<Decision>) -> Result<()> {
+        let table = &comparison.target.name;
+        let key = own(comparison)?;
+        let ids = self.tables.entry(table.clone()).or_default();
+        let known: BTreeSet<String> = ids.values().cloned().collect();
+        for (count, id) in (1_i64..).zip(&taken.ids) {
+            let old = text(id).ok_or_else(|| unfit(table))?;
+            let new = match (comparison.columns[0].ty, taken.last) {
+                (Type::Int, Some(last)) => last.checked_add(count).ok_or_else(|| unfit(table))?.to_string(),
+                (Type::Uuid | Type::Text, _) => made(key, &old, &[seed, table]),
+                _ => return Err(unfit(table)),
+            };
+            if known.contains(&old) {
+                let message = format_args!("{table}: the new id {old} belongs to another row too; say another `seed`");
+                return Err(Error::new(Kind::Plan, message));
+            }
+            let (table, choice) = (table.clone(), format!("new id {new}"));
+            decided.push(Decision { table, key: old.clone(), kind: "clash".to_owned(), choice, by: "plan".to_owned() });
+            ids.insert(old, new);
+        }
+        Ok(())
+    }
+
+    /// Lets the rows of a task have their new ids, where the plan says `on_clash`.
+    ///
+    /// # Errors
+    /// If a reference to such a row is of another type, so that it cannot be followed.
+    pub(super) fn apply(&self, plan: &Plan, task: &mut Task) -> Result<()> {
+        let all: Vec<Comparison> = task.tables.iter().map(|it| Comparison::clone(&it.comparison)).collect();
+        let swaps: Vec<Option<Arc<Swaps>>> = all.iter().map(|it| self.swaps(plan, it)).collect::<Result<_>>()?;
+        for (at, pairing) in task.tables.iter_mut().enumerate() {
+            let renaming = renaming(&all, at, pairing, &swaps)?;
+            pairing.renaming = (!renaming.columns.is_empty()).then(|| Arc::new(renaming));
+            let count = swaps[at].as_ref().map_or(0, |it| it.len());
+            let note = format!("{count} rows have a new id, as their own belongs to another row of the target");
+            if count > 0 && !pairing.comparison.notes.contains(&note) {
+                Arc::make_mut(&mut pairing.comparison).notes.push(note);
+            }
+        }
+        Ok(())
+    }
+
+    fn swaps(&self, plan: &Plan, comparison: &Comparison) -> Result<Option<Arc<Swaps>>> {
+        let name = &comparison.target.name;
+        let wanted = plan.table(name).is_some_and(|it| it.new_ids);
+        let Some(ids) = self.tables.get(name).filter(|it| wanted && !it.is_empty()) else { return Ok(None) };
+        own(comparison)?;
+        let cast = Cast::new(comparison.columns[0].ty);
+        let cell = |text: &str| {
+            let mut out = Vec::new();
+            cast.write(Value::Text(text), false, &mut out);
+            out
+        };
+        Ok(Some(Arc::new(ids.iter().map(|(old, new)| (cell(old), cell(new))).collect())))
+    }
+}
+
+/// What becomes of the rows of one table.
+fn renaming(all: &[Comparison], at: usize, pairing: &Pairing, swaps: &[Option<Arc<Swaps>>]) -> Result<Renaming> {
+    let mut out = Renaming::default();
+    out.columns.extend(swaps[at].iter().map(|it| (0, Arc::clone(it))));
+    for reference in pairing::constraints(all, at, &pairing.choices).1 {
+        let Parent::Compared(parent, to) = &reference.parent else { continue };
+        let Some(swaps) = &swaps[*parent] else { continue };
+        let key = &all[*parent].columns[0];
+        for (column, to) in reference.columns.iter().zip(to) {
+            let child = all[at].columns.iter().find(|it| it.target == *column);
+            let Some(child) = child.filter(|_| *to == key.target) else { continue };
+            let (table, name) = (&all[at].target.name, &child.name);
+            if child.ty != key.ty || child.shadow.is_some() {
+                let parent = &all[*parent].target.name;
+                let message = format_args!(
+                    "{table}.{name} cannot follow the new ids of `{parent}`: it is {} and they are {}, or it is compared \
+                     with a tolerance",
+                    child.ty.name(),
+                    key.ty.name()
+                );
+                return Err(Error::new(Kind::Plan, message));
+            }
+            out.columns.extend(child.place.map(|it| (it, Arc::clone(swaps))));
+        }
+    }
+    Ok(out)
+}
+
+/// The one column of the key of a table whose rows may have new ids.
+fn own(comparison: &Comparison) -> Result<&str> {
+    match (comparison.key, comparison.columns.first()) {
+        (1, Some(key)) if key.shadow.is_none() => Ok(&key.name),
+        _ => Err(unfit(&comparison.target.name)),
+    }
+}
+
+#[cold]
+fn unfit(table: &str) -> Error {
+    let message = format_args!(
+        "{table}: `on_clash = \"new-id\"` needs a key of one column, of numbers that end before 2^63, UUIDs or text; \
+         leave it out, and say with `conflict` what becomes of rows that differ"
+    );
+    Error::new(Kind::Plan, message)
+}
+
+/// An id as text.
+fn text(id: &[u8]) -> Option<String> {
+    let mut scratch = Vec::new();
+    match cell::decode(id, true, &mut scratch) {
+        Value::Int(it) => Some(it.to_string()),
+        Value::Text(it) => Some(it.to_owned()),
+        Value::Uuid(it) => {
+            let mut out = Vec::new();
+            write_uuid(&it, &mut out);
+            String::from_utf8(out).ok()
+        }
+        _ => None,
+    }
+}
+
+/// An id in the form of an old one, the same for the same parts: a UUID of version 8, a ULID that keeps the time of the old one, or the
+/// old one with something behind it.
+fn made(column: &str, old: &str, parts: &[&str]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts.iter().chain([&column, &old]) {
+        // Lengths keep ("a", "bc") and ("ab", "c") apart.
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part.as_bytes());
+    }
+    let hash = hasher.finalize();
+    let is_uuid = old.len() == 36
+        && old.bytes().enumerate().all(|(at, it)| match at {
+            8 | 13 | 18 | 23 => it == b'-',
+            _ => it.is_ascii_hexdigit(),
+        });
+    let is_ulid = old.len() == 26 && old.bytes().all(|it| it.is_ascii_digit() || it.is_ascii_uppercase());
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash.as_bytes()[..16]);
+    if is_uuid {
+        (bytes[6], bytes[8]) = (bytes[6] & 0x0f | 0x80, bytes[8] & 0x3f | 0x80);
+        let mut out = Vec::new();
+        write_uuid(&bytes, &mut out);
+        return String::from_utf8(out).unwrap_or_default();
+    }
+    if is_ulid {
+        const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+        let random = bytes.iter().map(|it| char::from(ALPHABET[usize::from(it & 31)]));
+        return old[..10].chars().chain(random).collect();
+    }
+    format!("{old}-{}", &hash.to_hex()[..8])
+}
+
+/// Gives rows their new ids on their way.
+pub(super) struct Renamed<'f> {
+    pub renaming: Option<&'f Renaming>,
+    pub next: &'f mut dyn Feed,
+}
+
+impl Feed for Renamed<'_> {
+    fn take(&mut self, batch: &mut Batch) -> Result<Flow> {
+        let Some(renaming) = self.renaming else { return self.next.take(batch) };
+        let mut out = Batch::new(Arc::clone(batch.shape()));
+        out.rejects = std::mem::take(&mut batch.rejects);
+        batch.rows().for_each(|it| renaming.push(it, &mut out));
+        batch.clear();
+        self.next.take(&mut out)
+    }
+}
+
+impl Renaming {
+    fn push(&self, row: Row<'_>, out: &mut Batch) {
+        let (mut scratch, mut plain) = (Vec::new(), Vec::new());
+        let mut swapped = BTreeMap::new();
+        for (place, swaps) in &self.columns {
+            plain.clear();
+            cell::encode(row.value(*place, &mut scratch), false, &mut plain);
+            swapped.extend(swaps.get(&plain).map(|it| (*place, it)));
+        }
+        if swapped.is_empty() {
+            return out.push_row(row);
+        }
+        let (mut bytes, mut ends) = (Vec::new(), Vec::new());
+        for place in 0..row.shape().width() {
+            match swapped.get(&place) {
+                Some(new) => cell::encode(cell::decode(new, false, &mut scratch), place < row.shape().key, &mut bytes),
+                None => bytes.extend_from_slice(row.cell(place)),
+            }
+            ends.push(bytes.len() as u32);
+        }
+        out.push_cells(&bytes, ends.into_iter(), row.is_odd());
+    }
+}
+
+/// What has to be known to give new ids to rows of a table.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Taken {
+    /// The cells of the source's keys that belong to another row of the target.
+    pub ids: Vec<Vec<u8>>,
+    /// The greatest number among the keys of both sides.
+    pub last: Option<i64>,
+}
+
+/// Passes a stream on, and keeps the greatest number among its keys.
+pub(super) struct Greatest<R> {
+    pub rows: R,
+    pub number: Option<i64>,
+}
+
+impl<R: Rows> Rows for Greatest<R> {
+    fn shape(&self) -> &Arc<Shape> {
+        self.rows.shape()
+    }
+
+    fn fill(&mut self, batch: &mut Batch) -> Result<()> {
+        self.rows.fill(batch)?;
+        // What is no number comes before or behind all numbers.
+        let last = batch.rows().rev().find(|it| it.key().first() == Some(&tag::INT));
+        let mut scratch = Vec::new();
+        if let Some(Value::Int(it)) = last.map(|it| cell::decode(it.key(), true, &mut scratch)) {
+            self.number = self.number.max(Some(it));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_keep_their_form() {
+        let id = |old: &str| made("id", old, &["seed", "users"]);
+        let uuid = id("11111111-1111-4111-8111-000000000003");
+        assert!(uuid.len() == 36 && uuid.as_bytes()[14] == b'8' && uuid != id("11111111-1111-4111-8111-000000000004"));
+        let ulid = id("01ARZ3NDEKTSV4RRFFQ69G5FAV");
+        assert!(ulid.len() == 26 && ulid.starts_with("01ARZ3NDEK") && !ulid.ends_with("FAV"), "{ulid}");
+        let text = id("mira");
+        assert!(text.len() == 13 && text.starts_with("mira-"), "{text}");
+    }
+
+    #[test]
+    fn a_file_reads_back_or_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("plan.ids.json");
+        assert_eq!(NewIds::read(&path).expect("there is none"), NewIds::default());
+        let ids = BTreeMap::from([("2".to_owned(), "4".to_owned())]);
+        let ids = NewIds {
+            new: false,
+            tables: BTreeMap::from([("users".to_owned(), ids), ("orders".to_owned(), BTreeMap::new())]),
+        };
+        ids.write(&path).expect("it is written");
+        assert_eq!(NewIds::read(&path).expect("it is read"), ids);
+        for (text, says) in [("{", "EOF"), (r#"{"format":"cutover-ids/2","tables":{}}"#, "cutover-ids/2")] {
+            fs::write(&path, text).expect("it is written");
+            let error = NewIds::read(&path).expect_err(text).to_string();
+            assert!(error.contains(says) && error.contains("plan.ids.json"), "{error}");
+        }
+    }
+}
