@@ -337,6 +337,11 @@ const MIGRATE: &[Key] = &[
     key("auto_rollback", Shape::Bool, "Undo a run that fails. true if absent."),
     key("rollback_threshold", Shape::Decimal, "The share of rows that may fail under `skip_errors`. 0.1 if absent."),
     key("preserve_partial", Shape::Bool, "Keep what a failed run has written. false if absent."),
+    key(
+        "concurrency",
+        Shape::Count,
+        "Tables to write at once, where the target is Postgres and none refers to another. 1 if absent.",
+    ),
     key("disable_indexes", Shape::Bool, "Drop secondary indexes meanwhile and make them again. false if absent."),
 ];
 

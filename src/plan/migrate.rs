@@ -7,6 +7,8 @@ pub struct Migrate {
     pub backup: bool,
     /// Rows in one batch. Nothing: as the target finds good.
     pub batch_size: Option<u64>,
+    /// Tables that are written at once, where the target can and none refers to another.
+    pub concurrency: u64,
     /// Seconds to wait between two batches.
     pub batch_delay: f64,
     /// How often a batch that could not be written is tried again.
@@ -42,6 +44,7 @@ impl Default for Migrate {
         Migrate {
             backup: true,
             batch_size: None,
+            concurrency: 1,
             batch_delay: 0.0,
             retries: 3,
             backoff: 1.0,

@@ -232,6 +232,7 @@ fn migrate(reader: &Reader<'_>, table: &DeTable<'_>) -> Migrate {
     Migrate {
         backup: truth("backup", usual.backup),
         batch_size: whole(table, "batch_size"),
+        concurrency: whole(table, "concurrency").unwrap_or(usual.concurrency).max(1),
         batch_delay: decimal("batch_delay", usual.batch_delay),
         retries: whole(table, "retries").unwrap_or(usual.retries),
         backoff: decimal("backoff", usual.backoff),

@@ -156,6 +156,7 @@ secret = false
 [migrate]
 backup = false
 batch_size = 50
+concurrency = 4
 batch_delay = 0.5
 retries = 5
 backoff = 2

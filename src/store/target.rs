@@ -73,6 +73,15 @@ pub trait Target: Send {
     /// If the store cannot be asked.
     fn mark(&mut self, run: &str, table: &str) -> Result<Option<u64>>;
 
+    /// Another writer, for tables that are written while this one writes to others, begun as this one was. Nothing, where only one may
+    /// write at a time or more of them are of no use.
+    ///
+    /// # Errors
+    /// If the store cannot be reached once more.
+    fn again(&self) -> Result<Option<Box<dyn Target>>> {
+        Ok(None)
+    }
+
     /// Comes after the last batch, also of a run that failed: puts back what [`Target::begin`] took away.
     ///
     /// # Errors

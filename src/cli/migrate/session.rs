@@ -33,6 +33,9 @@ pub(in crate::cli) struct Pacing {
     /// Rows in one batch. As the target finds good, if neither this nor the plan says.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     batch_size: Option<u64>,
+    /// Tables to write at once, where the target is Postgres and none refers to another.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=64))]
+    concurrency: Option<u64>,
     /// How long to wait between two batches: 500ms, 2s.
     #[arg(long, value_name = "D", value_parser = delay)]
     batch_delay: Option<Duration>,
@@ -212,6 +215,7 @@ impl Pacing {
     pub(super) fn over(&self, plan: &Migrate) -> Migrate {
         let seconds = |it: Option<Duration>, usual: f64| it.map_or(usual, |it| it.as_secs_f64());
         Migrate {
+            concurrency: self.concurrency.unwrap_or(plan.concurrency),
             batch_size: self.batch_size.or(plan.batch_size),
             batch_delay: seconds(self.batch_delay, plan.batch_delay),
             retries: self.retries.unwrap_or(plan.retries),

@@ -62,10 +62,10 @@ pub struct Applied {
 }
 
 /// Hears of every batch that arrived: the table, its number, the rows in it.
-pub type Arrived<'a> = dyn FnMut(&str, u64, u64) -> Result<()> + 'a;
+pub type Arrived<'a> = dyn FnMut(&str, u64, u64) -> Result<()> + Send + 'a;
 
 /// Whether a run may still write: another one may have taken its lock away.
-pub type MayWrite<'a> = dyn Fn() -> Result<()> + 'a;
+pub type MayWrite<'a> = dyn Fn() -> Result<()> + Sync + 'a;
 
 /// Rows of one table that may wait for others of it.
 const LATER_MAX: usize = 10_000;

@@ -18,6 +18,7 @@ pub mod manifest;
 mod order;
 mod pile;
 pub mod rollback;
+mod side_by_side;
 pub mod stage;
 pub mod unmade;
 
@@ -43,10 +44,11 @@ use crate::{
         target::{Begin, Target, Work},
     },
 };
-use apply::{MayWrite, Pace, Sender, apply};
+use apply::{Arrived, MayWrite, Pace};
 use conflict::{Decide, Strategy};
 use manifest::{Entry, Manifest};
 pub use rollback::{Undo, Undone};
+use side_by_side::{Load, Writing};
 use stage::{Stage, Staged};
 use std::{
     collections::BTreeMap,
@@ -79,7 +81,7 @@ pub struct Job<'j> {
     /// Statements that make the tables that are not there.
     pub schema: Option<String>,
     /// The time, as RFC 3339.
-    pub now: &'j dyn Fn() -> String,
+    pub now: &'j (dyn Fn() -> String + Sync),
     /// Whether this run may still write.
     pub may_write: &'j MayWrite<'j>,
     /// How often to look again at what differs once it is written, for stores that show writes late.
@@ -217,12 +219,15 @@ impl Job<'_> {
             .filter(|&it| staged.contains_key(&self.task.tables[it].comparison.target.name))
             .collect();
         let names: Vec<&str> = places.iter().map(|&it| self.task.tables[it].comparison.target.name.as_str()).collect();
-        let refers = |at: usize| {
-            let Pairing { comparison, choices, .. } = &self.task.tables[places[at]];
-            let declared = comparison.target.foreign_keys.iter().map(|it| it.table.clone());
-            declared.chain(choices.references.iter().map(|it| it.table.clone())).collect()
-        };
+        let refers = |at: usize| self.refers(places[at]);
         order::parents_first(&names, &refers).into_iter().map(|it| places[it]).collect()
+    }
+
+    /// The tables that one refers to.
+    fn refers(&self, at: usize) -> Vec<String> {
+        let Pairing { comparison, choices, .. } = &self.task.tables[at];
+        let declared = comparison.target.foreign_keys.iter().map(|it| it.table.clone());
+        declared.chain(choices.references.iter().map(|it| it.table.clone())).collect()
     }
 
     /// What there is to say before anything is written.
@@ -329,33 +334,34 @@ impl Job<'_> {
     fn write(&mut self, run: &Run, plot: &Plot, target: &mut dyn Target, out: &mut Migration) -> Result<()> {
         let tables = self.tables(plot);
         let (pace, id, now) = (self.pace(), self.id.clone(), self.now);
-        for ((&at, table), told) in plot.order.iter().zip(&tables).zip(&mut out.tables) {
-            let Some(staged) = plot.staged.get(&table.name) else { continue };
-            if staged.counts.insert + staged.counts.update == 0 {
-                continue;
-            }
-            let shape = stage::shape(&self.task.tables[at].comparison);
-            let state = &mut *self.state;
-            let mut arrived = |name: &str, batch: u64, rows: u64| state.batch_done(&id, name, batch, rows, &now());
-            let mut sender = Sender {
-                run,
-                pace: &pace,
-                target: &mut *target,
-                table,
-                id: &id,
-                arrived: &mut arrived,
-                may_write: self.may_write,
-                later: Vec::new(),
-                failed: staged.folder.join("failed.ndjson"),
-                done: apply::Applied::default(),
-            };
-            let applied = apply(&mut sender, &staged.written(), &staged.before(), &shape);
-            let done = sender.done;
+        let wanted = |staged: &&Staged| staged.counts.insert + staged.counts.update > 0;
+        let places: Vec<usize> =
+            (0..tables.len()).filter(|&it| plot.staged.get(&tables[it].name).filter(wanted).is_some()).collect();
+        let names: Vec<&str> = places.iter().map(|&it| tables[it].name.as_str()).collect();
+        let waits = order::waits(&names, &|at| self.refers(plot.order[places[at]]));
+        let load = |(&at, waits): (&usize, bool)| {
+            let shape = stage::shape(&self.task.tables[plot.order[at]].comparison);
+            Some(Load { table: &tables[at], staged: plot.staged.get(&tables[at].name)?, shape, waits })
+        };
+        let loads: Vec<Load<'_>> = places.iter().zip(waits).filter_map(load).collect();
+        let state = &mut *self.state;
+        let arrived: Box<Arrived<'_>> = Box::new(|name, batch, rows| state.batch_done(&id, name, batch, rows, &now()));
+        let writing = Writing {
+            run,
+            pace: &pace,
+            id: &id,
+            arrived: Mutex::new(arrived),
+            may_write: self.may_write,
+            concurrency: usize::try_from(self.how.concurrency).unwrap_or(usize::MAX),
+        };
+        let (all, mut first) = (writing.all(&loads, target)?, Ok(()));
+        for (at, done, result) in all {
+            let told = &mut out.tables[places[at]];
             told.written = [done.written.inserted, done.written.updated, done.written.deleted];
             (told.failed, told.batches) = (done.failed, done.batches);
-            applied?;
+            first = first.and(result);
         }
-        Ok(())
+        first
     }
 
     /// Compares again, and says what the target holds.

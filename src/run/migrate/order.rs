@@ -20,9 +20,32 @@ pub(super) fn parents_first(names: &[&str], refers: &dyn Fn(usize) -> Vec<String
     order
 }
 
+/// Of tables in an order, those that must wait for all before them: some that was not waited for yet is one that they refer to.
+pub(super) fn waits(names: &[&str], refers: &dyn Fn(usize) -> Vec<String>) -> Vec<bool> {
+    let mut start = 0;
+    let mut waits = Vec::new();
+    for at in 0..names.len() {
+        let parents = refers(at);
+        let is_parent = |it: &&str| parents.iter().any(|name| name == it || it.rsplit('.').next() == Some(name));
+        let wait = names[start..at].iter().any(is_parent);
+        start = if wait { at } else { start };
+        waits.push(wait);
+    }
+    waits
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_waits() {
+        let tables: [(&str, &[&str]); 5] =
+            [("a", &[]), ("s.b", &["b"]), ("c", &["a", "b"]), ("d", &["a"]), ("e", &["d", "nowhere"])];
+        let names = tables.map(|it| it.0);
+        let refers = |at: usize| tables[at].1.iter().map(|&it| it.to_owned()).collect();
+        assert_eq!(waits(&names, &refers), [false, false, true, false, true]);
+    }
 
     /// Each table with what it refers to.
     fn check(tables: &[(&str, &[&str])], expect: &[&str]) {

@@ -113,10 +113,10 @@ impl Writer {
     }
 
     /// Another writer to the same database.
-    fn again(&self) -> Result<Writer> {
+    fn twin(&self) -> Result<Writer> {
         let (connection, facts, fingerprint) = (self.connection.again()?, self.facts.clone(), self.fingerprint.clone());
         let (spots, begun) = (BTreeMap::new(), Vec::new());
-        let writer = Writer { connection, facts, fingerprint, spots, begun, marks: None, lost: false };
+        let writer = Writer { connection, facts, fingerprint, spots, begun, marks: self.marks.clone(), lost: false };
         writer.settle().map_err(|it| told(Kind::Store, &it, ""))?;
         Ok(writer)
     }
@@ -464,6 +464,10 @@ impl Target for Writer {
         let rows = asked.map_err(|(fault, _)| unheard(fault))?;
         let batch: Option<i64> = rows.first().and_then(|it| it.try_get(0).ok());
         Ok(Some(batch.and_then(|it| u64::try_from(it).ok()).unwrap_or(0)))
+    }
+
+    fn again(&self) -> Result<Option<Box<dyn Target>>> {
+        Ok(Some(Box::new(self.twin()?)))
     }
 
     fn end(&mut self) -> Result<()> {

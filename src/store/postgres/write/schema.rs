@@ -51,7 +51,7 @@ impl Writer {
     /// As [`Writer::make`].
     pub(in crate::store) fn would_be(&self, schema: &str) -> Result<Vec<Table>> {
         let statements = told(schema)?;
-        let trial = self.again()?;
+        let trial = self.twin()?;
         trial.run(BEGIN).map_err(Fault::Server).and_then(|()| trial.make_all(&statements)).map_err(unheard)?;
         let session = Session::within(trial.connection)?;
         let catalog = Catalog::load(&session, session.connection.schemas(), false)?;

@@ -1,0 +1,107 @@
+//! Staged tables on their way into the target: one after the other, or several at once where the target can.
+
+use super::{
+    apply::{Applied, Arrived, MayWrite, Pace, Sender, apply},
+    stage::Staged,
+};
+use crate::{error::Result, row::Shape, run::Run, schema::Table, store::target::Target};
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+/// A table that has rows to write.
+pub(super) struct Load<'l> {
+    /// As the target declares it.
+    pub table: &'l Table,
+    /// The rows.
+    pub staged: &'l Staged,
+    /// Their shape.
+    pub shape: Arc<Shape>,
+    /// Must not be written before all tables before it are.
+    pub waits: bool,
+}
+
+/// How tables are written.
+pub(super) struct Writing<'w> {
+    pub run: &'w Run,
+    pub pace: &'w Pace,
+    /// The run.
+    pub id: &'w str,
+    /// Hears of every batch that arrived.
+    pub arrived: Mutex<Box<Arrived<'w>>>,
+    pub may_write: &'w MayWrite<'w>,
+    /// Tables at once, at most.
+    pub concurrency: usize,
+}
+
+/// What became of the tables that were begun, by their places.
+type Done = Vec<(usize, Applied, Result<()>)>;
+
+impl Writing<'_> {
+    /// Writes all of them, parents before their children. What became of each that was begun, in their order.
+    ///
+    /// # Errors
+    /// If the target cannot be opened once more.
+    pub(super) fn all(&self, loads: &[Load<'_>], target: &mut dyn Target) -> Result<Done> {
+        let mut more = Vec::new();
+        let groups: Vec<(usize, usize)> = groups(loads);
+        let widest = groups.iter().map(|(from, to)| to - from).max().unwrap_or_default();
+        while more.len() + 1 < self.concurrency.min(widest) {
+            let Some(again) = target.again()? else { break };
+            more.push(again);
+        }
+        let (done, failed) = (Mutex::new(Vec::new()), AtomicBool::new(false));
+        for (from, to) in groups {
+            let next = AtomicUsize::new(from);
+            let work = |target: &mut dyn Target| {
+                while !failed.load(Ordering::Relaxed) {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(load) = loads.get(at).filter(|_| at < to) else { break };
+                    let (applied, result) = self.one(load, &mut *target);
+                    failed.fetch_or(result.is_err(), Ordering::Relaxed);
+                    done.lock().unwrap_or_else(PoisonError::into_inner).push((at, applied, result));
+                }
+            };
+            thread::scope(|scope| {
+                for target in more.iter_mut().take((to - from).saturating_sub(1)) {
+                    scope.spawn(|| work(target.as_mut()));
+                }
+                work(&mut *target);
+            });
+        }
+        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        done.sort_by_key(|it| it.0);
+        Ok(done)
+    }
+
+    fn one(&self, load: &Load<'_>, target: &mut dyn Target) -> (Applied, Result<()>) {
+        let mut arrived = |name: &str, batch: u64, rows: u64| {
+            self.arrived.lock().unwrap_or_else(PoisonError::into_inner)(name, batch, rows)
+        };
+        let mut sender = Sender {
+            run: self.run,
+            pace: self.pace,
+            target,
+            table: load.table,
+            id: self.id,
+            arrived: &mut arrived,
+            may_write: self.may_write,
+            later: Vec::new(),
+            failed: load.staged.folder.join("failed.ndjson"),
+            done: Applied::default(),
+        };
+        let result = apply(&mut sender, &load.staged.written(), &load.staged.before(), &load.shape);
+        (sender.done, result)
+    }
+}
+
+/// From where to where tables may be written at once.
+fn groups(loads: &[Load<'_>]) -> Vec<(usize, usize)> {
+    let mut starts: Vec<usize> = (0..loads.len()).filter(|&at| at == 0 || loads[at].waits).collect();
+    starts.push(loads.len());
+    starts.windows(2).map(|it| (it[0], it[1])).collect()
+}
