@@ -280,7 +280,7 @@ pub(super) fn target_or_schema(plan: &Plan, options: &store::Options) -> Result<
         return Ok(opened);
     }
     let (_, options) = place(plan, &plan.target, options)?;
-    let schemas = Schemas { read: options.settings.texts("schemas").to_vec(), plain: None };
+    let schemas = Schemas { read: options.settings.texts("schemas").to_vec(), ..Schemas::default() };
     let declared = store::declared(&plan.target.kind, &plan.resolve(schema), &schemas)?;
     Ok(Opened { store: declared.store, name: name(&plan.target) })
 }

@@ -207,6 +207,8 @@ pub struct Schemas {
     pub read: Vec<String>,
     /// The one that its tables are named without. Nothing, while there is no table: the only one that has some, or `public`.
     pub plain: Option<String>,
+    /// The one that statements mean where they name none, if it is known.
+    pub usual: Option<String>,
 }
 
 /// What a file of statements declares.

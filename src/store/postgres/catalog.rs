@@ -153,7 +153,8 @@ impl Catalog {
         let places: BTreeMap<u32, usize> = oids.iter().enumerate().map(|(place, &oid)| (oid, place)).collect();
         columns(session, &oids, &places, &mut drafts, &mut catalog.notes)?;
         uniques(session, &oids, &places, &mut drafts)?;
-        catalog.schemas = Schemas { read: schemas, plain: name(&mut drafts) };
+        catalog.schemas =
+            Schemas { read: schemas, plain: name(&mut drafts), usual: session.facts.schemas.first().cloned() };
         constraints(session, &oids, &places, &mut drafts, &mut catalog.notes)?;
         for draft in drafts {
             let table = draft.table;

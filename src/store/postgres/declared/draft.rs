@@ -22,6 +22,8 @@ pub(super) struct Name {
 /// A table as far as it is known.
 pub(super) struct Draft {
     pub name: Name,
+    /// Its schema is written down.
+    pub placed: bool,
     columns: Vec<Field>,
     indexes: Vec<Index>,
     references: Vec<Reference>,
@@ -65,9 +67,9 @@ pub(super) struct Around<'r> {
 pub(super) type Lost<T = ()> = Result<T, String>;
 
 impl Draft {
-    pub(super) fn new(name: Name) -> Draft {
+    pub(super) fn new(name: Name, placed: bool) -> Draft {
         let (columns, indexes, references, doubts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Draft { name, columns, indexes, references, doubts, lost: None }
+        Draft { name, placed, columns, indexes, references, doubts, lost: None }
     }
 
     /// It is not known what it is in the end, because of that statement.
@@ -188,7 +190,11 @@ impl Draft {
 
     /// The name that is given, or else the one that the server makes up.
     fn name_of(&self, given: Option<&Ident>, columns: &[String], suffix: &str) -> String {
-        let made = || [&[self.name.name.clone()], columns, &[suffix.to_owned()]].concat().join("_");
+        let made = || {
+            [&[&*self.name.name], &*columns.iter().map(String::as_str).collect::<Vec<_>>(), &[suffix]]
+                .concat()
+                .join("_")
+        };
         given.map_or_else(made, folded_ident)
     }
 

@@ -16,6 +16,7 @@ use crate::{
 use draft::{Draft, Name};
 use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
 
+mod clauses;
 mod draft;
 mod reader;
 mod types;
@@ -45,12 +46,17 @@ pub(in crate::store) fn read(path: &Path, schemas: &Schemas) -> Result<store::De
 
 /// The tables that the statements of a text make, and what is said of those that are passed over.
 fn tables(file: &str, text: &str, schemas: &Schemas) -> Result<(Vec<Table>, Option<String>)> {
-    let usual = match (&schemas.plain, schemas.read.as_slice()) {
+    let usual = schemas.usual.as_deref().unwrap_or("public");
+    let meant = match (&schemas.plain, schemas.read.as_slice()) {
         (Some(plain), _) => plain,
         (None, [only]) => only,
-        (None, _) => "public",
+        (None, _) => usual,
     };
-    let drafts = reader::read(file, text, usual)?;
+    // A file that names no schema at all is one for the schema that is read.
+    let mut drafts = reader::read(file, text, meant)?;
+    if meant != usual && drafts.iter().any(|it| it.placed) {
+        drafts = reader::read(file, text, usual)?;
+    }
     let is_read = |it: &Name| schemas.read.is_empty() || schemas.read.contains(&it.schema);
     let (wanted, others): (Vec<&Draft>, Vec<&Draft>) =
         drafts.iter().filter(|it| it.name.name != MARKS).partition(|it| is_read(&it.name));

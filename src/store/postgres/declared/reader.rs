@@ -2,18 +2,13 @@
 
 use super::{
     INSTEAD, Statement,
-    draft::{Around, Draft, Lost, Name, folded, folded_ident},
+    clauses::{action, elements, is, parser, pass, rest, skip, why},
+    draft::{Around, Draft, Lost, Name, folded},
     statements,
     types::Types,
 };
 use crate::error::{Error, Kind, Result};
-use sqlparser::{
-    dialect::PostgreSqlDialect,
-    keywords::Keyword,
-    parser::{Parser, ParserError},
-    tokenizer::Token,
-};
-use std::iter;
+use sqlparser::{keywords::Keyword, parser::Parser, tokenizer::Token};
 
 /// What was read so far.
 struct Reader<'r> {
@@ -110,13 +105,14 @@ impl Reader<'_> {
 
     fn table(&mut self, text: &str, place: &str) -> Lost {
         let mut parser = parser(text, Keyword::TABLE)?;
-        parser.parse_keywords(&[Keyword::IF, Keyword::NOT, Keyword::EXISTS]);
-        let name = self.name(&mut parser)?;
+        skip(&mut parser, &[Keyword::IF, Keyword::NOT, Keyword::EXISTS]);
+        let written = parser.parse_object_name(false).map_err(why)?;
+        let name = Name::of(&written, &self.schema);
         // The catalogs list the whole, and not its parts.
         if self.drafts.iter().any(|it| it.name == name) || parser.parse_keywords(&[Keyword::PARTITION, Keyword::OF]) {
             return Ok(());
         }
-        let mut draft = Draft::new(name);
+        let mut draft = Draft::new(name, written.0.len() > 1);
         let around = Around { types: &self.types, schema: &self.schema, place };
         if let Err(why) = elements(&mut parser, &mut draft, &around) {
             draft.lose(place, &why);
@@ -129,10 +125,10 @@ impl Reader<'_> {
 
     fn alter(&mut self, text: &str, place: &str) -> Lost {
         let mut parser = parser(text, Keyword::TABLE)?;
-        parser.parse_keywords(&[Keyword::IF, Keyword::EXISTS]);
-        parser.parse_keyword(Keyword::ONLY);
+        skip(&mut parser, &[Keyword::IF, Keyword::EXISTS]);
+        skip(&mut parser, &[Keyword::ONLY]);
         let name = self.name(&mut parser)?;
-        parser.consume_token(&Token::Mul);
+        let _ = parser.consume_token(&Token::Mul);
         if parser.parse_keywords(&[Keyword::ATTACH, Keyword::PARTITION]) {
             let part = self.name(&mut parser)?;
             self.drafts.retain(|it| it.name != part);
@@ -154,14 +150,14 @@ impl Reader<'_> {
 
     fn index(&mut self, text: &str, place: &str) -> Lost {
         let mut parser = parser(text, Keyword::INDEX)?;
-        parser.parse_keyword(Keyword::CONCURRENTLY);
-        parser.parse_keywords(&[Keyword::IF, Keyword::NOT, Keyword::EXISTS]);
+        skip(&mut parser, &[Keyword::CONCURRENTLY]);
+        skip(&mut parser, &[Keyword::IF, Keyword::NOT, Keyword::EXISTS]);
         let name = match parser.peek_keyword(Keyword::ON) {
             true => None,
             false => Some(parser.parse_identifier().map_err(why)?),
         };
         parser.expect_keyword(Keyword::ON).map_err(why)?;
-        parser.parse_keyword(Keyword::ONLY);
+        skip(&mut parser, &[Keyword::ONLY]);
         let table = self.name(&mut parser)?;
         let Some(draft) = self.drafts.iter_mut().find(|it| it.name == table) else { return Ok(()) };
         if parser.parse_keyword(Keyword::USING) {
@@ -205,9 +201,9 @@ impl Reader<'_> {
     fn drop(&mut self, text: &str) -> Lost {
         let mut parser = parser(text, Keyword::DROP)?;
         let table = parser.parse_keyword(Keyword::TABLE);
-        parser.parse_keyword(Keyword::INDEX);
-        parser.parse_keyword(Keyword::CONCURRENTLY);
-        parser.parse_keywords(&[Keyword::IF, Keyword::EXISTS]);
+        skip(&mut parser, &[Keyword::INDEX]);
+        skip(&mut parser, &[Keyword::CONCURRENTLY]);
+        skip(&mut parser, &[Keyword::IF, Keyword::EXISTS]);
         for name in parser.parse_comma_separated(|it| it.parse_object_name(false)).map_err(why)? {
             let name = Name::of(&name, &self.schema);
             match table {
@@ -249,134 +245,4 @@ fn within<'w>(words: &'w [&'w str]) -> &'w [&'w str] {
 
 fn refused(place: &str, why: &str) -> Error {
     Error::new(Kind::Plan, format_args!("{place} cannot be followed: {why}; {INSTEAD}"))
-}
-
-/// What stands behind the first `keyword` of a statement.
-fn parser(text: &str, keyword: Keyword) -> Lost<Parser<'static>> {
-    let mut parser = Parser::new(&PostgreSqlDialect {}).try_with_sql(text).map_err(why)?;
-    while parser.peek_token_ref().token != Token::EOF && !parser.parse_keyword(keyword) {
-        parser.next_token();
-    }
-    Ok(parser)
-}
-
-fn is(token: &Token, keyword: Keyword) -> bool {
-    matches!(token, Token::Word(it) if it.keyword == keyword && it.quote_style.is_none())
-}
-
-/// Goes on to the next comma, or to the end of the parentheses or the statement.
-fn pass(parser: &mut Parser<'_>) {
-    let mut depth = 0;
-    loop {
-        match parser.peek_token_ref().token {
-            Token::EOF => return,
-            Token::Comma | Token::RParen if depth == 0 => return,
-            Token::LParen => depth += 1,
-            Token::RParen => depth -= 1,
-            _ => {}
-        }
-        parser.next_token();
-    }
-}
-
-/// What a statement ends with.
-fn rest(parser: &mut Parser<'_>) -> impl Iterator<Item = Token> {
-    iter::from_fn(|| Some(parser.next_token().token).filter(|it| *it != Token::EOF))
-}
-
-/// Where in a statement that was is for nobody to see: it is counted from the statement's first line.
-fn why(error: ParserError) -> String {
-    let text = match error {
-        ParserError::TokenizerError(it) | ParserError::ParserError(it) => it,
-        ParserError::RecursionLimitExceeded => "it goes too deep".to_owned(),
-    };
-    text.split(" at Line: ").next().unwrap_or_default().to_owned()
-}
-
-/// The columns and constraints of a table.
-fn elements(parser: &mut Parser<'_>, draft: &mut Draft, around: &Around<'_>) -> Lost {
-    parser.expect_token(&Token::LParen).map_err(why)?;
-    while !parser.consume_token(&Token::RParen) {
-        if parser.parse_keyword(Keyword::LIKE) {
-            return Err("its columns are those of another table".to_owned());
-        }
-        match parser.parse_optional_table_constraint().map_err(why)? {
-            Some(it) => {
-                draft.constrain(&it, around)?;
-                // Where its index is kept, and such things.
-                pass(parser);
-            }
-            None => draft.column(&parser.parse_column_def().map_err(why)?, around)?,
-        }
-        if !parser.consume_token(&Token::Comma) && parser.peek_token_ref().token != Token::RParen {
-            return Err(format!("`{}` is not known there", parser.peek_token_ref().token));
-        }
-    }
-    match rest(parser).find(|it| is(it, Keyword::INHERITS) || is(it, Keyword::AS)) {
-        Some(_) => Err("it has columns that are written elsewhere".to_owned()),
-        None => Ok(()),
-    }
-}
-
-/// One change to a table.
-fn action(parser: &mut Parser<'_>, draft: &mut Draft, around: &Around<'_>) -> Lost {
-    match parser.next_token().token {
-        it if is(&it, Keyword::ADD) => add(parser, draft, around),
-        it if is(&it, Keyword::ALTER) => alter(parser, draft, around),
-        it if is(&it, Keyword::DROP) => {
-            let constraint = parser.parse_keyword(Keyword::CONSTRAINT);
-            parser.parse_keyword(Keyword::COLUMN);
-            parser.parse_keywords(&[Keyword::IF, Keyword::EXISTS]);
-            let name = folded_ident(&parser.parse_identifier().map_err(why)?);
-            if constraint {
-                draft.release(&name)
-            } else {
-                draft.remove(&name)
-            }
-            Ok(())
-        }
-        it if is(&it, Keyword::SET) && !parser.peek_keyword(Keyword::SCHEMA) => Ok(()),
-        it if [Keyword::RENAME, Keyword::SET, Keyword::INHERIT, Keyword::DETACH].iter().any(|word| is(&it, *word)) => {
-            Err(format!("{it} is not followed"))
-        }
-        // Owners, triggers, storage and the like.
-        _ => Ok(()),
-    }
-}
-
-fn add(parser: &mut Parser<'_>, draft: &mut Draft, around: &Around<'_>) -> Lost {
-    // A constraint of PostgreSQL 18, perhaps with a name.
-    let named = if parser.peek_keyword(Keyword::CONSTRAINT) { 2 } else { 0 };
-    if is(&parser.peek_nth_token_ref(named).token, Keyword::NOT) {
-        (0..named + 2).for_each(|_| parser.advance_token());
-        let name = parser.parse_identifier().map_err(why)?;
-        draft.nullable(&folded_ident(&name), parser.parse_keywords(&[Keyword::NOT, Keyword::VALID]));
-        return Ok(());
-    }
-    if let Some(it) = parser.parse_optional_table_constraint().map_err(why)? {
-        return draft.constrain(&it, around);
-    }
-    parser.parse_keyword(Keyword::COLUMN);
-    parser.parse_keywords(&[Keyword::IF, Keyword::NOT, Keyword::EXISTS]);
-    draft.column(&parser.parse_column_def().map_err(why)?, around)?;
-    match &parser.peek_token_ref().token {
-        Token::Comma | Token::EOF => Ok(()),
-        other => Err(format!("`{other}` is not known there")),
-    }
-}
-
-/// A change to a column.
-fn alter(parser: &mut Parser<'_>, draft: &mut Draft, around: &Around<'_>) -> Lost {
-    parser.parse_keyword(Keyword::COLUMN);
-    let name = parser.parse_identifier().map_err(why)?;
-    if parser.parse_keywords(&[Keyword::SET, Keyword::NOT, Keyword::NULL]) {
-        draft.nullable(&folded_ident(&name), false);
-    } else if parser.parse_keywords(&[Keyword::DROP, Keyword::NOT, Keyword::NULL]) {
-        draft.nullable(&folded_ident(&name), true);
-    } else if parser.parse_keywords(&[Keyword::SET, Keyword::DATA, Keyword::TYPE])
-        || parser.parse_keyword(Keyword::TYPE)
-    {
-        draft.retype(&name, &parser.parse_data_type().map_err(why)?, around);
-    }
-    Ok(())
 }

@@ -265,12 +265,15 @@ fn names_are_those_of_the_catalogs() {
         ),
         (&both, "", None, &["shop.Orders(id int) id->shop.users(id)", "shop.users(id int)", teams], false),
         (&both, "public", Some("public"), &[teams], true),
-        (&both, "shop", Some("shop"), &[orders, "teams(id int) id->users(id)", users], false),
+        (&both, "shop", Some("shop"), &[orders, users], true),
+        ("CREATE TABLE users (id int)", "shop", Some("shop"), &[users], false),
+        ("CREATE TABLE users (id int)", "shop", None, &[users], false),
         (&path, "shop", None, &[orders, "teams(id int) id->users(id)", users], false),
     ] {
         let schemas = Schemas {
             read: read_schemas.split_whitespace().map(str::to_owned).collect(),
             plain: plain.map(str::to_owned),
+            ..Schemas::default()
         };
         let (tables, told) = read(text, &schemas);
         assert_eq!(

@@ -16,6 +16,11 @@ use tokio_postgres::types::Type;
 const ALLOWED: &str = "only CREATE TABLE, INDEX, TYPE, DOMAIN, SEQUENCE, VIEW, SCHEMA and EXTENSION, ALTER TABLE … ADD and ALTER COLUMN, \
     ALTER SEQUENCE … OWNED BY, and COMMENT ON are carried out";
 
+/// The number of what a name stands for.
+const RELATION: &str = "SELECT pg_catalog.to_regclass($1)::oid";
+const EXTENSION: &str =
+    "SELECT oid FROM pg_catalog.pg_extension WHERE ARRAY[extname::text] = pg_catalog.parse_ident($1)";
+
 /// What a statement is about, by a name as it is written.
 #[derive(Debug, PartialEq, Eq)]
 enum About {
@@ -23,6 +28,10 @@ enum About {
     Relation(String),
     /// It makes a type.
     Type(String),
+    /// It makes a schema.
+    Schema(String),
+    /// It makes an extension.
+    Extension(String),
     /// It adds to a table.
     Part(String),
     /// The server sees to it that it is there once.
@@ -59,11 +68,11 @@ impl Writer {
         let mut made = BTreeSet::new();
         for (statement, about) in statements {
             let known = match about {
-                About::Relation(name) => self.number("SELECT pg_catalog.to_regclass($1)::oid", name)?,
+                About::Relation(name) => self.number(RELATION, name)?,
                 About::Type(name) => self.number("SELECT pg_catalog.to_regtype($1)::oid", name)?,
-                About::Part(name) => {
-                    self.number("SELECT pg_catalog.to_regclass($1)::oid", name)?.filter(|it| !made.contains(it))
-                }
+                About::Schema(name) => self.number("SELECT pg_catalog.to_regnamespace($1)::oid", name)?,
+                About::Extension(name) => self.number(EXTENSION, name)?,
+                About::Part(name) => self.number(RELATION, name)?.filter(|it| !made.contains(it)),
                 About::Other => None,
             };
             if known.is_some() {
@@ -71,7 +80,7 @@ impl Writer {
             }
             self.run(statement.text).map_err(|error| Fault::Ours(self.refused(&error, statement.line)))?;
             if let About::Relation(name) = about {
-                made.extend(self.number("SELECT pg_catalog.to_regclass($1)::oid", name)?);
+                made.extend(self.number(RELATION, name)?);
             }
         }
         Ok(())
@@ -144,7 +153,8 @@ fn about(it: &Statement<'_>) -> Option<About> {
     match what.as_str() {
         "table" | "sequence" | "view" => Some(About::Relation(name(at)?)),
         "type" | "domain" => Some(About::Type(name(at)?)),
-        "schema" | "extension" => Some(About::Other),
+        "schema" => Some(About::Schema(name(at)?)),
+        "extension" => Some(About::Extension(name(at)?)),
         _ => None,
     }
 }
@@ -187,7 +197,8 @@ mod tests {
             ("CREATE INDEX i ON ONLY s.a USING btree (x)", part("s.a")),
             ("CREATE INDEX CONCURRENTLY i ON a (x)", None),
             ("CREATE TYPE mood AS ENUM ('on')", Some(About::Type("mood".to_owned()))),
-            ("CREATE EXTENSION IF NOT EXISTS citext", Some(About::Other)),
+            ("CREATE EXTENSION IF NOT EXISTS \"uuid-ossp\"", Some(About::Extension("\"uuid-ossp\"".to_owned()))),
+            ("CREATE SCHEMA shop", Some(About::Schema("shop".to_owned()))),
             ("ALTER TABLE ONLY a ADD CONSTRAINT c CHECK (x > 0)", part("a")),
             ("ALTER TABLE s.a ALTER COLUMN x SET DEFAULT 1", part("s.a")),
             ("ALTER TABLE a DROP COLUMN x", None),
