@@ -6,7 +6,7 @@ use crate::{
     report::StoreName,
     run::prepare::Opened,
     store::{
-        self, Source,
+        self, Schemas, Source,
         files::FileOptions,
         settings::{Lookup, Settings},
         target::Target,
@@ -272,13 +272,17 @@ pub(super) fn all(texts: &[String], options: &store::Options, colour: bool) -> R
 /// # Errors
 /// If neither can be read.
 pub(super) fn target_or_schema(plan: &Plan, options: &store::Options) -> Result<Opened> {
-    match (of_plan(plan, &plan.target, options), &plan.target.schema) {
-        (Err(_), Some(schema)) => {
-            let store = store::open("d1-export", &plan.resolve(schema), &store::Options::default())?;
-            Ok(Opened { store, name: name(&plan.target) })
-        }
-        (opened, _) => opened,
+    let opened = of_plan(plan, &plan.target, options);
+    let Some(schema) = &plan.target.schema else { return opened };
+    if let Ok(mut opened) = opened
+        && opened.store.tables().is_ok()
+    {
+        return Ok(opened);
     }
+    let (_, options) = place(plan, &plan.target, options)?;
+    let schemas = Schemas { read: options.settings.texts("schemas").to_vec(), ..Schemas::default() };
+    let declared = store::declared(&plan.target.kind, &plan.resolve(schema), &schemas)?;
+    Ok(Opened { store: declared.store, name: name(&plan.target) })
 }
 
 /// What a report calls a store of a plan.

@@ -37,7 +37,8 @@ pub(super) fn answer(task: &mut Task, run: &Run) -> Result<Vec<CheckReport>> {
         let target = ask(task.target.as_mut(), &check.target);
         reports.push(judged(check, source, target, task.secret));
     }
-    reports.extend(task.schema.as_ref().map(|it| declared::check(it, task.target.as_mut())));
+    let kind = &task.target_name.kind;
+    reports.extend(task.schema.as_ref().map(|it| declared::check(kind, it, task.target.as_mut())));
     for pairing in task.tables.iter().filter(|it| it.referred.is_none()) {
         for witness in &pairing.witnesses {
             run.watch.read(0)?;

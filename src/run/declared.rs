@@ -4,37 +4,66 @@ use crate::{
     error::Result,
     gate::Verdict,
     report::CheckReport,
-    schema::{Column, ForeignKey, Table},
+    schema::{Column, ForeignKey, Origin, Table},
     store::{self, Source},
 };
 use std::{collections::BTreeSet, path::Path};
 
-/// Compares the tables of `target` with the statements in the file at `path`. Tables that it does not declare are left alone.
-pub(super) fn check(path: &Path, target: &mut dyn Source) -> CheckReport {
+/// What was found out about a schema.
+#[derive(Default)]
+struct Compared {
+    tables: usize,
+    /// What is otherwise in the target.
+    found: Vec<String>,
+    /// What cannot be told.
+    doubts: Vec<String>,
+    /// What nobody asked for.
+    aside: Option<String>,
+}
+
+/// Compares the tables of `target`, which is of that kind, with the statements in the file at `path`. Tables that it does not declare
+/// are left alone.
+pub(super) fn check(kind: &str, path: &Path, target: &mut dyn Source) -> CheckReport {
     let name = format!("schema {}", path.file_name().unwrap_or_default().to_string_lossy());
-    let (verdict, source, target) = match differences(path, target) {
+    let (verdict, source, target) = match compared(kind, path, target) {
         Err(it) => (Verdict::Unknown, path.display().to_string(), it.to_string()),
-        Ok((declared, found)) => {
-            let verdict = if found.is_empty() { Verdict::Pass } else { Verdict::Fail };
-            let tables = if declared == 1 { "1 table".to_owned() } else { format!("{declared} tables") };
-            (verdict, tables, if found.is_empty() { "as declared".to_owned() } else { found.join("; ") })
+        Ok(it) => {
+            let tables = if it.tables == 1 { "1 table".to_owned() } else { format!("{} tables", it.tables) };
+            (it.verdict(), tables, it.told())
         }
     };
     CheckReport { name, verdict, source, target }
 }
 
-/// How many tables are declared, and what is otherwise in the target.
-fn differences(path: &Path, target: &mut dyn Source) -> Result<(usize, Vec<String>)> {
-    let declared = store::open("d1-export", path, &store::Options::default())?.tables()?;
-    let actual = target.tables()?;
-    let mut found = Vec::new();
-    for table in &declared {
-        match actual.iter().find(|it| it.name == table.name) {
-            None => found.push(format!("no table `{}`", table.name)),
-            Some(it) => compare(table, it, &mut found),
+impl Compared {
+    fn verdict(&self) -> Verdict {
+        match (self.found.is_empty(), self.doubts.is_empty()) {
+            (false, _) => Verdict::Fail,
+            (true, false) => Verdict::Unknown,
+            (true, true) => Verdict::Pass,
         }
     }
-    Ok((declared.len(), found))
+
+    fn told(self) -> String {
+        let alike = (self.verdict() == Verdict::Pass).then(|| "as declared".to_owned());
+        let told = alike.into_iter().chain(self.found).chain(self.doubts).chain(self.aside);
+        told.collect::<Vec<_>>().join("; ")
+    }
+}
+
+fn compared(kind: &str, path: &Path, target: &mut dyn Source) -> Result<Compared> {
+    let mut declared = store::declared(kind, path, &target.schemas()?)?;
+    let (tables, actual) = (declared.store.tables()?, target.tables()?);
+    let mut it = Compared { tables: tables.len(), aside: declared.aside, ..Compared::default() };
+    for table in tables {
+        it.doubts.extend(table.partial.clone());
+        match (actual.iter().find(|it| it.name == table.name), &table.unreadable) {
+            (None, _) => it.found.push(format!("no table `{}`", table.name)),
+            (Some(_), Some(why)) => it.doubts.push(why.clone()),
+            (Some(actual), None) => compare(&table, actual, &mut it.found),
+        }
+    }
+    Ok(it)
 }
 
 fn compare(declared: &Table, actual: &Table, found: &mut Vec<String>) {
@@ -43,7 +72,8 @@ fn compare(declared: &Table, actual: &Table, found: &mut Vec<String>) {
         let name = &column.name;
         match actual.columns.iter().find(|it| it.name == *name) {
             None => found.push(format!("no column `{table}.{name}`")),
-            Some(it) if it.ty != column.ty => {
+            // What is not known is told elsewhere.
+            Some(it) if it.ty != column.ty && column.origin != Origin::Guessed => {
                 found.push(format!("`{table}.{name}` is {}, not {}", it.ty.name(), column.ty.name()));
             }
             Some(it) if it.nullable != column.nullable => {
@@ -59,17 +89,22 @@ fn compare(declared: &Table, actual: &Table, found: &mut Vec<String>) {
     if wanted != there {
         found.push(format!("the key of `{table}` is ({}), not ({})", there.join(", "), wanted.join(", ")));
     }
-    let (wanted, there) = (constraints(declared), constraints(actual));
+    let (wanted, there) = (constraints(declared, declared), constraints(actual, declared));
     found.extend(wanted.difference(&there).map(|it| format!("`{table}` lacks {it}")));
     found.extend(there.difference(&wanted).map(|it| format!("`{table}` has {it}, which is not declared")));
 }
 
-/// Unique constraints and references, in words.
-fn constraints(table: &Table) -> BTreeSet<String> {
+/// Unique constraints and references of a table, in words. Where `declared` refers to a key without naming its columns, nobody does.
+fn constraints(table: &Table, declared: &Table) -> BTreeSet<String> {
     let uniques = table.uniques.iter().map(|it| format!("unique ({})", table.names(&it.columns).join(", ")));
     let reference = |it: &ForeignKey| {
-        let to = if it.to.is_empty() { String::new() } else { format!(" ({})", it.to.join(", ")) };
-        format!("a reference ({}) to {}{to}", table.names(&it.columns).join(", "), it.table)
+        let columns = table.names(&it.columns);
+        let unnamed = |other: &ForeignKey| {
+            other.to.is_empty() && other.table == it.table && declared.names(&other.columns) == columns
+        };
+        let named = !it.to.is_empty() && !declared.foreign_keys.iter().any(unnamed);
+        let to = if named { format!(" ({})", it.to.join(", ")) } else { String::new() };
+        format!("a reference ({}) to {}{to}", columns.join(", "), it.table)
     };
     uniques.chain(table.foreign_keys.iter().map(reference)).collect()
 }

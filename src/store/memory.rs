@@ -1,6 +1,6 @@
 //! Tables that exist in memory only, for tests and for expected rows.
 
-use super::{Source, places};
+use super::{Schemas, Source, places};
 use crate::{
     error::{Error, Kind, Result},
     row::{Batch, Feed, Flow, Shape},
@@ -25,6 +25,7 @@ use std::{collections::VecDeque, sync::Arc};
 pub struct Memory {
     tables: Vec<(Table, Vec<Vec<Owned>>)>,
     notes: Vec<String>,
+    schemas: Schemas,
     /// What it becomes, refresh by refresh.
     later: VecDeque<Memory>,
 }
@@ -76,6 +77,13 @@ impl Memory {
         self
     }
 
+    /// The store of tables of these schemas.
+    #[must_use]
+    pub fn of(mut self, schemas: Schemas) -> Memory {
+        self.schemas = schemas;
+        self
+    }
+
     /// The store with something to say in the report.
     #[must_use]
     pub fn note(mut self, note: impl Into<String>) -> Memory {
@@ -87,6 +95,10 @@ impl Memory {
 impl Source for Memory {
     fn tables(&mut self) -> Result<Vec<Table>> {
         Ok(self.tables.iter().map(|it| it.0.clone()).collect())
+    }
+
+    fn schemas(&mut self) -> Result<Schemas> {
+        Ok(self.schemas.clone())
     }
 
     fn scan(&mut self, table: &Table, shape: &Arc<Shape>, feed: &mut dyn Feed) -> Result<()> {

@@ -40,6 +40,14 @@ pub trait Source: Send {
     /// If the store cannot say.
     fn tables(&mut self) -> Result<Vec<Table>>;
 
+    /// The schemas that these tables are in. None, where a store has no such thing.
+    ///
+    /// # Errors
+    /// If the store cannot say.
+    fn schemas(&mut self) -> Result<Schemas> {
+        Ok(Schemas::default())
+    }
+
     /// Reads every row of `table` and hands the cells that `shape` asks for to `feed`.
     ///
     /// The store tries to come in the order of the shape's key, where that costs it nothing. It promises no order: who needs
@@ -190,6 +198,36 @@ pub fn open(kind: &str, path: &Path, options: &Options) -> Result<Box<dyn Source
         "kv-local" => Box::new(kv::local::KvLocal::open(path, options)?),
         _ => return Err(Error::new(Kind::Plan, format_args!("there is no kind of store called `{kind}`"))),
     })
+}
+
+/// The schemas of a database.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Schemas {
+    /// Those whose tables are read. None: whatever there is.
+    pub read: Vec<String>,
+    /// The one that its tables are named without. Nothing, while there is no table: the only one that has some, or `public`.
+    pub plain: Option<String>,
+    /// The one that statements mean where they name none, if it is known.
+    pub usual: Option<String>,
+}
+
+/// What a file of statements declares.
+pub struct Declared {
+    /// The tables, without rows. One of which something cannot be understood is `unreadable`, or `partial`.
+    pub store: Box<dyn Source>,
+    /// What was passed over, since its schema is not read.
+    pub aside: Option<String>,
+}
+
+/// Reads what a file of statements declares for a store of that kind, whose tables are in these schemas. No store is asked.
+///
+/// # Errors
+/// If the file cannot be read, or what it does to tables cannot be understood.
+pub fn declared(kind: &str, path: &Path, schemas: &Schemas) -> Result<Declared> {
+    match kind {
+        "postgres" => postgres::declared::read(path, schemas),
+        _ => Ok(Declared { store: open("d1-export", path, &Options::default())?, aside: None }),
+    }
 }
 
 /// The kind of the store at `path`, by what it holds where that says it, else by its name.

@@ -199,9 +199,9 @@ pub fn declared(kind: &str, schema: &Path, options: &Options) -> Result<Box<dyn 
         return super::open("d1-export", schema, &Options::default());
     }
     let text = fs::read_to_string(schema).map_err(|it| Error::new(Kind::Plan, it))?;
-    let tables = postgres::Writer::open(options)?.would_be(&text)?;
+    let (tables, schemas) = postgres::Writer::open(options)?.would_be(&text)?;
     let empty = |store: Memory, table: Table| store.with(table, iter::empty::<[Owned; 0]>());
-    Ok(Box::new(tables.into_iter().fold(Memory::new(), empty)))
+    Ok(Box::new(tables.into_iter().fold(Memory::new().of(schemas), empty)))
 }
 
 /// What tells the store of that kind from every other one, also where it is not there yet.

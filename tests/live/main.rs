@@ -8,6 +8,7 @@ mod canary;
 mod postgres;
 
 mod postgres_connect;
+mod postgres_declared;
 mod postgres_faults;
 mod postgres_secrets;
 mod postgres_store;

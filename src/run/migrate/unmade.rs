@@ -4,7 +4,7 @@ use crate::{
     error::{Error, Kind, Result},
     row::{Batch, Feed, Shape},
     schema::Table,
-    store::{Source, about::Fact},
+    store::{Schemas, Source, about::Fact},
 };
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -51,6 +51,10 @@ impl Source for Unmade {
         let mut tables = self.there.as_mut().map(|it| it.tables()).transpose()?.unwrap_or_default();
         tables.extend(self.schema.tables()?.into_iter().filter(|it| self.missing.contains(&it.name)));
         Ok(tables)
+    }
+
+    fn schemas(&mut self) -> Result<Schemas> {
+        self.schema.schemas()
     }
 
     fn scan(&mut self, table: &Table, shape: &Arc<Shape>, feed: &mut dyn Feed) -> Result<()> {

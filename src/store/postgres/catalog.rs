@@ -3,12 +3,13 @@
 use super::{
     failure,
     form::{Declared, Form},
+    names,
     session::Session,
 };
 use crate::{
     error::{Error, Kind, Result},
     schema::{Column, ForeignKey, Origin, Table, Unique},
-    store::{sql::identifier, target::MARKS},
+    store::{Schemas, sql::identifier, target::MARKS},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,6 +21,7 @@ use tokio_postgres::Row;
 #[derive(Default)]
 pub(super) struct Catalog {
     pub tables: Vec<Table>,
+    pub schemas: Schemas,
     /// By the name of the table.
     pub relations: BTreeMap<String, Arc<Relation>>,
     pub notes: Vec<String>,
@@ -151,7 +153,8 @@ impl Catalog {
         let places: BTreeMap<u32, usize> = oids.iter().enumerate().map(|(place, &oid)| (oid, place)).collect();
         columns(session, &oids, &places, &mut drafts, &mut catalog.notes)?;
         uniques(session, &oids, &places, &mut drafts)?;
-        name(&mut drafts);
+        catalog.schemas =
+            Schemas { read: schemas, plain: name(&mut drafts), usual: session.facts.schemas.first().cloned() };
         constraints(session, &oids, &places, &mut drafts, &mut catalog.notes)?;
         for draft in drafts {
             let table = draft.table;
@@ -319,24 +322,13 @@ fn uniques(session: &Session, oids: &[u32], places: &BTreeMap<u32, usize>, draft
     Ok(())
 }
 
-/// Names the tables: with the schema in front, unless all are in one, or it is the one that everybody means.
-fn name(drafts: &mut [Draft]) {
-    let schemas: BTreeSet<&String> = drafts.iter().map(|it| &it.schema).collect();
-    let plain = if schemas.len() == 1 { schemas.first().map(|it| (*it).clone()) } else { None };
-    let plain = plain.unwrap_or_else(|| "public".to_owned());
-    let mut taken = BTreeSet::new();
-    // A name may hold a dot, and then look like one that has a schema in front.
-    for draft in drafts.iter_mut().filter(|it| it.schema != plain) {
-        draft.table.name = format!("{}.{}", draft.schema, draft.plain);
-        while !taken.insert(draft.table.name.clone()) {
-            draft.table.name = format!("{}.{}", identifier(&draft.schema), draft.table.name);
-        }
-    }
-    for draft in drafts.iter_mut().filter(|it| it.schema == plain) {
-        while !taken.insert(draft.table.name.clone()) {
-            draft.table.name = format!("{}.{}", draft.schema, draft.table.name);
-        }
-    }
+/// Names the tables, and says which schema goes without its name. Nothing, where there is no table.
+fn name(drafts: &mut [Draft]) -> Option<String> {
+    let plain = names::plain(drafts.iter().map(|it| it.schema.as_str()));
+    let places: Vec<(&str, &str)> = drafts.iter().map(|it| (it.schema.as_str(), it.plain.as_str())).collect();
+    let names = names::names(&places, &plain);
+    drafts.iter_mut().zip(names).for_each(|(draft, name)| draft.table.name = name);
+    (!drafts.is_empty()).then_some(plain)
 }
 
 fn constraints(

@@ -38,7 +38,7 @@ pub(super) enum Form {
 }
 
 /// What `pg_type` says about a type.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Declared {
     pub name: String,
     /// It is one of the server's own.

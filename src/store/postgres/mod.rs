@@ -12,7 +12,7 @@
 //! | `date` after the year 999999, `time` `24:00:00` | text that equals no date and no time |
 //! | `timetz`, `interval`, `inet`, ranges, bits, `xml`, `tsvector`, geometry and all others | the text that the server makes of them, with settings that do not depend on server or role |
 
-use super::{Options, Source, about::Fact};
+use super::{Options, Schemas, Source, about::Fact};
 use crate::{
     error::{Error, Kind, Result},
     row::{Batch, Feed, Shape},
@@ -26,15 +26,18 @@ use std::sync::Arc;
 
 mod catalog;
 mod connect;
+pub(super) mod declared;
 mod decode;
 mod failure;
 mod form;
 mod keys;
+mod names;
 mod numeric;
 mod order;
 mod query;
 mod scan;
 mod session;
+mod statements;
 mod straight;
 mod workers;
 mod write;
@@ -102,6 +105,10 @@ impl Postgres {
 impl Source for Postgres {
     fn tables(&mut self) -> Result<Vec<Table>> {
         Ok(self.catalog()?.tables.clone())
+    }
+
+    fn schemas(&mut self) -> Result<Schemas> {
+        Ok(self.catalog()?.schemas.clone())
     }
 
     fn scan(&mut self, table: &Table, shape: &Arc<Shape>, feed: &mut dyn Feed) -> Result<()> {

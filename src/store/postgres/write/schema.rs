@@ -4,6 +4,10 @@ use super::{BEGIN, Catalog, Fault, Session, Writer, unheard};
 use crate::{
     error::{Error, Kind, Result},
     schema::Table,
+    store::{
+        Schemas,
+        postgres::statements::{Statement, statements},
+    },
 };
 use std::collections::BTreeSet;
 use tokio_postgres::types::Type;
@@ -12,14 +16,10 @@ use tokio_postgres::types::Type;
 const ALLOWED: &str = "only CREATE TABLE, INDEX, TYPE, DOMAIN, SEQUENCE, VIEW, SCHEMA and EXTENSION, ALTER TABLE … ADD and ALTER COLUMN, \
     ALTER SEQUENCE … OWNED BY, and COMMENT ON are carried out";
 
-/// One statement.
-#[derive(Debug, PartialEq, Eq)]
-struct Statement<'s> {
-    /// Counts from 1.
-    line: usize,
-    text: &'s str,
-    words: Vec<&'s str>,
-}
+/// The number of what a name stands for.
+const RELATION: &str = "SELECT pg_catalog.to_regclass($1)::oid";
+const EXTENSION: &str =
+    "SELECT oid FROM pg_catalog.pg_extension WHERE ARRAY[extname::text] = pg_catalog.parse_ident($1)";
 
 /// What a statement is about, by a name as it is written.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,6 +28,10 @@ enum About {
     Relation(String),
     /// It makes a type.
     Type(String),
+    /// It makes a schema.
+    Schema(String),
+    /// It makes an extension.
+    Extension(String),
     /// It adds to a table.
     Part(String),
     /// The server sees to it that it is there once.
@@ -49,14 +53,14 @@ impl Writer {
     ///
     /// # Errors
     /// As [`Writer::make`].
-    pub(in crate::store) fn would_be(&self, schema: &str) -> Result<Vec<Table>> {
+    pub(in crate::store) fn would_be(&self, schema: &str) -> Result<(Vec<Table>, Schemas)> {
         let statements = told(schema)?;
         let trial = self.twin()?;
         trial.run(BEGIN).map_err(Fault::Server).and_then(|()| trial.make_all(&statements)).map_err(unheard)?;
         let session = Session::within(trial.connection)?;
         let catalog = Catalog::load(&session, session.connection.schemas(), false)?;
         session.run("ROLLBACK")?;
-        Ok(catalog.tables)
+        Ok((catalog.tables, catalog.schemas))
     }
 
     fn make_all(&self, statements: &[(Statement<'_>, About)]) -> Result<(), Fault> {
@@ -64,11 +68,11 @@ impl Writer {
         let mut made = BTreeSet::new();
         for (statement, about) in statements {
             let known = match about {
-                About::Relation(name) => self.number("SELECT pg_catalog.to_regclass($1)::oid", name)?,
+                About::Relation(name) => self.number(RELATION, name)?,
                 About::Type(name) => self.number("SELECT pg_catalog.to_regtype($1)::oid", name)?,
-                About::Part(name) => {
-                    self.number("SELECT pg_catalog.to_regclass($1)::oid", name)?.filter(|it| !made.contains(it))
-                }
+                About::Schema(name) => self.number("SELECT pg_catalog.to_regnamespace($1)::oid", name)?,
+                About::Extension(name) => self.number(EXTENSION, name)?,
+                About::Part(name) => self.number(RELATION, name)?.filter(|it| !made.contains(it)),
                 About::Other => None,
             };
             if known.is_some() {
@@ -76,7 +80,7 @@ impl Writer {
             }
             self.run(statement.text).map_err(|error| Fault::Ours(self.refused(&error, statement.line)))?;
             if let About::Relation(name) = about {
-                made.extend(self.number("SELECT pg_catalog.to_regclass($1)::oid", name)?);
+                made.extend(self.number(RELATION, name)?);
             }
         }
         Ok(())
@@ -149,7 +153,8 @@ fn about(it: &Statement<'_>) -> Option<About> {
     match what.as_str() {
         "table" | "sequence" | "view" => Some(About::Relation(name(at)?)),
         "type" | "domain" => Some(About::Type(name(at)?)),
-        "schema" | "extension" => Some(About::Other),
+        "schema" => Some(About::Schema(name(at)?)),
+        "extension" => Some(About::Extension(name(at)?)),
         _ => None,
     }
 }
@@ -173,100 +178,9 @@ fn words_of_name(words: &[&str]) -> usize {
     count
 }
 
-/// Splits statements at their semicolons. Quotes, comments and bodies between dollars may hold some too.
-fn statements(text: &str) -> Vec<Statement<'_>> {
-    let (mut all, mut words, mut at, mut start) = (Vec::new(), Vec::new(), 0, None);
-    let line = |at: usize| text[..at].bytes().filter(|it| *it == b'\n').count() + 1;
-    while let Some(rest) = text.get(at..).filter(|it| !it.is_empty()) {
-        let (length, is_word) = token(rest, words.last().copied());
-        let (from, word) = (at, &rest[..length]);
-        at += length;
-        if word == ";" {
-            if let Some(start) = start.take() {
-                all.push(Statement { line: line(start), text: &text[start..from], words: std::mem::take(&mut words) });
-            }
-        } else if is_word {
-            start.get_or_insert(from);
-            words.push(word);
-        }
-    }
-    if let Some(start) = start {
-        all.push(Statement { line: line(start), text: &text[start..], words });
-    }
-    all
-}
-
-/// How long what the text begins with is, and whether it says something: blanks and comments do not.
-fn token(text: &str, before: Option<&str>) -> (usize, bool) {
-    let to = |found: Option<usize>| found.unwrap_or(text.len());
-    let first = text.chars().next().unwrap_or(' ');
-    let is_name = |it: char| it.is_alphanumeric() || it == '_' || it == '$';
-    match first {
-        _ if first.is_whitespace() => (to(text.find(|it: char| !it.is_whitespace())), false),
-        '-' if text.starts_with("--") => (to(text.find('\n')), false),
-        '/' if text.starts_with("/*") => (comment(text), false),
-        '\'' => (quoted(text, '\'', before.is_some_and(|it| it.eq_ignore_ascii_case("e"))), true),
-        '"' => (quoted(text, '"', false), true),
-        '$' => {
-            match text[1..].find(|it: char| it == '$' || !is_name(it)).filter(|it| text[1 + it..].starts_with('$')) {
-                Some(end) => {
-                    let tag = &text[..end + 2];
-                    (to(text[tag.len()..].find(tag).map(|it| it + 2 * tag.len())), true)
-                }
-                None => (1, true),
-            }
-        }
-        _ if is_name(first) => (to(text.find(|it: char| !is_name(it))), true),
-        _ => (first.len_utf8(), true),
-    }
-}
-
-/// A comment may hold others.
-fn comment(text: &str) -> usize {
-    let (mut depth, mut at) = (0, 0);
-    while let Some(rest) = text.get(at..).filter(|it| !it.is_empty()) {
-        if rest.starts_with("/*") {
-            (depth, at) = (depth + 1, at + 2);
-        } else if rest.starts_with("*/") {
-            (depth, at) = (depth - 1, at + 2);
-            if depth == 0 {
-                return at;
-            }
-        } else {
-            at += rest.chars().next().map_or(1, char::len_utf8);
-        }
-    }
-    text.len()
-}
-
-fn quoted(text: &str, quote: char, escapes: bool) -> usize {
-    let mut characters = text.char_indices().skip(1).peekable();
-    while let Some((at, it)) = characters.next() {
-        if it == '\\' && escapes {
-            characters.next();
-        } else if it == quote {
-            if characters.peek().is_none_or(|next| next.1 != quote) {
-                return at + 1;
-            }
-            characters.next();
-        }
-    }
-    text.len()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn statements_are_split() {
-        let texts = |it: &'static str| statements(it).into_iter().map(|it| (it.line, it.text)).collect::<Vec<_>>();
-        assert_eq!(texts("a;b ; ; c"), [(1, "a"), (1, "b "), (1, "c")]);
-        assert_eq!(texts("-- x;\nCOMMENT ON t IS 'a;''b';"), [(2, "COMMENT ON t IS 'a;''b'")]);
-        assert_eq!(texts("a E'\\';' b; \"x;\"\"y\";"), [(1, "a E'\\';' b"), (1, "\"x;\"\"y\"")]);
-        assert_eq!(texts("/* ; /* ; */ ; */ a $x$ ; $$ ; $x$; b $1;"), [(1, "a $x$ ; $$ ; $x$"), (1, "b $1")]);
-        assert_eq!(texts("'open ;"), [(1, "'open ;")]);
-    }
 
     #[test]
     fn what_statements_are_about() {
@@ -283,7 +197,8 @@ mod tests {
             ("CREATE INDEX i ON ONLY s.a USING btree (x)", part("s.a")),
             ("CREATE INDEX CONCURRENTLY i ON a (x)", None),
             ("CREATE TYPE mood AS ENUM ('on')", Some(About::Type("mood".to_owned()))),
-            ("CREATE EXTENSION IF NOT EXISTS citext", Some(About::Other)),
+            ("CREATE EXTENSION IF NOT EXISTS \"uuid-ossp\"", Some(About::Extension("\"uuid-ossp\"".to_owned()))),
+            ("CREATE SCHEMA shop", Some(About::Schema("shop".to_owned()))),
             ("ALTER TABLE ONLY a ADD CONSTRAINT c CHECK (x > 0)", part("a")),
             ("ALTER TABLE s.a ALTER COLUMN x SET DEFAULT 1", part("s.a")),
             ("ALTER TABLE a DROP COLUMN x", None),
