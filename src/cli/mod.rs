@@ -5,6 +5,7 @@ mod backup;
 mod clock;
 mod connection;
 pub mod exit;
+mod export;
 mod info;
 mod inspect;
 mod migrate;
@@ -13,6 +14,7 @@ mod output;
 mod progress;
 mod state;
 mod stores;
+mod validate;
 
 use crate::{
     error::{Error, Kind, Result},
@@ -43,7 +45,10 @@ pub fn main() -> ExitCode {
         Command::Migrate(it) => migrate::migrate(it, &cli),
         Command::Retry(it) => migrate::retry(it, &cli),
         Command::Rollback(it) => migrate::rollback::rollback(it, &cli),
+        Command::Repair(it) => migrate::repair::repair(it, &cli),
         Command::Capture(it) => inspect::capture(it, &cli),
+        Command::Export(it) => export::export(it, &cli),
+        Command::Validate(it) => validate::validate(it, &cli),
         Command::Backup(it) => backup::run(it, &cli),
         Command::Info(it) => info::info(it, &cli),
         Command::TestConnection(it) => connection::test(it, &cli),

@@ -6,6 +6,7 @@ pub mod checks;
 mod command;
 mod constraints;
 mod declared;
+pub mod export;
 mod index;
 pub mod init;
 pub mod migrate;
@@ -16,6 +17,7 @@ mod selection;
 pub mod state;
 mod table;
 pub mod show;
+pub mod validate;
 pub mod verify;
 
 pub use table::MakeProgram;

@@ -16,6 +16,7 @@ pub mod conflict;
 pub(super) mod kept;
 pub mod manifest;
 mod order;
+pub mod patch;
 mod pile;
 pub mod rollback;
 pub mod stage;
@@ -156,7 +157,7 @@ impl Job<'_> {
         let decide = std::mem::replace(&mut self.decide, Box::new(Nobody));
         let decide = Noting { decide, noted: Arc::clone(&noted) };
         let stage = Stage::new(&folder, strategies, Box::new(decide));
-        let migrating = Migrating { stage: Some(&stage), staged: None };
+        let migrating = Migrating { stage: Some(&stage), ..Migrating::default() };
         let report = self.task.run_with(run, (None, migrating))?;
         let staged = stage.finish();
         let noted = std::mem::take(&mut *noted.lock().unwrap_or_else(PoisonError::into_inner));
@@ -385,7 +386,7 @@ impl Job<'_> {
             // It was compared already, just as it is.
             return Ok(plot.report.clone());
         }
-        let migrating = Migrating { stage: None, staged: Some(&plot.staged) };
+        let migrating = Migrating { staged: Some(&plot.staged), ..Migrating::default() };
         let run = Run { recheck: self.recheck, ..run.clone() };
         self.task.run_with(&run, (None, migrating))
     }
