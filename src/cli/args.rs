@@ -88,6 +88,17 @@ Exit codes:
   1    some do
   2    undecided: something could not be checked"))]
     Validate(super::validate::ValidateArgs),
+    /// Say what new fields of a plan would touch: how many rows of the target lack each.
+    #[command(after_help = "\
+Examples:
+  cutover fields
+  cutover fields prod.toml --format json --limit 1000   with newFields and needsMigration of each row
+
+Exit codes:
+  0    no row needs migration
+  1    some do
+  2    undecided: something could not be compared")]
+    Fields(super::fields::FieldsArgs),
     /// Run a migration: back up, write, prove it, and undo it if it fails.
     #[command(after_help = judging("\
 Examples:

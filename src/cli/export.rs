@@ -96,7 +96,8 @@ pub(super) fn export(args: &ExportArgs, cli: &Cli) -> Result<u8> {
     let run = options::run(args.memory, &args.asking, Arc::clone(&watch));
     let progress = Progress::start(&watch, args.quiet);
     let made = Export::capture(&run, opened.store.as_mut(), meta, &args.only, format.clone(), &masks);
-    let written = made.and_then(|it| write(&it, &args.output, format.extension()).map(|path| (path, it.tables.clone())));
+    let written =
+        made.and_then(|it| write(&it, &args.output, format.extension()).map(|path| (path, it.tables.clone())));
     drop(progress);
     let (path, tables) = written?;
     if !args.quiet {
@@ -136,7 +137,9 @@ impl ExportArgs {
 fn write(export: &Export<'_>, output: &Path, extension: &str) -> Result<Option<PathBuf>> {
     if output == Path::new("-") {
         if !export.is_one_file() {
-            return Err(usage("there are several tables, each a file of its own: name a folder, or a table with --only"));
+            return Err(usage(
+                "there are several tables, each a file of its own: name a folder, or a table with --only",
+            ));
         }
         let draft = disk::draft(&std::env::temp_dir(), ".cutover-")?;
         let path = draft.path().join(format!("export.{extension}"));

@@ -6,6 +6,7 @@ mod clock;
 mod connection;
 pub mod exit;
 mod export;
+mod fields;
 mod info;
 mod inspect;
 mod migrate;
@@ -48,6 +49,7 @@ pub fn main() -> ExitCode {
         Command::Repair(it) => migrate::repair::repair(it, &cli),
         Command::Capture(it) => inspect::capture(it, &cli),
         Command::Export(it) => export::export(it, &cli),
+        Command::Fields(it) => fields::fields(it, &cli),
         Command::Validate(it) => validate::validate(it, &cli),
         Command::Backup(it) => backup::run(it, &cli),
         Command::Info(it) => info::info(it, &cli),

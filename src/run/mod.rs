@@ -7,6 +7,7 @@ mod command;
 mod constraints;
 mod declared;
 pub mod export;
+pub mod fields;
 mod index;
 pub mod init;
 pub mod migrate;

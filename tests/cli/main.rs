@@ -9,12 +9,15 @@ mod command;
 mod connection;
 mod counts;
 mod documents;
+mod export;
 mod faces;
+mod fields;
 mod files;
 mod inspect;
 mod migrate;
 mod moving;
 mod names;
+mod repair;
 mod resources;
 mod secrets;
 mod selectors;
@@ -23,4 +26,5 @@ mod stores;
 
 #[path = "../support/mod.rs"]
 mod support;
+mod validate;
 mod verbs;

@@ -1,11 +1,7 @@
 //! Rows as CSV: a header, then a record a row.
 
 use super::{Export, Out, columns, text};
-use crate::{
-    error::Result,
-    schema::Table,
-    value::Value,
-};
+use crate::{error::Result, schema::Table, value::Value};
 use csv::{ByteRecord, WriterBuilder};
 
 /// Writes a table; NULL is written as that text, or as an empty field.

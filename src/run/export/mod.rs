@@ -71,8 +71,8 @@ impl Format {
     /// What to do about rows that it does not hold.
     fn instead(&self) -> &'static str {
         match self {
-            Format::Csv(None) => "say with --null what stands for NULL, or export in another format",
-            Format::Csv(Some(_)) => "export it in another format",
+            Format::Csv(None) => "say with --null what stands for NULL, or export it as SQL",
+            Format::Csv(Some(_)) => "export it as SQL",
             Format::Json | Format::Ndjson => "export it as SQL, or capture it to a snapshot, which can",
             Format::Sql(_) => "capture it to a snapshot, which can",
         }

@@ -10,12 +10,7 @@ use crate::{
 };
 
 /// Writes a script of all tables. What comes back is the shape in which each of them reads back as it is.
-pub(super) fn write(
-    export: &Export<'_>,
-    dialect: Dialect,
-    tables: &[&Table],
-    out: &mut Out<'_>,
-) -> Result<Vec<Shape>> {
+pub(super) fn write(export: &Export<'_>, dialect: Dialect, tables: &[&Table], out: &mut Out<'_>) -> Result<Vec<Shape>> {
     let [begin, end] = dialect.frame();
     out.put(format!("{begin}\n").as_bytes())?;
     let mut shapes = Vec::new();

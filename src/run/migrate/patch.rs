@@ -79,14 +79,9 @@ impl Patch<'_> {
         if end.is_empty() { Ok(()) } else { put(&format!("{end}\n")) }
     }
 
-    fn statements(
-        &self,
-        entry: &Entry,
-        shape: &Arc<Shape>,
-        target: &mut dyn Target,
-        put: &mut Put<'_>,
-    ) -> Result<()> {
-        let (written, before) = (self.piled(entry, shape, WRITTEN)?.count()?, self.piled(entry, shape, BEFORE)?.count()?);
+    fn statements(&self, entry: &Entry, shape: &Arc<Shape>, target: &mut dyn Target, put: &mut Put<'_>) -> Result<()> {
+        let (written, before) =
+            (self.piled(entry, shape, WRITTEN)?.count()?, self.piled(entry, shape, BEFORE)?.count()?);
         if written == 0 {
             return Ok(());
         }

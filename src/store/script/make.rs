@@ -190,9 +190,8 @@ impl Maker {
             let blank = if declared.is_empty() { "" } else { " " };
             lines.push(format!("{}{blank}{declared}{not_null}", identifier(name)));
         }
-        let names = |places: &[usize]| {
-            self.table.names(places).iter().map(|it| identifier(it)).collect::<Vec<_>>().join(", ")
-        };
+        let names =
+            |places: &[usize]| self.table.names(places).iter().map(|it| identifier(it)).collect::<Vec<_>>().join(", ");
         let null = (0..self.shape.key).any(|it| self.seen[it].null);
         let known = !self.table.key.is_empty() && self.table.key_origin != Origin::Guessed;
         if known && !self.repeats && !null {
@@ -225,7 +224,8 @@ impl Maker {
         let ordered = place < self.shape.key;
         let (value, cell) = (row.value(place, &mut scratch), row.cell(place));
         if self.dialect == Dialect::Sqlite {
-            let column = Column::new(&self.shape.fields[place].column, Dialect::Sqlite.declared(declared), false, false);
+            let column =
+                Column::new(&self.shape.fields[place].column, Dialect::Sqlite.declared(declared), false, false);
             let stored = (value, cell, ordered);
             let stored = self.probe.spell(stored, (&self.table.name, &column), &Cast::new(ty), &mut spelt);
             return stored.ok().map(literal);
@@ -240,7 +240,8 @@ impl Maker {
             value => {
                 spell(value, &mut spelt);
                 let text = std::str::from_utf8(&spelt).ok()?;
-                let holds = if declared == Type::Text { !text.contains('\0') && same(text) } else { holds(declared, value) };
+                let holds =
+                    if declared == Type::Text { !text.contains('\0') && same(text) } else { holds(declared, value) };
                 holds.then(|| postgres(declared, text))
             }
         }
@@ -326,7 +327,12 @@ mod tests {
         };
         let (lite, post) = (Dialect::Sqlite, Dialect::Postgres);
         check(lite, Type::Int, &[Value::Int(5), Value::Null], "INTEGER: 5 NULL");
-        check(lite, Type::Int, &[Value::Int(5), Value::Decimal("123456789012345678901")], "TEXT: '5' '123456789012345678901'");
+        check(
+            lite,
+            Type::Int,
+            &[Value::Int(5), Value::Decimal("123456789012345678901")],
+            "TEXT: '5' '123456789012345678901'",
+        );
         check(lite, Type::Decimal, &[Value::Decimal("1.50")], "DECIMAL: 1.5");
         check(lite, Type::Any, &[Value::Bool(true), Value::Bool(false)], "BOOLEAN: 1 0");
         check(lite, Type::Any, &[Value::Int(1), Value::Text("1")], ": 1 '1'");

@@ -264,8 +264,24 @@ mod tests {
     #[test]
     fn literals_are_read_as_they_were() {
         let reals = [
-            0.0, 0.1, -0.1, 1.5, 1e15, 1e-7, 123_456_789.123_456_78, 0.1 + 0.2, 1e23, 1e300, 5e-324, -2.5e-310, f64::MAX,
-            f64::MIN_POSITIVE, f64::INFINITY, f64::NEG_INFINITY, 9_007_199_254_740_993.0, 2.0_f64.powi(1000),
+            0.0,
+            0.1,
+            -0.1,
+            1.5,
+            1e15,
+            1e-7,
+            123_456_789.123_456_78,
+            0.1 + 0.2,
+            1e23,
+            1e300,
+            5e-324,
+            -2.5e-310,
+            f64::MAX,
+            f64::MIN_POSITIVE,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+            9_007_199_254_740_993.0,
+            2.0_f64.powi(1000),
         ];
         for it in reals {
             assert_eq!(read(ValueRef::Real(it)), Value::Real(it), "{it:?} {}", literal(ValueRef::Real(it)));

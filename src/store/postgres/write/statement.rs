@@ -59,8 +59,7 @@ pub(super) fn of(spot: &Spot, edit: Edit<'_>, unchecked: bool) -> Result<String>
         Edit::Update(_, places) => {
             let set = aims.iter().zip(&literals).filter(|it| places.contains(&it.0.place));
             let set = set.filter(|it| !it.0.column.generated && !it.0.column.always);
-            let set: Vec<String> =
-                set.map(|(aim, it)| format!("{} = {}", name(aim), value(aim.column, it))).collect();
+            let set: Vec<String> = set.map(|(aim, it)| format!("{} = {}", name(aim), value(aim.column, it))).collect();
             match set.is_empty() {
                 true => String::new(),
                 false => format!("UPDATE {from} SET {} WHERE {is};", set.join(", ")),
@@ -95,11 +94,8 @@ fn literals(aims: &[Aim<'_>], row: Row<'_>, unchecked: bool) -> Result<Vec<Strin
     let columns: Vec<(usize, &Column)> = aims.iter().map(|it| (it.place, it.column)).collect();
     let mut message = encode::HEAD.to_vec();
     Encoder::new(&columns, row.shape(), unchecked).row(&[], row, &mut message)?;
-    let cell = |it: &Aim<'_>| decode::Cell {
-        form: it.column.form,
-        to: it.column.form.ty(),
-        column: it.column.name.clone(),
-    };
+    let cell =
+        |it: &Aim<'_>| decode::Cell { form: it.column.form, to: it.column.form.ty(), column: it.column.name.clone() };
     let fields: Vec<Field> =
         aims.iter().map(|it| Field::new(it.column.name.clone(), Cast::new(it.column.form.ty()))).collect();
     let compared = fields.len();
