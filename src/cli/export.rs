@@ -81,7 +81,9 @@ enum Written {
 /// What `--dialect` may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Spoken {
+    /// SQLite, also behind D1.
     Sqlite,
+    /// PostgreSQL.
     Postgres,
 }
 

@@ -13,7 +13,7 @@ use crate::{
     diff::{self, Sink, Tally},
     error::{Error, Result},
     pairing::Comparison,
-    plan::{Plan, Policy},
+    plan::{Limit, Plan, Policy},
     report::{Finding, FindingKind, Report, Side, StoreName, TableReport},
     row::{Feed, Misfit, Row, Shape},
     schema::Table,
@@ -109,7 +109,10 @@ pub fn plan(run: &Run, plan: &Plan, mut opened: [Opened; 2], side: Side) -> Resu
 }
 
 fn check(run: &Run, mut task: Task, side: Side) -> Result<Validation> {
-    task.leave_alone();
+    // What has no counterpart, or no table to go to, may be as right as anything.
+    task.source_only.clear();
+    task.target_only.clear();
+    task.policy.unselected = Some(Limit { all: u64::MAX, ..Limit::default() });
     for pairing in &mut task.tables {
         pairing.witnesses.clear();
         let comparison = Arc::make_mut(&mut pairing.comparison);

@@ -112,7 +112,7 @@ fn a_mapped_source_by_the_rules_of_its_plan() {
 
     folder.sqlite(
         "target.db",
-        &format!("{SCHEMA} INSERT INTO teams VALUES (1, 'red'); INSERT INTO people VALUES (1, 5, 'x', 3, '{{');"),
+        &format!("PRAGMA foreign_keys = OFF; {SCHEMA} INSERT INTO teams VALUES (1, 'red'); INSERT INTO people VALUES (1, 5, 'x', 3, '{{');"),
     );
     let target = check(&folder, &["target", "--plan", "cutover.toml", "--format", "json"], 1).json();
     let expect = ["invalid {id:1} [doc] [{] not json", "orphan {id:1} [team] [5] refers to teams (id)"];

@@ -1,6 +1,8 @@
-//! Scripts for Postgres, run by `psql`: a repair of a table of every kind of column, its undo, and an export into another database.
+//! Scripts that the real thing runs. Postgres, by `psql`: a repair of a table of every kind of column, its undo, and an export into
+//! another database. D1: a repair and its undo.
 
-use super::postgres;
+use super::{postgres, workerd};
+use rusqlite::Connection;
 use std::{
     fs,
     path::Path,
@@ -78,4 +80,35 @@ fn scripts_write_just_what_they_say() {
     other.execute(&script("all.sql"));
     let copy = other.url();
     check([urls[0], &copy], &["diff", "env:FROM", "env:TO"], 0);
+}
+
+#[test]
+fn d1_takes_the_script_of_its_repair() {
+    const SCHEMA: &str =
+        "CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT COLLATE NOCASE, score REAL, photo BLOB, price DECIMAL)";
+    let folder = tempfile::tempdir().expect("a folder");
+    let (folder, database) = (folder.path(), workerd::database());
+    let source = Connection::open(folder.join("source.db")).expect("a source");
+    let rows = "INSERT INTO people VALUES (1, 'it''s' || char(10) || '\\n', 0.1 + 0.2, x'00ff', '1.50'), (2, 'b', -1e300, NULL, 9007199254740993)";
+    source.execute_batch(&format!("{SCHEMA}; {rows}")).expect("rows");
+    database.execute(&format!("{SCHEMA}; INSERT INTO people VALUES (1, 'IT''S', 0.3, NULL, 1)"));
+    let plan = "version = 1\nsource = { kind = 'sqlite', path = 'source.db' }\n\
+        target = { kind = 'd1', id = '${D1_DATABASE_ID}' }\ntable = [{ into = 'people' }]\n";
+    fs::write(folder.join("cutover.toml"), plan).expect("a plan");
+    let check = |arguments: &[&str], code: i32| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cutover"));
+        command.current_dir(folder).env_clear().env("TMPDIR", folder).envs(database.environment()).args(arguments);
+        let done = command.output().expect("the program runs");
+        let [out, error] = [&done.stdout, &done.stderr].map(|it| String::from_utf8_lossy(it).into_owned());
+        assert_eq!(done.status.code(), Some(code), "{arguments:?}\n{out}\n{error}");
+    };
+    let all =
+        || database.execute("SELECT id, name, hex(photo), typeof(price) FROM people ORDER BY id")[0]["results"].clone();
+    let before = all();
+    check(&["repair", "--output", "patch.sql", "--undo", "undo.sql"], 1);
+    assert_eq!(all(), before, "a preview writes nothing");
+    database.execute(&fs::read_to_string(folder.join("patch.sql")).expect("a script"));
+    check(&["verify"], 0);
+    database.execute(&fs::read_to_string(folder.join("undo.sql")).expect("a script"));
+    assert_eq!(all(), before);
 }

@@ -85,16 +85,15 @@ pub(in crate::cli) fn repair(args: &RepairArgs, cli: &Cli) -> Result<u8> {
     let code = match printed {
         Some(patch) => {
             output::print(patch.as_bytes())?;
-            session.end_aside(&done, &args.using)
+            session.end_aside(&done, &args.using)?
         }
-        None => session.end(&done, &args.using),
+        None => session.end(&done, &args.using)?,
     };
-    Ok(if left && code.as_ref().is_ok_and(|it| *it == exit::PASS) { exit::FAIL } else { code? })
+    Ok(if left && code == exit::PASS { exit::FAIL } else { code })
 }
 
 /// The plan that gives every row that differs the source's values.
-fn overwriting(plan: Plan) -> Plan {
-    let mut plan = plan;
+fn overwriting(mut plan: Plan) -> Plan {
     plan.tables.iter_mut().for_each(|it| it.conflict = Conflict::Overwrite);
     plan
 }

@@ -221,8 +221,8 @@ impl<'r> Export<'r> {
         };
         let files = FileOptions { null, ..FileOptions::default() };
         let mut store = open(kind, path, &Options { files, ..Options::default() })?;
-        let again = store.tables()?.into_iter();
-        let Some(again) = again.filter(|it| kind != "d1-export" || it.name == table.name).next() else {
+        let is = |it: &Table| kind != "d1-export" || it.name == table.name;
+        let Some(again) = store.tables()?.into_iter().find(is) else {
             return Err(self.unfit(table, "it has no columns, which"));
         };
         if table.rows_about == Some(0) && again.rows_about == Some(0) {
