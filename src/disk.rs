@@ -79,10 +79,19 @@ impl Write for Output {
 /// # Errors
 /// If the disk fails. What was there is then still there.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace_with(path, |draft| draft.write_all(bytes).map_err(|it| failed(path, "cannot write", &it)))
+}
+
+/// The same, where `fill` writes what is in it.
+///
+/// # Errors
+/// As [`replace`], and as `fill`.
+pub fn replace_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     let folder = parent(path);
-    let mut draft =
-        tempfile::NamedTempFile::new_in(folder).map_err(|it| failed(folder, "cannot make a file in it", &it))?;
-    draft.write_all(bytes).map_err(|it| failed(path, "cannot write", &it))?;
+    let made = tempfile::NamedTempFile::new_in(folder).map_err(|it| failed(folder, "cannot make a file in it", &it))?;
+    let mut out = io::BufWriter::with_capacity(256 << 10, made);
+    fill(&mut out)?;
+    let draft = out.into_inner().map_err(|it| failed(path, "cannot write", it.error()))?;
     draft.as_file().sync_all().map_err(|it| failed(path, "cannot write to the disk", &it))?;
     draft.persist(path).map_err(|it| failed(path, "cannot put it there", &it.error))?;
     sync(folder)

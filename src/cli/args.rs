@@ -76,6 +76,29 @@ Examples:
   cutover verify --output report          with every finding in report/findings/
   cutover verify --recheck 5              while the last rows still arrive"))]
     Verify(Verify),
+    /// Check the rows of one store, or of a mapped source, against types, keys, references and rules.
+    #[command(after_help = help("\
+Examples:
+  cutover validate                        what the mapping of cutover.toml makes of its source
+  cutover validate target --plan prod.toml
+  cutover validate app.sqlite --format json
+
+Exit codes:
+  0    no row breaks a rule
+  1    some do
+  2    undecided: something could not be checked"))]
+    Validate(super::validate::ValidateArgs),
+    /// Say what new fields of a plan would touch: how many rows of the target lack each.
+    #[command(after_help = "\
+Examples:
+  cutover fields
+  cutover fields prod.toml --format json --limit 1000   with newFields and needsMigration of each row
+
+Exit codes:
+  0    no row needs migration
+  1    some do
+  2    undecided: something could not be compared")]
+    Fields(super::fields::FieldsArgs),
     /// Run a migration: back up, write, prove it, and undo it if it fails.
     #[command(after_help = judging("\
 Examples:
@@ -99,6 +122,22 @@ Examples:
 
 Rows that somebody has changed since are left as they are, and listed."))]
     Rollback(super::migrate::rollback::RollbackArgs),
+    /// Make a patch that brings the target to what the mapped source says, or do it.
+    #[command(after_help = "\
+Examples:
+  cutover repair > patch.sql              what would bring the target there
+  cutover repair --output patch.sql --undo undo.sql
+  cutover repair --apply                  do it, read it back and compare; `cutover rollback` undoes it
+
+For SQLite, D1 and Postgres the patch is a script, for stores of documents a line for each row with a
+JSON Patch. Rows that only the target has are listed and left.
+
+Exit codes:
+  0    nothing is to be repaired, or it was
+  1    a patch was written, or what was applied did not pass and was undone
+  2    undecided
+  130  interrupted")]
+    Repair(super::migrate::repair::RepairArgs),
     /// Compare two stores without a plan.
     #[command(after_help = judging(&help("\
 Examples:
@@ -118,6 +157,17 @@ Examples:
   cutover capture kv:USERS before --rate 20       a live store, asked gently
   cutover capture target after --plan prod.toml   with the plan's secret columns masked"))]
     Capture(Capture),
+    /// Write a store's rows as JSON, lines of JSON, CSV or SQL.
+    #[command(after_help = help("\
+Examples:
+  cutover export app.sqlite --format json --output export     a file for each table
+  cutover export d1:shop --format sql --output shop.sql       loads with `sqlite3 new.db < shop.sql`
+  cutover export app.sqlite --format ndjson --only users --output - | jq .email
+  cutover export target --plan prod.toml --format csv --null NULL --output export
+
+What is written is read back and compared with the rows; what a format cannot hold exactly is refused.
+With --plan, columns that it calls secret are masked, unless --reveal is said. Files are their owner's alone."))]
+    Export(super::export::ExportArgs),
     /// Take backups of stores, list, check and remove them.
     Backup(super::backup::BackupArgs),
     /// Say what stores hold, and which tables of a plan pair, without reading rows.

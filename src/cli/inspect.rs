@@ -1,7 +1,7 @@
 //! The verbs that compare nothing: capture, show, check, init, schema, completions.
 
 use super::{
-    args::{Capture, CheckPlan, Cli, Format, Init, Show},
+    args::{Asking, Capture, CheckPlan, Cli, Format, Init, Show},
     exit, info, options, output, problem,
     progress::{self, Progress},
     stores, usage,
@@ -35,30 +35,7 @@ pub(super) const WIDTH: usize = 160;
 pub(super) fn capture(args: &Capture, cli: &Cli) -> Result<u8> {
     let watch = Arc::new(Watch::default());
     progress::stop_on_signal(&watch)?;
-    let colour = output::colours(cli.color, std::io::stderr().is_terminal());
-    let mut masks = masks(&args.mask)?;
-    let options = options::store(&args.asking);
-    let mut opened = match &args.plan {
-        None => stores::open(&args.store, &options)?,
-        Some(path) => {
-            let (plan, _) = stores::read_plan(path, colour)?;
-            let secrets = plan.tables.iter().flat_map(|table| {
-                let columns = table.columns.iter().flatten().filter(|it| it.1.secret);
-                columns.map(|it| (table.into.clone(), it.0.clone()))
-            });
-            match args.store.as_str() {
-                "source" => {
-                    masks.columns.extend(source_secrets(&plan, &masks)?);
-                    stores::of_plan(&plan, &plan.source, &options)?
-                }
-                "target" => {
-                    masks.columns.extend(secrets);
-                    stores::of_plan(&plan, &plan.target, &options)?
-                }
-                _ => return Err(usage("with --plan, say `source` or `target` for the store")),
-            }
-        }
-    };
+    let (mut opened, masks) = open_masked(&args.store, args.plan.as_deref(), Some(&args.mask), &args.asking, cli)?;
     let captured = super::clock::text();
     let StoreName { kind, name } = opened.name;
     let meta = snapshot::Meta { store: snapshot::Store { kind, name }, captured, notes: Vec::new() };
@@ -72,6 +49,37 @@ pub(super) fn capture(args: &Capture, cli: &Cli) -> Result<u8> {
         output::say(&format!("captured {} rows to {}", layout::count(rows), args.folder.display()));
     }
     Ok(exit::PASS)
+}
+
+/// Opens a store, or `source` or `target` of a plan, and says what of it is not to be read by others: the plan's secret columns,
+/// and those of `mask`. Without `mask`, nothing is masked.
+pub(super) fn open_masked(
+    store: &str,
+    plan: Option<&Path>,
+    mask: Option<&[String]>,
+    asking: &Asking,
+    cli: &Cli,
+) -> Result<(Opened, Masks)> {
+    let colour = output::colours(cli.color, std::io::stderr().is_terminal());
+    let options = options::store(asking);
+    let mut masks = masks(mask.unwrap_or_default())?;
+    let Some(path) = plan else { return Ok((stores::open(store, &options)?, masks)) };
+    let (plan, _) = stores::read_plan(path, colour)?;
+    let endpoint = match store {
+        "source" => &plan.source,
+        "target" => &plan.target,
+        _ => return Err(usage("with --plan, say `source` or `target` for the store")),
+    };
+    let opened = stores::of_plan(&plan, endpoint, &options)?;
+    match (mask, store) {
+        (None, _) => {}
+        (_, "source") => masks.columns.extend(source_secrets(&plan, &masks)?),
+        _ => masks.columns.extend(plan.tables.iter().flat_map(|table| {
+            let columns = table.columns.iter().flatten().filter(|it| it.1.secret);
+            columns.map(|it| (table.into.clone(), it.0.clone()))
+        })),
+    }
+    Ok((opened, masks))
 }
 
 /// The columns of the source that the plan's secret columns are taken from. What an expression computes may come from any

@@ -5,6 +5,8 @@ mod backup;
 mod clock;
 mod connection;
 pub mod exit;
+mod export;
+mod fields;
 mod info;
 mod inspect;
 mod migrate;
@@ -13,6 +15,7 @@ mod output;
 mod progress;
 mod state;
 mod stores;
+mod validate;
 
 use crate::{
     error::{Error, Kind, Result},
@@ -43,7 +46,11 @@ pub fn main() -> ExitCode {
         Command::Migrate(it) => migrate::migrate(it, &cli),
         Command::Retry(it) => migrate::retry(it, &cli),
         Command::Rollback(it) => migrate::rollback::rollback(it, &cli),
+        Command::Repair(it) => migrate::repair::repair(it, &cli),
         Command::Capture(it) => inspect::capture(it, &cli),
+        Command::Export(it) => export::export(it, &cli),
+        Command::Fields(it) => fields::fields(it, &cli),
+        Command::Validate(it) => validate::validate(it, &cli),
         Command::Backup(it) => backup::run(it, &cli),
         Command::Info(it) => info::info(it, &cli),
         Command::TestConnection(it) => connection::test(it, &cli),

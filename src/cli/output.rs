@@ -39,6 +39,19 @@ pub(super) fn print(bytes: &[u8]) -> Result<()> {
     }
 }
 
+/// Writes a file to standard output.
+///
+/// # Errors
+/// If it cannot be read or written, unless nobody reads any more.
+pub(super) fn pass(mut file: std::fs::File) -> Result<()> {
+    match std::io::copy(&mut file, &mut std::io::stdout().lock()) {
+        Err(it) if it.kind() != ErrorKind::BrokenPipe => {
+            Err(Error::new(Kind::File, format_args!("cannot write to standard output: {it}")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Says something on standard error.
 pub(super) fn say(text: &str) {
     // There is nowhere left to complain to.

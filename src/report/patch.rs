@@ -43,6 +43,11 @@ pub fn patch(finding: &Finding) -> Vec<Operation> {
     operations
 }
 
+/// The operations that make a row of nothing, which is the document `null`, or nothing of a row.
+pub fn whole(row: Option<&str>) -> Vec<Operation> {
+    operation(if row.is_some() { "add" } else { "replace" }, String::new(), row.or(Some("null"))).into_iter().collect()
+}
+
 /// The document in a cell, if operations inside it can be told: short enough, no deeper than the parser allows, and
 /// without members of one name.
 fn document(cell: &Cell) -> Option<Value> {

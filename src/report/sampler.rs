@@ -188,7 +188,9 @@ impl Sampler {
     fn invalid(&mut self, side: Side, row: Row<'_>, place: usize) -> Result<()> {
         let Some(pair) = self.comparison.column_at(place) else { return Ok(()) };
         let shown = cell::cell(row.cell(place), place < row.shape().key, pair.secret);
-        let detail = format!("not {}", pair.ty.name());
+        // NULL fits every type, so it is one where there may be none.
+        let null = row.cell(place) == [canonical::tag::NULL];
+        let detail = if null { "not null".to_owned() } else { format!("not {}", pair.ty.name()) };
         let cells = vec![one_sided(pair, side, shown)];
         let key = self.key(row);
         self.keep(Shown { kind: FindingKind::Invalid, side: Some(side), key, cells, detail: Some(detail), seen: None })

@@ -13,7 +13,7 @@
 //! names in the folder of backups begin with a dot: what a run left behind that was killed.
 
 pub mod export;
-mod check;
+pub(super) mod check;
 mod files;
 mod manifest;
 mod part;

@@ -6,6 +6,8 @@ pub mod checks;
 mod command;
 mod constraints;
 mod declared;
+pub mod export;
+pub mod fields;
 pub mod ids;
 mod index;
 pub mod init;
@@ -17,6 +19,7 @@ mod selection;
 pub mod state;
 mod table;
 pub mod show;
+pub mod validate;
 pub mod verify;
 
 pub use table::MakeProgram;

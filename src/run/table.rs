@@ -10,6 +10,7 @@ use super::{
     },
     pipeline::{Drained, Reader},
     recheck::{Differing, Noting},
+    validate::Full,
 };
 use crate::{
     ahead::{Ahead, Tap, ahead},
@@ -55,6 +56,8 @@ pub(super) struct Migrating<'m> {
     pub stage: Option<&'m Stage>,
     /// What was written: rows that stay other than the source's by decision are accepted.
     pub staged: Option<&'m BTreeMap<String, Staged>>,
+    /// One side has no rows on purpose: a NULL where the table takes none is a finding.
+    pub validating: bool,
 }
 
 /// Compiles a program once more: every attempt at a table needs a fresh one.
@@ -170,15 +173,17 @@ fn attempt(
     let mut draft = migrating.stage.map(|it| it.draft(comparison)).transpose()?;
     let kept = migrating.staged.and_then(|it| it.get(to));
     let mut noting = Noting::new(&mut sampler, again, &comparison.target_shape, run.recheck.rounds > 0);
+    let mut full = Full::before(&mut noting, comparison, migrating.validating);
     let (merged, source, target) = thread::scope(|scope| {
         let read = |reader: Reader<'_>, tap: Tap| reader.read(tap, run);
         let source = scope.spawn(move || read(source, source_tap));
         let target = scope.spawn(move || read(target, target_tap));
         let rows = (source_rows, target_rows);
-        let merged = Accept::before(kept, comparison, &mut noting, |sink| staged(comparison, rows, &mut draft, sink));
+        let merged = Accept::before(kept, comparison, &mut full, |sink| staged(comparison, rows, &mut draft, sink));
         (merged, source.join(), target.join())
     });
-    let (tally, canary) = merged?;
+    let (mut tally, canary) = merged?;
+    full.add_to(&mut tally);
     let differing = Some(noting.finish());
     let (source, target) = (joined(source)?, joined(target)?);
     counted(comparison, [source.rows + tally.rejects, target.rows], &tally)?;

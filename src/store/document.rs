@@ -15,7 +15,7 @@ use crate::{
 ///
 /// # Errors
 /// If there is none.
-pub(super) fn json(row: Row<'_>, place: usize, field: &Field) -> Result<String> {
+pub fn json(row: Row<'_>, place: usize, field: &Field) -> Result<String> {
     let (mut scratch, mut plain, mut read) = (Vec::new(), Vec::new(), Vec::new());
     let value = row.value(place, &mut scratch);
     let mut string = true;

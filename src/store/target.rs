@@ -12,14 +12,15 @@ use super::{
     memory::{Memory, Owned},
     pace::Cost,
     postgres,
+    script::{Edit, Frame},
     sqlite::write::SqliteTarget,
 };
 use crate::{
     error::{Error, Kind, Result},
-    row::Batch,
+    row::{Batch, Shape},
     schema::Table,
 };
-use std::{fs, iter, path::Path};
+use std::{fs, iter, path::Path, sync::Arc};
 
 /// A store that can be written to.
 ///
@@ -80,6 +81,29 @@ pub trait Target: Send {
     /// If the store cannot be reached once more.
     fn again(&self) -> Result<Option<Box<dyn Target>>> {
         Ok(None)
+    }
+
+    /// What stands around a script of statements that its own client runs. Nothing, where the store speaks no SQL.
+    fn frame(&self) -> Option<Frame> {
+        None
+    }
+
+    /// One change to a row of that shape as a statement, in whole lines; empty, where it changes nothing.
+    ///
+    /// # Errors
+    /// If a column cannot hold a value, or the store speaks no SQL.
+    fn statement(&mut self, table: &Table, shape: &Arc<Shape>, edit: Edit<'_>) -> Result<String> {
+        let _ = (shape, edit);
+        Err(Error::new(Kind::Plan, format_args!("table `{}`: this store speaks no SQL", table.name)))
+    }
+
+    /// Statements that belong after rows were inserted into a table.
+    ///
+    /// # Errors
+    /// If the store cannot say.
+    fn closing(&mut self, table: &Table) -> Result<Vec<String>> {
+        let _ = table;
+        Ok(Vec::new())
     }
 
     /// Comes after the last batch, also of a run that failed: puts back what [`Target::begin`] took away.

@@ -9,13 +9,16 @@ mod command;
 mod connection;
 mod counts;
 mod documents;
+mod export;
 mod faces;
+mod fields;
 mod files;
 mod ids;
 mod inspect;
 mod migrate;
 mod moving;
 mod names;
+mod repair;
 mod resources;
 mod secrets;
 mod selectors;
@@ -24,4 +27,5 @@ mod stores;
 
 #[path = "../support/mod.rs"]
 mod support;
+mod validate;
 mod verbs;

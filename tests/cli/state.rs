@@ -88,6 +88,13 @@ fn status_says_how_many_rows_are_left() {
     let json = check(&folder, &["status", "--format", "json"], 1, &[]).json();
     let expect = json!({ "total": 175, "done": 125, "left": 50, "percent": 71 });
     assert_eq!((&json["format"], &json["progress"]), (&json!("cutover-status/1"), &expect));
+    // As the guide for Workers KV prints them.
+    let stats = json!({
+        "totalUsers": 25, "migratedUsers": 5, "totalSnapshots": 150, "migratedSnapshots": 120, "legacyUsers": 20,
+        "legacySnapshots": 30,
+    });
+    let summary = json!({ "totalRecords": 175, "migratedRecords": 125, "legacyRecords": 50, "migrationProgress": 71 });
+    assert_eq!((&json["stats"], &json["summary"]), (&stats, &summary));
     assert_eq!((&json["needed"], &json["compared"]), (&json!(true), &json!(true)));
     let table = |at: usize, name: &str| json["tables"][at][name].clone();
     assert_eq!([table(0, "name"), table(0, "left"), table(0, "percent")], [json!("users"), json!(20), json!(20)]);

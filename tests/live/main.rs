@@ -39,6 +39,7 @@ mod wrangler_dev;
 mod edge_config;
 mod faults;
 mod migrate_faults;
+mod repair;
 mod services_write;
 mod written;
 mod local_storage;

@@ -51,12 +51,22 @@ pub(super) enum Before {
     Made(String),
 }
 
-/// Runs it. The exit code.
+/// Runs it and tells what came of it. The exit code.
 ///
 /// # Errors
 /// If it may not begin, fails before anything is written, or cannot be told.
-pub(super) fn out(mut session: Session, mut wish: Wish<'_>) -> Result<u8> {
-    let mut record = wish.target.record(&session, &wish.source)?;
+pub(super) fn out(mut session: Session, wish: Wish<'_>) -> Result<u8> {
+    let using = wish.using;
+    let done = carry(&mut session, wish)?;
+    session.end(&done, using)
+}
+
+/// Runs it.
+///
+/// # Errors
+/// If it may not begin, or fails before anything is written.
+pub(super) fn carry(session: &mut Session, mut wish: Wish<'_>) -> Result<Migration> {
+    let mut record = wish.target.record(session, &wish.source)?;
     if !wish.preview {
         record.continues = session.state.guard(&record, wish.new_target)?;
     }
@@ -64,10 +74,10 @@ pub(super) fn out(mut session: Session, mut wish: Wish<'_>) -> Result<u8> {
     let continues = chain.into_iter().skip(1).map(|it| it.id).collect();
     session.state.begin_run(&record)?;
     let bar = progress::Progress::start(&session.watch, wish.using.quiet());
-    let (using, preview) = (wish.using, wish.preview);
+    let preview = wish.preview;
     let run = || -> Result<Migration> {
         let backup = match std::mem::replace(&mut wish.backup, Before::Nothing) {
-            Before::BackUp(secret) => Some(back_up(&mut session, &mut wish.source, &record, secret.as_ref())?),
+            Before::BackUp(secret) => Some(back_up(session, &mut wish.source, &record, secret.as_ref())?),
             Before::Made(id) => Some(id),
             Before::Nothing => None,
         };
@@ -104,8 +114,7 @@ pub(super) fn out(mut session: Session, mut wish: Wish<'_>) -> Result<u8> {
     };
     let done = run();
     drop(bar);
-    let done = session.ended(&record.id, done, preview)?;
-    session.end(&done, using)
+    session.ended(&record.id, done, preview)
 }
 
 /// Makes the backup that a run begins with: the tables of the source that it reads.

@@ -2,6 +2,7 @@
 
 mod asker;
 mod carry;
+pub(super) mod repair;
 pub(super) mod restore;
 pub(super) mod rollback;
 mod session;
@@ -131,27 +132,33 @@ impl MigrateArgs {
     }
 }
 
-/// The plan with the tables that are wanted.
-fn chosen(mut plan: Plan, args: &MigrateArgs) -> Result<Plan> {
-    if plan.tables.is_empty() {
-        let message =
-            format_args!("{}: without [[table]] nothing says what to write; `cutover init` writes a plan", plan.path);
-        return Err(Error::new(Kind::Plan, message));
-    }
-    if let Some(name) = args.only.iter().chain(&args.except).find(|it| plan.table(it).is_none()) {
-        return Err(usage(format_args!("no table of {} is called `{name}`", plan.path)));
-    }
-    let wanted = |name: &String| match args.only.is_empty() {
-        true => !args.except.contains(name),
-        false => args.only.contains(name),
-    };
-    plan.tables.retain(|it| wanted(&it.into));
-    plan.checks.retain(|it| it.table.as_ref().is_none_or(&wanted));
+/// The plan with the tables and rows that are wanted.
+fn chosen(plan: Plan, args: &MigrateArgs) -> Result<Plan> {
+    let mut plan = named(plan, &args.only, &args.except)?;
     if args.since.is_some() || args.until.is_some() {
         // What checks count is about all rows.
         plan.checks.clear();
         plan.tables.iter_mut().try_for_each(|it| dated(it, args))?;
     }
+    Ok(plan)
+}
+
+/// The plan with some of its tables: `only` those, if any are named, without those of `except`.
+fn named(mut plan: Plan, only: &[String], except: &[String]) -> Result<Plan> {
+    if plan.tables.is_empty() {
+        let message =
+            format_args!("{}: without [[table]] nothing says what to write; `cutover init` writes a plan", plan.path);
+        return Err(Error::new(Kind::Plan, message));
+    }
+    if let Some(name) = only.iter().chain(except).find(|it| plan.table(it).is_none()) {
+        return Err(usage(format_args!("no table of {} is called `{name}`", plan.path)));
+    }
+    let wanted = |name: &String| match only.is_empty() {
+        true => !except.contains(name),
+        false => only.contains(name),
+    };
+    plan.tables.retain(|it| wanted(&it.into));
+    plan.checks.retain(|it| it.table.as_ref().is_none_or(&wanted));
     Ok(plan)
 }
 

@@ -86,6 +86,11 @@ pub(in crate::cli) struct Using {
 }
 
 impl Using {
+    /// Whether what came of it is for programs.
+    pub(super) fn json(&self) -> bool {
+        self.format == Format::Json
+    }
+
     /// Whether to say nothing but what came of it.
     pub(super) fn quiet(&self) -> bool {
         self.quiet
@@ -163,7 +168,17 @@ impl Session {
     /// If the lock was taken away meanwhile, or it cannot be said.
     pub(super) fn end(self, done: &Migration, using: &Using) -> Result<u8> {
         self.lock.check()?;
-        say(done, using)?;
+        output::print(&told(done, using)?)?;
+        Ok(code(done, &self.watch))
+    }
+
+    /// The same, on standard error, where something else is on standard output.
+    ///
+    /// # Errors
+    /// As [`Session::end`].
+    pub(super) fn end_aside(self, done: &Migration, using: &Using) -> Result<u8> {
+        self.lock.check()?;
+        output::say(&String::from_utf8_lossy(&told(done, using)?));
         Ok(code(done, &self.watch))
     }
 }
@@ -184,7 +199,8 @@ pub(super) fn wrote(run: &RunRecord) -> bool {
     !matches!(run.phase, Phase::Connected | Phase::Captured | Phase::Staged | Phase::Checked | Phase::RolledBack)
 }
 
-fn say(done: &Migration, using: &Using) -> Result<()> {
+/// What came of a run, as the user wants it.
+fn told(done: &Migration, using: &Using) -> Result<Vec<u8>> {
     let mut out = Vec::new();
     match using.format {
         Format::Json => migration::json(done, &mut out).map_err(|it| Error::new(Kind::File, it))?,
@@ -200,7 +216,7 @@ fn say(done: &Migration, using: &Using) -> Result<()> {
             out.extend(migration::text(done, using.quiet).into_bytes());
         }
     }
-    output::print(&out)
+    Ok(out)
 }
 
 fn code(done: &Migration, watch: &Watch) -> u8 {

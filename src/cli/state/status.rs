@@ -260,13 +260,32 @@ impl Known {
         });
         let runs: Vec<Value> = self.runs.iter().take(RUNS).map(|(run, tables)| run_json(run, tables)).collect();
         let half_way: Vec<&String> = self.half_way.iter().map(|it| &it.id).collect();
+        let (stats, summary) = self.statistics();
         json!({
             "format": FORMAT, "plan": self.plan.display().to_string(), "source": self.source, "target": self.target,
             "needed": self.needed, "compared": self.compared, "progress": self.progress.map(Share::json),
             "tables": self.tables.iter().map(table).collect::<Vec<_>>(), "absent": self.absent,
-            "reasons": self.reasons, "unfinished": half_way, "lock": lock, "runs": runs, "notes": self.notes,
+            "stats": stats, "summary": summary, "reasons": self.reasons, "unfinished": half_way, "lock": lock, "runs": runs, "notes": self.notes,
             "next": self.next(),
         })
+    }
+
+    /// The same counts under the names of the guide for Workers KV: `totalUsers`, `migratedUsers` and `legacyUsers` for a table
+    /// `users`, and the sums.
+    fn statistics(&self) -> (Value, Value) {
+        let mut stats = serde_json::Map::new();
+        for (table, Share { total, done }) in self.tables.iter().map(|it| (capital(&it.name), it.progress)) {
+            stats.insert(format!("total{table}"), total.into());
+            stats.insert(format!("migrated{table}"), done.into());
+            stats.insert(format!("legacy{table}"), (total - done).into());
+        }
+        let summary = self.progress.map(|it| {
+            json!({
+                "totalRecords": it.total, "migratedRecords": it.done, "legacyRecords": it.total - it.done,
+                "migrationProgress": it.percent().unwrap_or(100),
+            })
+        });
+        (stats.into(), summary.into())
     }
 
     fn text(&self, verbose: bool) -> String {
@@ -341,6 +360,16 @@ impl Known {
         let rows: Vec<Vec<String>> = [head].into_iter().chain(self.tables.iter().map(line)).collect();
         layout::grid(&rows, &[[false].as_slice(), &[true; 9]].concat(), WIDTH)
     }
+}
+
+/// A name as a part of another one: `user_rows` is `UserRows`.
+fn capital(name: &str) -> String {
+    let words = name.split(|it: char| !it.is_alphanumeric()).filter(|it| !it.is_empty());
+    let word = |it: &str| {
+        let mut letters = it.chars();
+        letters.next().map(|it| it.to_uppercase().chain(letters).collect::<String>())
+    };
+    words.filter_map(word).collect()
 }
 
 #[cfg(test)]

@@ -140,7 +140,7 @@ fn unseal(folder: &Path, manifest: &Manifest, secret: Option<&Secret>, to: &Temp
 }
 
 /// Reads every row of a snapshot, and counts them.
-pub(super) fn counted(run: &Run, reader: &Reader) -> Result<Vec<TableRows>> {
+pub(in crate::run) fn counted(run: &Run, reader: &Reader) -> Result<Vec<TableRows>> {
     let mut counts = Vec::new();
     for table in reader.tables() {
         let (mut rows, mut count) = (reader.rows(&table.name)?, 0);
@@ -159,7 +159,7 @@ pub(super) fn counted(run: &Run, reader: &Reader) -> Result<Vec<TableRows>> {
 }
 
 /// Whether the snapshot holds what `store` does, row by row.
-pub(super) fn same(run: &Run, reader: &Reader, store: &mut dyn Source) -> Result<()> {
+pub(in crate::run) fn same(run: &Run, reader: &Reader, store: &mut dyn Source) -> Result<()> {
     let tables = store.tables()?;
     let declared =
         |tables: &[Table]| tables.iter().map(|it| Table { rows_about: None, ..it.clone() }).collect::<Vec<_>>();
@@ -187,12 +187,12 @@ fn changed(what: impl std::fmt::Display) -> Error {
 }
 
 /// Whether nothing at all differs.
-pub(super) fn is_same(tally: &Tally) -> bool {
+pub(in crate::run) fn is_same(tally: &Tally) -> bool {
     tally.same == tally.source_rows && tally.same == tally.target_rows
 }
 
 /// What differs, in words.
-pub(super) fn counts(tally: &Tally) -> String {
+pub(in crate::run) fn counts(tally: &Tally) -> String {
     let all = [(tally.missing, "gone"), (tally.extra, "more"), (tally.changed, "changed")];
     let some: Vec<String> = all.iter().filter(|it| it.0 > 0).map(|it| format!("{} {}", it.0, it.1)).collect();
     some.join(", ")
@@ -200,7 +200,7 @@ pub(super) fn counts(tally: &Tally) -> String {
 
 /// Compares the cells that `shape` asks for, which begins with the key, of one table of a snapshot with those of a table of
 /// `store`. Rows of one key are compared one by one.
-pub(super) fn compare(
+pub(in crate::run) fn compare(
     run: &Run,
     reader: &Reader,
     name: &str,

@@ -52,6 +52,24 @@ pub(super) fn names(folder: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// Gives a file of a draft the first of `names` that is free, and waits until that is on the disk.
+pub(super) fn settle_file(draft: &Path, parent: &Path, names: impl Iterator<Item = String>) -> Result<String> {
+    let kept = tempfile::TempPath::try_from_path(draft);
+    let mut draft = kept.map_err(|it| failed(draft, "cannot be found", &it))?;
+    for name in names {
+        let path = parent.join(&name);
+        match draft.persist_noclobber(&path) {
+            Ok(()) => {
+                sync(parent)?;
+                return Ok(name);
+            }
+            Err(it) if it.error.kind() == ErrorKind::AlreadyExists => draft = it.path,
+            Err(it) => return Err(failed(&path, "cannot put it there", &it.error)),
+        }
+    }
+    Err(Error::new(Kind::File, format_args!("{}: no name is free", parent.display())))
+}
+
 /// Gives a draft the first of `names` that is free, and waits until that is on the disk.
 pub(super) fn settle(draft: TempDir, parent: &Path, mut names: impl Iterator<Item = String>) -> Result<String> {
     sync(draft.path())?;

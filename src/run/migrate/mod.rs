@@ -16,6 +16,7 @@ pub mod conflict;
 pub(super) mod kept;
 pub mod manifest;
 mod order;
+pub mod patch;
 mod pile;
 pub mod rollback;
 mod side_by_side;
@@ -205,7 +206,7 @@ impl Job<'_> {
         let noted = Arc::new(Mutex::new(Vec::new()));
         let decide = Noting { decide: Arc::clone(&self.decide), noted: Arc::clone(&noted) };
         let stage = Stage::new(folder, strategies, Box::new(decide));
-        let migrating = Migrating { stage: Some(&stage), staged: None };
+        let migrating = Migrating { stage: Some(&stage), ..Migrating::default() };
         let report = self.task.run_with(run, (None, migrating))?;
         let staged = stage.finish();
         let noted = std::mem::take(&mut *noted.lock().unwrap_or_else(PoisonError::into_inner));
@@ -419,7 +420,7 @@ impl Job<'_> {
             // It was compared already, just as it is.
             return Ok(plot.report.clone());
         }
-        let migrating = Migrating { stage: None, staged: Some(&plot.staged) };
+        let migrating = Migrating { staged: Some(&plot.staged), ..Migrating::default() };
         let run = Run { recheck: self.recheck, ..run.clone() };
         self.task.run_with(&run, (None, migrating))
     }

@@ -209,8 +209,9 @@ fn stage(
 /// # Errors
 /// As [`Sender::send`], and if what was staged cannot be read.
 fn carry_out(sender: &mut Sender<'_, '_>, folder: &Path, shape: &Arc<Shape>) -> Result<Applied> {
+    // What goes makes room for what comes back, where both have one value of a unique column.
     for (name, side) in
-        [(RESTORE, (|it| &mut it.updates) as fn(&mut Load) -> &mut Batch), (REMOVE, |it| &mut it.deletes)]
+        [(REMOVE, (|it| &mut it.deletes) as fn(&mut Load) -> &mut Batch), (RESTORE, |it| &mut it.updates)]
     {
         let mut walk = Walk::new(Piled::open(&folder.join(name), shape)?)?;
         let mut load = Load::new(shape);
@@ -222,8 +223,8 @@ fn carry_out(sender: &mut Sender<'_, '_>, folder: &Path, shape: &Arc<Shape>) -> 
             Ok(Flow::Continue)
         })?;
         sender.send(&mut load)?;
-        sender.finish()?;
     }
+    sender.finish()?;
     Ok(sender.done)
 }
 

@@ -84,7 +84,7 @@ impl Layout {
         layouts
     }
 
-    fn column(&self, name: &str) -> Result<&Column> {
+    pub(super) fn column(&self, name: &str) -> Result<&Column> {
         let exact = self.columns.iter().find(|it| it.name == name);
         let found = exact.or_else(|| self.columns.iter().find(|it| it.name.eq_ignore_ascii_case(name)));
         found.ok_or_else(|| Error::new(Kind::Store, format_args!("the table has no column `{name}`")))

@@ -13,17 +13,22 @@ use super::{
 };
 use crate::{
     error::{Error, Kind, Result},
+    row::Shape,
     schema::Table,
     store::{
         Options,
         about::{Fact, Level},
         affinity::Probe,
         pace::Cost,
+        script::{Edit, Frame, Lite},
         sql,
         target::{Begin, Changes, MARKS, Room, Target, Work, Written},
     },
 };
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 /// One database of D1, to write to.
 pub struct Writer {
@@ -44,6 +49,15 @@ const STATEMENTS_MAX: usize = 500;
 pub(super) const PARAMETERS_MAX: usize = 100;
 /// Bytes of cells in one request.
 const BYTES_MAX: usize = 1 << 20;
+
+/// Bytes that the text of a statement may have.
+const TEXT_MAX: usize = 100_000;
+/// Around a script for `wrangler`, which makes one transaction of it.
+const FRAME: Frame = Frame {
+    begin: "PRAGMA defer_foreign_keys = on;",
+    end: "",
+    run: "wrangler d1 execute DATABASE --remote --file PATCH",
+};
 
 impl Writer {
     /// Finds the database as [`D1::open`] does. Whether it may be written to shows with the first write.
@@ -66,6 +80,15 @@ impl Writer {
             WHERE list.schema = 'main' AND list.type = 'table' ORDER BY list.name, info.cid";
         self.layouts = Layout::all(self.database.texts(&[query])?.into_iter().flatten());
         Ok(())
+    }
+
+    /// How a table is declared, and what its columns make of values.
+    fn known(&mut self, name: &str) -> Result<(&Layout, &Probe)> {
+        if !self.layouts.contains_key(name) {
+            self.learn()?;
+        }
+        let gone = || Error::new(Kind::Store, format_args!("d1: there is no table `{name}`"));
+        Ok((self.layouts.get(name).ok_or_else(gone)?, &self.probe))
     }
 
     /// The names of tables and the like that are there.
@@ -140,13 +163,8 @@ impl Target for Writer {
     }
 
     fn write(&mut self, changes: &Changes<'_>) -> Result<Written> {
-        let name = &changes.table.name;
-        if !self.layouts.contains_key(name) {
-            self.learn()?;
-        }
-        let gone = || Error::new(Kind::Store, format_args!("d1: there is no table `{name}`"));
-        let layout = self.layouts.get(name).ok_or_else(gone)?;
-        let mut statements = Statements::new(changes.table, layout, &self.probe);
+        let (layout, probe) = self.known(&changes.table.name)?;
+        let mut statements = Statements::new(changes.table, layout, probe);
         statements.add(Change::Delete, changes.deletes)?;
         statements.add(Change::Update, changes.updates)?;
         statements.add(Change::Insert, changes.inserts)?;
@@ -164,6 +182,21 @@ impl Target for Writer {
             }
         }
         Ok(written)
+    }
+
+    fn frame(&self) -> Option<Frame> {
+        Some(FRAME)
+    }
+
+    fn statement(&mut self, table: &Table, shape: &Arc<Shape>, edit: Edit<'_>) -> Result<String> {
+        let (layout, probe) = self.known(&table.name)?;
+        let columns = shape.fields.iter().map(|it| layout.column(&it.column)).collect::<Result<Vec<_>>>()?;
+        let text = Lite { table, columns: &columns, probe }.statement(edit)?;
+        if text.len() > TEXT_MAX {
+            let what = format_args!("{} bytes, and D1 takes {TEXT_MAX} in a statement", text.len());
+            return Err(Error::new(Kind::Row, what).context(format_args!("table `{}`", table.name)));
+        }
+        Ok(text)
     }
 
     fn mark(&mut self, run: &str, table: &str) -> Result<Option<u64>> {

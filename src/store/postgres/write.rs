@@ -10,11 +10,12 @@ use super::{
 };
 use crate::{
     error::{Error, Kind, Result},
-    row::{Batch, Row},
+    row::{Batch, Row, Shape},
     schema::Table,
     store::{
         Options,
         about::Fact,
+        script::{Edit, Frame},
         sql::identifier,
         target::{Begin, Changes, Room, Target, Written},
     },
@@ -24,7 +25,7 @@ use encode::Encoder;
 use fault::{Fault, kind, told};
 use futures_util::SinkExt;
 use spot::{Aim, Column, Spot};
-use std::{collections::BTreeMap, io::Cursor, pin::pin};
+use std::{collections::BTreeMap, io::Cursor, pin::pin, sync::Arc};
 use tokio_postgres::{
     Row as Answer,
     types::{ToSql, Type},
@@ -34,6 +35,7 @@ mod encode;
 mod fault;
 mod schema;
 mod spot;
+mod statement;
 mod upkeep;
 
 /// A Postgres database that is written to.
@@ -468,6 +470,22 @@ impl Target for Writer {
 
     fn again(&self) -> Result<Option<Box<dyn Target>>> {
         Ok(Some(Box::new(self.twin()?)))
+    }
+
+    fn frame(&self) -> Option<Frame> {
+        Some(statement::FRAME)
+    }
+
+    fn statement(&mut self, table: &Table, _: &Arc<Shape>, edit: Edit<'_>) -> Result<String> {
+        self.prepare(&[&table.name])?;
+        let absent = || Error::new(Kind::Store, format_args!("there is no table `{}`", table.name));
+        let spot = self.spots.get(&table.name).ok_or_else(absent)?;
+        statement::of(spot, edit, self.facts.encoding == "SQL_ASCII")
+    }
+
+    fn closing(&mut self, table: &Table) -> Result<Vec<String>> {
+        self.prepare(&[&table.name])?;
+        Ok(self.spots.get(&table.name).into_iter().flat_map(statement::sequences).map(|it| format!("{it};")).collect())
     }
 
     fn end(&mut self) -> Result<()> {

@@ -19,6 +19,7 @@ use crate::{
         about::{Fact, Level},
         affinity::Probe,
         d1,
+        script::{Edit, Frame, Lite},
         sql::identifier,
         target::{Begin, Changes, MARKS, Room, Target, Written},
     },
@@ -62,6 +63,10 @@ const D1_VALUE: i32 = 2_000_000;
 
 /// One transaction costs some syncs of the disk, which so many rows are worth.
 const ROOM: Room = Room { rows: 25_000, rows_max: 1_000_000, bytes_max: 32 << 20 };
+
+/// Around a script for the `sqlite3` shell. Rows may refer to others that come later.
+const FRAME: Frame =
+    Frame { begin: "BEGIN;\nPRAGMA defer_foreign_keys = on;", end: "COMMIT;", run: "sqlite3 -bail FILE < PATCH" };
 
 impl SqliteTarget {
     /// Opens a database for writing. A file that is not there is made, for its owner alone.
@@ -241,6 +246,18 @@ impl Target for SqliteTarget {
             marked().map_err(|it| self.failed(&it))?;
             Ok(written)
         })
+    }
+
+    fn frame(&self) -> Option<Frame> {
+        Some(FRAME)
+    }
+
+    fn statement(&mut self, table: &Table, shape: &Arc<Shape>, edit: Edit<'_>) -> Result<String> {
+        self.prepare(table, shape)?;
+        let gone = || Error::new(Kind::Store, format_args!("there is no table `{}`", table.name));
+        let ready = self.ready.get(&table.name).ok_or_else(gone)?;
+        let columns: Vec<_> = ready.columns.iter().collect();
+        Lite { table, columns: &columns, probe: &self.probe }.statement(edit)
     }
 
     fn mark(&mut self, run: &str, table: &str) -> Result<Option<u64>> {

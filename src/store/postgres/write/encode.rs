@@ -12,12 +12,12 @@ use super::spot::Column;
 use crate::{
     error::{Error, Kind, Result},
     row::{Batch, Field, Row, Shape},
+    store::script::spell,
     value::{
         Type, Value,
         cast::Cast,
         cell, json,
-        time::{DATE_FUTURE, DATE_PAST, EpochUnit, Moment, write_date, write_moment, write_time},
-        write_uuid,
+        time::{DATE_FUTURE, DATE_PAST, EpochUnit, Moment, write_date},
     },
 };
 use std::sync::Arc;
@@ -416,23 +416,6 @@ fn end_of_string(inside: &[u8]) -> Option<usize> {
         }
         at += 2;
     }
-}
-
-/// Appends the text that stands for a value in a column of text. False: there is none.
-fn spell(value: Value<'_>, out: &mut Vec<u8>) -> bool {
-    match value {
-        Value::Text(it) | Value::Decimal(it) | Value::Json(it) => out.extend_from_slice(it.as_bytes()),
-        Value::Bool(it) => out.extend_from_slice(if it { b"true" } else { b"false" }),
-        Value::Int(it) => crate::value::decimal::from_i64(it, out),
-        Value::Real(it) => crate::value::decimal::from_f64(it, out),
-        Value::Date(it) => write_date(it, out),
-        Value::Time(it) => write_time(it, out),
-        Value::Timestamp(it) => write_moment(it, true, out),
-        Value::DateTime(it) => write_moment(it, false, out),
-        Value::Uuid(it) => write_uuid(&it, out),
-        Value::Null | Value::Raw(_) | Value::Malformed(_) | Value::Bytes(_) => return false,
-    }
-    true
 }
 
 /// Appends the document that stands for a value in a column of documents. False: there is none.

@@ -48,7 +48,6 @@ pub(super) struct Column {
 
 /// A sequence that a column takes its numbers from.
 pub(super) struct Sequence {
-    pub oid: u32,
     /// Quoted, with its schema.
     pub name: String,
     /// The column, quoted.
@@ -84,7 +83,7 @@ FROM pg_index AS i WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND 
     AND i.indpred IS NULL AND i.indexprs IS NULL";
 
 const SEQUENCES: &str = "
-SELECT DISTINCT s.oid, format('%I.%I', n.nspname, s.relname), a.attname::text,
+SELECT DISTINCT format('%I.%I', n.nspname, s.relname), a.attname::text,
     has_sequence_privilege(s.oid, 'SELECT') AND has_sequence_privilege(s.oid, 'UPDATE')
 FROM (
     SELECT d.objid AS sequence, d.refobjid AS relation, d.refobjsubid AS place FROM pg_depend AS d
@@ -94,7 +93,7 @@ FROM (
 JOIN pg_class AS s ON s.oid = used.sequence AND s.relkind = 'S' JOIN pg_namespace AS n ON n.oid = s.relnamespace
 JOIN pg_attribute AS a ON a.attrelid = used.relation AND a.attnum = used.place
 WHERE used.relation = $1 AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)
-ORDER BY 2, 3";
+ORDER BY 1, 2";
 
 impl Spot {
     /// Asks what is to be known of a table.
@@ -131,9 +130,9 @@ impl Spot {
         };
         let uniques = session.rows(UNIQUES, &[&relation.oid])?;
         let sequence = |row: &Row| {
-            let column: String = row.try_get(2)?;
+            let column: String = row.try_get(1)?;
             let column = identifier(&column);
-            Ok(Sequence { oid: row.try_get(0)?, name: row.try_get(1)?, column, ours: row.try_get(3)? })
+            Ok(Sequence { name: row.try_get(0)?, column, ours: row.try_get(2)? })
         };
         let sequences = session.rows(SEQUENCES, &[&relation.oid])?;
         Ok(Spot {

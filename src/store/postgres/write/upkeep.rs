@@ -1,6 +1,6 @@
 //! What is done before the first batch and after the last one: marks, indexes, sequences, statistics.
 
-use super::{BEGIN, Fault, Writer, kind, lock, told, unheard};
+use super::{BEGIN, Fault, Writer, kind, lock, statement, told, unheard};
 use crate::{
     error::{Error, Kind, Result},
     store::{
@@ -183,21 +183,7 @@ impl Writer {
         self.restore_indexes()?;
         for name in self.begun.clone() {
             let Some(spot) = self.spots.get(&name) else { continue };
-            let ours = spot.sequences.iter().filter(|it| it.ours);
-            let mut statements: Vec<String> = ours
-                .flat_map(|it| {
-                    [("max", ">"), ("min", "<")].map(|(last, beyond)| {
-                        // A number that the sequence cannot take is none that it would give.
-                        format!(
-                            "SELECT pg_catalog.setval({}::pg_catalog.regclass, m.v) \
-                             FROM (SELECT pg_catalog.{last}({})::pg_catalog.int8 AS v FROM {}) AS m, {} AS l, pg_catalog.pg_sequence AS p \
-                             WHERE p.seqrelid = {} AND p.seqincrement {beyond} 0 AND m.v BETWEEN p.seqmin AND p.seqmax \
-                             AND (m.v {beyond} l.last_value OR m.v = l.last_value AND NOT l.is_called)",
-                            it.oid, it.column, spot.from, it.name, it.oid
-                        )
-                    })
-                })
-                .collect();
+            let mut statements: Vec<String> = statement::sequences(spot).collect();
             statements.push(format!("ANALYZE {}", spot.into));
             let begin = format!("{BEGIN}; SET LOCAL statement_timeout = 0; {}", lock(spot));
             let done = self.transaction(&begin, |it| statements.iter().try_for_each(|sql| Ok(it.run(sql)?)));

@@ -1,0 +1,209 @@
+//! `repair`: patches that bring a target to what the source says, and back, and a run that does it.
+
+use super::{
+    command::{Done, contents, run},
+    support::Folder,
+};
+use serde_json::{Value, json};
+use std::{
+    fs::{self, File},
+    os::unix::fs::PermissionsExt,
+    process::Command,
+};
+
+const SOURCE: &str = r#"
+    CREATE TABLE teams (id INTEGER PRIMARY KEY, name TEXT);
+    CREATE TABLE people (id INTEGER PRIMARY KEY, team INTEGER, email TEXT, seen TEXT, score REAL, photo BLOB, price DECIMAL);
+    INSERT INTO teams VALUES (1, 'red'), (2, 'it''s "so"'), (3, 'a' || char(10) || 'b' || char(27) || 'c');
+    INSERT INTO people VALUES (1, 1, 'mira@example.test', '2026-01-01T10:00:00Z', 0.1 + 0.2, x'00ff27', '10.50'),
+        (2, 2, 'bo@example.test', NULL, 1e300, NULL, NULL), (3, 3, '', '2026-01-03T10:00:00Z', -2.5e-310, x'', '0.1');"#;
+
+const SCHEMA: &str = "
+    CREATE TABLE members (id INTEGER PRIMARY KEY, team_id INTEGER NOT NULL REFERENCES teams (id), email TEXT UNIQUE,
+        seen TIMESTAMP, note TEXT, score REAL, photo BLOB, price TEXT);
+    CREATE TABLE teams (id INTEGER PRIMARY KEY, name TEXT NOT NULL);";
+
+/// Two rows differ, three are missing, and one is too many. `bo@` belongs to another row by now.
+const THERE: &str = "
+    INSERT INTO teams VALUES (1, 'red'), (2, 'old');
+    INSERT INTO members VALUES (1, 1, 'bo@example.test', '2026-01-01 10:00:00', 'kept', 0.3, NULL, '10.5'),
+        (7, 2, 'only@example.test', NULL, NULL, NULL, NULL, NULL);";
+
+const PLAN: &str = r#"
+version = 1
+source = { kind = "sqlite", path = "source.db" }
+target = { kind = "sqlite", path = "target.db" }
+
+[[table]]
+into = "members"
+from = "people"
+columns.id = ".id"
+columns.team_id = ".team"
+columns.email = ".email"
+columns.seen = ".seen"
+columns.score = ".score"
+columns.photo = ".photo"
+columns.price = ".price"
+
+[[table]]
+into = "teams"
+
+[gate]
+unpaired = ["members.note"]
+extra = { members = 1 }
+"#;
+
+fn folder() -> Folder {
+    let folder = Folder::pair(SOURCE, &format!("{SCHEMA}{THERE}"));
+    fs::copy(folder.path("target.db"), folder.path("before.db")).expect("a copy");
+    fs::write(folder.path("cutover.toml"), PLAN).expect("a plan");
+    folder
+}
+
+/// Runs a script in the vendor's own shell.
+fn sqlite3(folder: &Folder, script: &str) {
+    let input = File::open(folder.path(script)).expect("a script");
+    let done = Command::new("sqlite3").arg("-bail").arg(folder.path("target.db")).stdin(input).output();
+    let done = done.expect("sqlite3 runs");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[track_caller]
+fn check(folder: &Folder, arguments: &[&str], code: i32) -> Done {
+    let done = run(folder, arguments);
+    assert_eq!(done.code, code, "{}{}", done.stdout, done.stderr);
+    done
+}
+
+fn is_as_before(folder: &Folder) {
+    check(folder, &["diff", "before.db", "target.db"], 0);
+}
+
+#[test]
+fn a_patch_of_sql_and_its_undo() {
+    let folder = folder();
+    let before = contents(&folder);
+    let looked = check(&folder, &["repair"], 1);
+    assert_eq!(contents(&folder), before, "a preview writes to no store");
+    insta::assert_snapshot!(looked.stdout, @r#"
+    -- sqlite target.db by cutover.toml: what the mapped source says
+    -- sqlite3 -bail FILE < PATCH
+    BEGIN;
+    PRAGMA defer_foreign_keys = on;
+    -- teams: 1 to update, 1 to insert
+    UPDATE "teams" SET "name" = 'it''s "so"' WHERE "id" IS 2;
+    INSERT INTO "teams" ("id", "name") SELECT 3, CAST(x'610a621b63' AS TEXT) WHERE NOT EXISTS (SELECT 1 FROM "teams" WHERE "id" IS 3);
+    -- members: 1 to update, 2 to insert
+    UPDATE "members" SET "email" = 'mira@example.test', "score" = (CAST(1351079888211149 AS REAL) / CAST(4503599627370496 AS REAL)), "photo" = x'00ff27' WHERE "id" IS 1;
+    INSERT INTO "members" ("id", "team_id", "email", "seen", "score", "photo", "price") SELECT 2, 2, 'bo@example.test', NULL, (CAST(6724873095247260 AS REAL) * CAST(4611686018427387904 AS REAL) * CAST(4611686018427387904 AS REAL) * CAST(4611686018427387904 AS REAL) * CAST(4611686018427387904 AS REAL) * CAST(4611686018427387904 AS REAL) * CAST(4611686018427387904 AS REAL) * CAST(4611686018427387904 AS REAL) * CAST(4611686018427387904 AS REAL) * CAST(4611686018427387904 AS REAL) * CAST(4611686018427387904 AS REAL) * CAST(4611686018427387904 AS REAL) * CAST(4611686018427387904 AS REAL) * CAST(4611686018427387904 AS REAL) * CAST(4611686018427387904 AS REAL) * CAST(4611686018427387904 AS REAL) * CAST(16384 AS REAL)), NULL, NULL WHERE NOT EXISTS (SELECT 1 FROM "members" WHERE "id" IS 2);
+    INSERT INTO "members" ("id", "team_id", "email", "seen", "score", "photo", "price") SELECT 3, 3, '', '2026-01-03 10:00:00', (CAST(-12650140831707 AS REAL) / CAST(4611686018427387904 AS REAL) / CAST(4611686018427387904 AS REAL) / CAST(4611686018427387904 AS REAL) / CAST(4611686018427387904 AS REAL) / CAST(4611686018427387904 AS REAL) / CAST(4611686018427387904 AS REAL) / CAST(4611686018427387904 AS REAL) / CAST(4611686018427387904 AS REAL) / CAST(4611686018427387904 AS REAL) / CAST(4611686018427387904 AS REAL) / CAST(4611686018427387904 AS REAL) / CAST(4611686018427387904 AS REAL) / CAST(4611686018427387904 AS REAL) / CAST(4611686018427387904 AS REAL) / CAST(4611686018427387904 AS REAL) / CAST(4611686018427387904 AS REAL) / CAST(4611686018427387904 AS REAL) / CAST(262144 AS REAL)), x'', '0.1' WHERE NOT EXISTS (SELECT 1 FROM "members" WHERE "id" IS 3);
+    COMMIT;
+    "#);
+    assert!(
+        looked.stderr.starts_with("WOULD    insert 3, update 2, skip 0; 1 are the same already\n"),
+        "{}",
+        looked.stderr
+    );
+    let said = "members: 1 rows that only the target has are left as they are: id=7\n";
+    assert!(looked.stderr.contains(said), "{}", looked.stderr);
+    assert!(looked.stderr.ends_with("next: cutover repair cutover.toml --apply\n"), "{}", looked.stderr);
+
+    let done = check(&folder, &["repair", "--output", "patch.sql", "--undo", "undo.sql"], 1);
+    assert!(done.stdout.contains("the patch is in patch.sql\nthe patch back is in undo.sql\n"), "{}", done.stdout);
+    assert_eq!(fs::read_to_string(folder.path("patch.sql")).expect("a patch"), looked.stdout);
+    let mode = fs::metadata(folder.path("patch.sql")).expect("a patch").permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600);
+    sqlite3(&folder, "patch.sql");
+    check(&folder, &["verify"], 0);
+    sqlite3(&folder, "patch.sql");
+    check(&folder, &["verify"], 0);
+    let nothing = check(&folder, &["repair"], 0);
+    assert!(nothing.stdout.contains("Nothing is to be repaired, and nothing was written.\n"), "{}", nothing.stdout);
+    sqlite3(&folder, "undo.sql");
+    is_as_before(&folder);
+}
+
+#[test]
+fn a_repair_that_is_applied_can_be_rolled_back() {
+    let folder = folder();
+    let some = check(&folder, &["repair", "--only", "teams", "--auto-fix", "--format", "json"], 0).json();
+    assert_eq!((&some["verb"], &some["tables"][0]["inserted"]), (&json!("repair"), &json!(1)), "{some}");
+    let done = check(&folder, &["repair", "--apply", "--undo", "undo.sql"], 0);
+    assert!(done.stdout.starts_with("DONE     2 inserted, 1 updated, 0 refused by the target\n"), "{}", done.stdout);
+    assert!(
+        done.stdout.contains("next: cutover verify cutover.toml    and to undo it: cutover rollback"),
+        "{}",
+        done.stdout
+    );
+    check(&folder, &["verify"], 0);
+    check(&folder, &["repair", "--apply"], 0);
+    for _ in 0..2 {
+        check(&folder, &["rollback", "--confirm"], 0);
+    }
+    is_as_before(&folder);
+}
+
+#[test]
+fn what_cannot_be_repaired_is_said() {
+    let folder = folder();
+    let refused = |plan: String, arguments: &[&str], code: i32, says: &str| {
+        fs::write(folder.path("cutover.toml"), plan).expect("a plan");
+        let done = check(&folder, &[&["repair"], arguments].concat(), code);
+        assert!(format!("{}{}", done.stdout, done.stderr).contains(says), "{}{}", done.stdout, done.stderr);
+    };
+    let secret = PLAN.replace("columns.email = \".email\"", "columns.email = { from = \".email\", secret = true }");
+    refused(secret.clone(), &[], 2, "the plan has secret columns");
+    refused(secret, &["--output", "secret.sql"], 1, "the patch is in secret.sql");
+    refused(PLAN.to_owned(), &["--format", "json"], 2, "name a file for the patch with --output");
+    refused(PLAN.to_owned(), &["--only", "nobody"], 2, "is called `nobody`");
+    let rejects = PLAN.replace("columns.email = \".email\"", "columns.email = { from = \".email\", matches = \"@\" }");
+    refused(rejects, &["--apply"], 1, "members: rejects 1 > 0");
+    is_as_before(&folder);
+    let schema = PLAN.replace("path = \"target.db\" }", "path = \"new.db\", schema = \"schema.sql\" }");
+    fs::write(folder.path("schema.sql"), SCHEMA).expect("a schema");
+    refused(schema, &[], 2, "`cutover migrate cutover.toml` makes them");
+    assert!(!folder.path("new.db").exists());
+}
+
+/// What a line of a patch makes of a row.
+fn patched(line: &Value, row: &Value) -> Value {
+    let patch: json_patch::Patch = serde_json::from_value(line["patch"].clone()).expect("a patch");
+    let mut row = row.clone();
+    json_patch::patch(&mut row, &patch).expect("it applies");
+    row
+}
+
+#[test]
+fn a_patch_of_documents_is_json_patch() {
+    let folder = Folder::new();
+    fs::write(
+        folder.path("source.json"),
+        r#"{"items":[{"id":1,"doc":{"a":1,"b":[1,2,3],"c":{"d":"x"}}},{"id":2,"doc":{"n":1.50}}]}"#,
+    )
+    .expect("a source");
+    let there = r#"{"items":[{"id":1,"doc":{"a":1,"b":[1,3],"c":{"d":"x","e":null}}},{"id":9,"doc":null}]}"#;
+    fs::write(folder.path("target.json"), there).expect("a target");
+    fs::write(
+        folder.path("cutover.toml"),
+        "version = 1\nsource = { kind = \"json\", path = \"source.json\" }\ntarget = { kind = \"json\", path = \"target.json\" }\n\
+         [[table]]\ninto = \"items\"\nkey = [\"id\"]\n[gate]\nextra = 1\n",
+    )
+    .expect("a plan");
+    let done = check(&folder, &["repair", "--undo", "undo.ndjson"], 1);
+    let lines = |text: &str| text.lines().map(|it| serde_json::from_str(it).expect("JSON")).collect::<Vec<Value>>();
+    let patch = lines(&done.stdout);
+    let undo = lines(&fs::read_to_string(folder.path("undo.ndjson")).expect("a patch back"));
+    let target: Value = serde_json::from_str(there).expect("JSON");
+    let source: Value = serde_json::from_slice(&fs::read(folder.path("source.json")).expect("a source")).expect("JSON");
+    assert_eq!(patch.len(), 2, "{}", done.stdout);
+    for (at, (before, after)) in
+        [(&target["items"][0], &source["items"][0]), (&Value::Null, &source["items"][1])].into_iter().enumerate()
+    {
+        assert_eq!((&patch[at]["table"], &patch[at]["key"]), (&json!("items"), &json!({ "id": at + 1 })));
+        assert_eq!(patched(&patch[at], before), *after);
+        assert_eq!(patched(&undo[at], after), *before);
+    }
+    assert_eq!(fs::read_to_string(folder.path("target.json")).expect("a target"), there, "a preview writes nothing");
+    check(&folder, &["repair", "--apply"], 0);
+    check(&folder, &["verify"], 0);
+}
