@@ -23,6 +23,8 @@ pub struct Migrate {
     pub preserve_partial: bool,
     /// Drop secondary indexes meanwhile and make them again.
     pub disable_indexes: bool,
+    /// What to remember once a migration passed.
+    pub reminders: Vec<String>,
 }
 
 /// Whose value of a column stays where rows are merged.
@@ -50,6 +52,7 @@ impl Default for Migrate {
             rollback_threshold: 0.1,
             preserve_partial: false,
             disable_indexes: false,
+            reminders: Vec::new(),
         }
     }
 }

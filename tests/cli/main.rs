@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod around;
 mod backup;
 #[path = "../support/canary.rs"]
 mod canary;
@@ -18,9 +19,13 @@ mod names;
 mod resources;
 mod secrets;
 mod selectors;
+#[expect(dead_code, reason = "the tests of live stores use the rest of it")]
+#[path = "../support/web.rs"]
+mod server;
 mod state;
 mod stores;
 
 #[path = "../support/mod.rs"]
 mod support;
 mod verbs;
+mod watch;

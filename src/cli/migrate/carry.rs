@@ -2,6 +2,7 @@
 
 use super::{
     BEFORE_RUN,
+    around::Around,
     asker::Asker,
     session::{Session, Using, with_continued},
     target::Wanted,
@@ -49,23 +50,24 @@ pub(super) enum Before {
     Made(String),
 }
 
-/// Runs it. The exit code.
+/// Runs it, and does what `around` wants. What came of it.
 ///
 /// # Errors
-/// If it may not begin, fails before anything is written, or cannot be told.
-pub(super) fn out(mut session: Session, mut wish: Wish<'_>) -> Result<u8> {
-    let mut record = wish.target.record(&session, &wish.source)?;
+/// If it may not begin, or fails before anything is written.
+pub(super) fn out(session: &mut Session, mut wish: Wish<'_>, around: &mut Around) -> Result<Migration> {
+    let mut record = wish.target.record(session, &wish.source)?;
     if !wish.preview {
         record.continues = session.state.guard(&record, wish.new_target)?;
     }
     let chain = with_continued(&record, &session.state.runs()?);
     let continues = chain.into_iter().skip(1).map(|it| it.id).collect();
     session.state.begin_run(&record)?;
+    around.begin(session);
     let bar = progress::Progress::start(&session.watch, wish.using.quiet());
-    let (using, preview) = (wish.using, wish.preview);
+    let preview = wish.preview;
     let run = || -> Result<Migration> {
         let backup = match std::mem::replace(&mut wish.backup, Before::Nothing) {
-            Before::BackUp(secret) => Some(back_up(&mut session, &mut wish.source, &record, secret.as_ref())?),
+            Before::BackUp(secret) => Some(back_up(session, &mut wish.source, &record, secret.as_ref())?),
             Before::Made(id) => Some(id),
             Before::Nothing => None,
         };
@@ -99,14 +101,15 @@ pub(super) fn out(mut session: Session, mut wish: Wish<'_>) -> Result<u8> {
         };
         job.run(&session.run)
     };
-    let done = run();
+    let mut done = run();
     drop(bar);
-    let done = session.ended(&record.id, done, preview)?;
-    session.end(&done, using)
+    around.follow(session, &mut done);
+    session.ended(&record.id, done, preview)
 }
 
 /// Makes the backup that a run begins with: the tables of the source that it reads.
 fn back_up(session: &mut Session, source: &mut Opened, record: &RunRecord, secret: Option<&Secret>) -> Result<String> {
+    session.watch.begin("backup");
     let home = backup::ensure(&session.folder)?;
     let plan = PlanFile { path: session.plan.path.clone(), hash: session.plan.hash.clone() };
     let request = Request {
