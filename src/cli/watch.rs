@@ -19,12 +19,7 @@ use crate::{
 };
 use clap::Args;
 use serde_json::{Value, json};
-use std::{
-    io::IsTerminal,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io::IsTerminal, path::PathBuf, sync::Arc, time::Duration};
 
 /// The version of the lines that `--format json` writes.
 const FORMAT: &str = "cutover-watch/1";
@@ -139,7 +134,8 @@ impl Watching<'_> {
     /// If the plan does not fit its stores, or somebody asks to stop.
     fn round(&self, number: u32) -> Result<Round> {
         let round = Round { number, at: clock::text(), ..Round::default() };
-        let unknown = |why: String| Round { verdict: Verdict::Unknown.name().to_owned(), reasons: vec![why], ..round.clone() };
+        let unknown =
+            |why: String| Round { verdict: Verdict::Unknown.name().to_owned(), reasons: vec![why], ..round.clone() };
         if let Some(other) = lock::holder(&self.folder)?.filter(|it| it.lives == Some(true)) {
             return Ok(unknown(format!("a run goes on meanwhile: {}", other.about())));
         }
@@ -150,7 +146,14 @@ impl Watching<'_> {
             Ok(report) => {
                 let (tally, verdict) = (&report.totals, report.verdict.name().to_owned());
                 let differ = tally.missing + tally.extra + tally.changed + tally.rejects;
-                Ok(Round { verdict, rows: tally.source_rows, same: tally.same, differ, reasons: report.reasons, ..round })
+                Ok(Round {
+                    verdict,
+                    rows: tally.source_rows,
+                    same: tally.same,
+                    differ,
+                    reasons: report.reasons,
+                    ..round
+                })
             }
             Err(it) if matches!(it.kind(), Kind::Usage | Kind::Plan | Kind::Interrupted | Kind::Broken) => Err(it),
             Err(it) => Ok(unknown(it.to_string())),

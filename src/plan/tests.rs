@@ -335,7 +335,7 @@ fn what_is_unknown() {
     bad(
         "\"\\u001b[31m\" = 1",
         &["4:1: unknown key `\\u{1b}[31m` (known keys: version, zone, seed, instant, source, target, table, \
-             check, gate, migrate)"],
+             check, gate, migrate, hooks, warm, query)"],
     );
 }
 
@@ -670,4 +670,51 @@ fn any_text_is_answered() {
             assert!(!render(&faults, "cutover.toml", &text, true).contains("hunter2"));
         }
     }
+}
+
+#[test]
+fn what_stands_around_a_run() {
+    let check = |around: &str, expect: &[&str]| check(&format!("{HEAD}{around}"), expect);
+    check(
+        "[hooks]\nafter = ['a']\n[[warm]]\nname = 'a'\nurl = 'https://h.test/'\n[[query]]\nname = 'a'\ntarget = '.'",
+        &[],
+    );
+    check(
+        "[hooks]\nbefore = []\nafter = 'curl'\ntimeout = '0s'\non_done = ['x']\non_failure = {}\non_change = ['']",
+        &[
+            "5:10: `before` is empty",
+            "6:9: `after` must be a list of strings or a table, not a string",
+            "7:11: `timeout` must be more than 0",
+            "8:1: unknown key `on_done` (known keys: before, on_progress, after, on_failure, on_change, timeout)",
+            "9:14: `url` is missing (The address that is sent JSON. A secret in it must be a variable.)",
+        ],
+    );
+    check(
+        "[hooks]\ntimeout = '1h'",
+        &["5:11: `timeout` cannot be `1h` (such as \"500ms\", \"2s\" or \"1m\", at most \"1440m\")"],
+    );
+    check(
+        "[hooks.after]\nurl = 'https://h.test/?token=s3cr3t'\nheaders = { Authorization = 'Bearer s3cr3t' }",
+        &[
+            "5:7: `url` holds a secret, which a plan never does (write a variable, such as \"${NAME}\", and set it in the environment or in .env)",
+            "6:29: `Authorization` holds a secret, which a plan never does (write a variable, such as \"${NAME}\", and set it in the environment or in .env)",
+        ],
+    );
+    let warm = "[[warm]]\nname = 'a'\nurl = 'https://h.test/'\n";
+    check(
+        &format!("{warm}times = 0\n{warm}times = 1\ncached = {{ header = 'x', value = 'y' }}"),
+        &[
+            "7:9: `times` must be more than 0",
+            "9:8: `name` is `a` a second time (the first one is at 5:8)",
+            "12:1: `cached` means nothing where only one answer comes (the first answer fills the cache; ask twice)",
+        ],
+    );
+    check(
+        "[[query]]\nname = 'a'\ntarget = '.'\nruns = 0\nfaster = 2\nwithin = '50'",
+        &[
+            "7:8: `runs` must be more than 0",
+            "8:1: `faster` needs a query of the source to be compared with (add `source`, or say `within` instead)",
+            "9:10: `within` cannot be `50` (such as \"500ms\", \"2s\" or \"1m\", at most \"1440m\")",
+        ],
+    );
 }

@@ -9,8 +9,7 @@ use serde_json::value::RawValue;
 
 use super::{
     Canary, Cell, CheckReport, ColumnReport, Difference, Finding, Recheck, Report, Seen, StoreName, TableReport,
-    escape, patch,
-    timing::QueryView,
+    escape, patch, timing::QueryView,
 };
 use crate::diff::Tally;
 

@@ -12,7 +12,8 @@ use std::fs;
 /// Two rows to migrate, and a plan with more in it.
 fn folder(more: &str) -> Folder {
     let folder = Folder::new();
-    fs::write(folder.path("people.ndjson"), "{\"id\":1,\"name\":\"mira\"}\n{\"id\":2,\"name\":\"bo\"}\n").expect("rows");
+    fs::write(folder.path("people.ndjson"), "{\"id\":1,\"name\":\"mira\"}\n{\"id\":2,\"name\":\"bo\"}\n")
+        .expect("rows");
     fs::write(folder.path("schema.sql"), "CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT);").expect("a schema");
     plan(&folder, more);
     folder
@@ -66,7 +67,10 @@ fn hooks_are_told_of_a_run() {
     let id = &done.json()["id"];
     assert_eq!(parsed(&read(&folder, "before.json")), json!({ "verb": "migrate", "plan": "cutover.toml" }));
     let after = parsed(&read(&folder, "after.json"));
-    assert_eq!([&after["format"], &after["verb"], &after["id"]], [&json!("cutover-migration/1"), &json!("migrate"), id]);
+    assert_eq!(
+        [&after["format"], &after["verb"], &after["id"]],
+        [&json!("cutover-migration/1"), &json!("migrate"), id]
+    );
     assert_eq!((&after["verdict"], &after["tables"][0]["inserted"]), (&json!("pass"), &json!(2)));
     assert!(!folder.path("failure.json").exists());
 
@@ -86,7 +90,9 @@ fn hooks_are_told_of_a_run() {
 
 #[test]
 fn what_the_first_hook_changes_is_migrated() {
-    let folder = folder("[hooks]\nbefore = [\"sh\", \"-c\", \"echo '{\\\"id\\\":3,\\\"name\\\":\\\"ada\\\"}' >> people.ndjson\"]\n");
+    let folder = folder(
+        "[hooks]\nbefore = [\"sh\", \"-c\", \"echo '{\\\"id\\\":3,\\\"name\\\":\\\"ada\\\"}' >> people.ndjson\"]\n",
+    );
     assert_eq!(migrate(&folder, &[]).code, 0);
     assert_eq!(people(&folder), ["1 mira", "2 bo", "3 ada"]);
 }
@@ -106,7 +112,8 @@ fn nothing_is_written_where_the_first_hook_fails() {
 #[test]
 fn a_run_that_fails_tells_the_other_hook() {
     let folder = folder(KEEPING);
-    fs::write(folder.path("people.ndjson"), "{\"id\":1,\"name\":\"mira\"}\n{\"id\":1,\"name\":\"bo\"}\n").expect("rows");
+    fs::write(folder.path("people.ndjson"), "{\"id\":1,\"name\":\"mira\"}\n{\"id\":1,\"name\":\"bo\"}\n")
+        .expect("rows");
     let done = migrate(&folder, &["--format", "json"]);
     let told = parsed(&read(&folder, "failure.json"));
     assert_eq!((done.code, &told["verdict"], &told["reasons"]), (1, &json!("fail"), &done.json()["reasons"]));
@@ -221,7 +228,9 @@ fn a_cache_is_filled_after_a_migration() {
 #[test]
 fn queries_are_timed_on_both_sides() {
     let query = |limit: &str| {
-        format!("[[query]]\nname = \"all\"\nsource = \"length\"\ntarget = \"SELECT count(*) FROM people\"\nruns = 3\n{limit}\n")
+        format!(
+            "[[query]]\nname = \"all\"\nsource = \"length\"\ntarget = \"SELECT count(*) FROM people\"\nruns = 3\n{limit}\n"
+        )
     };
     let folder = folder(&query("within = \"1m\""));
     let done = migrate(&folder, &["--format", "json"]);
@@ -261,7 +270,8 @@ fn reminders_stand_below_a_run_that_passed() {
     assert!(done.stdout.contains("\nRemember:\n- tell support\n- archive the logs\n"), "{}", done.stdout);
     let json = migrate(&folder, &["--format", "json"]).json();
     assert_eq!(json["reminders"], json!(["tell support", "archive the logs"]));
-    fs::write(folder.path("people.ndjson"), "{\"id\":1,\"name\":\"mira\"}\n{\"id\":1,\"name\":\"bo\"}\n").expect("rows");
+    fs::write(folder.path("people.ndjson"), "{\"id\":1,\"name\":\"mira\"}\n{\"id\":1,\"name\":\"bo\"}\n")
+        .expect("rows");
     assert!(!migrate(&folder, &[]).stdout.contains("tell support"));
 }
 

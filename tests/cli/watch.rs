@@ -98,7 +98,10 @@ fn a_verdict_that_changes_is_told() {
     assert_eq!(run(&folder, &[&WATCH[..], &["--clean", "1", "--rounds", "1"]].concat()).code, 1);
     let changes = fs::read_to_string(folder.path("changes.ndjson")).expect("changes");
     let last: Value = serde_json::from_str(changes.lines().last().unwrap_or_default()).expect("JSON");
-    assert_eq!([&last["from"], &last["to"], &last["reasons"][0]], [&json!("pass"), &json!("fail"), &json!("t: missing 2 > 0")]);
+    assert_eq!(
+        [&last["from"], &last["to"], &last["reasons"][0]],
+        [&json!("pass"), &json!("fail"), &json!("t: missing 2 > 0")]
+    );
 }
 
 #[test]

@@ -79,9 +79,13 @@ pub(super) fn migrate(args: &MigrateArgs, cli: &Cli) -> Result<u8> {
     if args.sealing.is_wanted() && !how.backup {
         return Err(usage("there is no backup to encrypt: the plan says `backup = false`"));
     }
+    let backup = match how.backup && !args.dry_run {
+        true => Before::BackUp(args.sealing.secret()?),
+        false => Before::Nothing,
+    };
     let mut around = if args.dry_run { Around::default() } else { Around::of(&session.plan)? };
     let done = around.before(&mut session).and_then(|()| {
-        let wish = wish(&session, args, how)?;
+        let wish = wish(&session, args, how, backup)?;
         carry::out(&mut session, wish, &mut around)
     });
     let done = around.told(&mut session, done)?;
@@ -89,11 +93,7 @@ pub(super) fn migrate(args: &MigrateArgs, cli: &Cli) -> Result<u8> {
 }
 
 /// What was typed, as something to carry out.
-fn wish<'w>(session: &Session, args: &'w MigrateArgs, how: Migrate) -> Result<Wish<'w>> {
-    let backup = match how.backup && !args.dry_run {
-        true => Before::BackUp(args.sealing.secret()?),
-        false => Before::Nothing,
-    };
+fn wish<'w>(session: &Session, args: &'w MigrateArgs, how: Migrate, backup: Before) -> Result<Wish<'w>> {
     let source = stores::of_plan(&session.plan, &session.plan.source, &session.options);
     Ok(Wish {
         source: source.map_err(|it| it.context("the source"))?,

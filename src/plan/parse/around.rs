@@ -43,8 +43,7 @@ pub(super) fn warm(reader: &Reader<'_>, table: &DeTable<'_>) -> Warm {
         name: said(table, "name"),
         address: address(reader, table),
         times: whole(table, "times").unwrap_or(2),
-        cached: self::table(table, "cached")
-            .map(|it| Cached { header: said(it, "header"), value: said(it, "value") }),
+        cached: self::table(table, "cached").map(|it| Cached { header: said(it, "header"), value: said(it, "value") }),
         must: flag(table, "must"),
     }
 }

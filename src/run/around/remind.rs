@@ -41,7 +41,8 @@ fn is_live(store: &Endpoint) -> bool {
 }
 
 fn credential(store: &Endpoint) -> Option<&'static str> {
-    let signed = ["token", "password", "secret", "api_key", "headers"].iter().any(|it| store.settings.contains_key(*it));
+    let signed =
+        ["token", "password", "secret", "api_key", "headers"].iter().any(|it| store.settings.contains_key(*it));
     let known = CREDENTIALS.iter().find(|it| it.0 == store.kind).map(|it| it.1);
     known.or((store.kind == "http" && signed).then_some("the token of the service"))
 }
@@ -54,7 +55,9 @@ mod tests {
     #[test]
     fn each_kind_of_store_asks_for_something() {
         let check = |source: &str, target: &str, backup: Option<&str>, expect: &[&str]| {
-            let text = format!("version = 1\n[source]\n{source}\n[target]\n{target}\n[migrate]\nreminders = [\"tell support\"]");
+            let text = format!(
+                "version = 1\n[source]\n{source}\n[target]\n{target}\n[migrate]\nreminders = [\"tell support\"]"
+            );
             let plan = parse(&text, "cutover.toml", &|_| Some("x".to_owned())).unwrap();
             assert_eq!(remind(&plan, backup), expect);
         };

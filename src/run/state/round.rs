@@ -59,7 +59,8 @@ impl State {
     /// # Errors
     /// If the journal cannot be written.
     pub fn watched(&mut self, plan: &str, round: &Round) -> Result<()> {
-        let mut detail = Round { reasons: round.reasons.iter().take(REASONS).cloned().collect(), ..round.clone() }.json();
+        let mut detail =
+            Round { reasons: round.reasons.iter().take(REASONS).cloned().collect(), ..round.clone() }.json();
         detail["plan"] = plan.into();
         self.audit(None, EVENT, &detail, &round.at)
     }
