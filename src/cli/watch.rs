@@ -31,8 +31,8 @@ Examples:
   cutover watch prod.toml --every 30s --clean 10
   cutover watch --rounds 12 --format json an hour of it, a line of JSON a round
 
-A store that cannot be reached makes a round `unknown`, and the next one looks again. Rounds are kept:
-`cutover history` lists them. Nothing is written to either store.
+A store that cannot be reached makes a round `unknown`, and the next one looks again. Rounds are
+kept, and `cutover history` lists them. Nothing is written to either store.
 
 Exit codes:
   0    as many clean rounds in a row as --clean says: the condition for the cut-over

@@ -87,7 +87,11 @@ impl<'a> QueryView<'a> {
 
 /// A table of them, the heading first.
 pub(super) fn grid(queries: &[QueryReport], width: usize) -> Vec<String> {
-    let time = |it: Option<f64>| it.map_or("-".to_owned(), |it| format!("{:.1} ms", it * 1000.0));
+    let time = |it: Option<f64>| match it {
+        None => "-".to_owned(),
+        Some(it) if it < 0.001 => format!("{:.0} µs", it * 1e6),
+        Some(it) => format!("{:.1} ms", it * 1e3),
+    };
     let row = |it: &QueryReport| {
         let factor = it.times_faster().map_or("-".to_owned(), |it| format!("{it:.1}"));
         let faster = it.faster.map(|it| format!("{it} times faster"));

@@ -24,7 +24,7 @@ use std::path::Path;
 pub(super) struct Around {
     wanted: bool,
     hooks: Vec<Caller>,
-    telling: Option<Telling>,
+    telling: Option<Result<Telling>>,
 }
 
 impl Around {
@@ -54,23 +54,17 @@ impl Around {
         called.map_err(|it| it.context("nothing was written"))
     }
 
-    /// Begins to tell of progress. A hook that cannot be started is no reason not to run.
+    /// Begins to tell of progress. A hook that cannot be started is no reason not to run, and is told of in the end.
     pub(super) fn begin(&mut self, session: &Session) {
-        let Some(caller) = self.take("on_progress") else { return };
-        match Telling::start(caller, &session.watch) {
-            Ok(it) => self.telling = Some(it),
-            Err(it) => complain(&it),
-        }
+        self.telling = self.take("on_progress").map(|it| Telling::start(it, &session.watch));
     }
 
     /// Ends to tell of progress, and does what follows a run that passed.
     pub(super) fn follow(&mut self, session: &Session, done: &mut Result<Migration>) {
-        let told = self.telling.take().map_or(Ok(()), Telling::end);
+        let told = self.telling.take().map_or(Ok(()), |it| it.and_then(Telling::end)).err();
+        told.iter().for_each(complain);
         let Ok(done) = done else { return };
-        if let Err(it) = told {
-            complain(&it);
-            done.facts.push(it.to_string());
-        }
+        done.facts.extend(told.map(|it| it.to_string()));
         if !self.wanted || done.verdict != Verdict::Pass {
             return;
         }

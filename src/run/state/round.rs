@@ -41,15 +41,18 @@ impl Round {
     /// Its counts and its first reason, for people.
     pub fn about(&self) -> String {
         let [rows, same, differ] = [self.rows, self.same, self.differ].map(layout::count);
-        let counts = match self.differ {
-            0 => format!("{rows} rows, {same} the same"),
+        let counts = match (self.rows, self.differ) {
+            // Nothing was compared, and the reason says why.
+            (0, 0) if !self.reasons.is_empty() => String::new(),
+            (_, 0) => format!("{rows} rows, {same} the same"),
             _ => format!("{rows} rows, {same} the same, {differ} differ"),
         };
-        match self.reasons.as_slice() {
-            [] => counts,
-            [only] => format!("{counts}: {only}"),
-            [first, more @ ..] => format!("{counts}: {first} (and {} more)", more.len()),
-        }
+        let more = match self.reasons.len() {
+            0 | 1 => String::new(),
+            count => format!(" (and {} more)", count - 1),
+        };
+        let first = self.reasons.first().map(|it| format!("{it}{more}"));
+        [Some(counts), first].into_iter().flatten().filter(|it| !it.is_empty()).collect::<Vec<_>>().join(": ")
     }
 }
 
