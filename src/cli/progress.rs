@@ -13,7 +13,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
-        mpsc::{RecvTimeoutError, Sender, channel},
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -69,8 +69,9 @@ impl Drop for Progress {
 /// Tells a hook how far a run is, until it is ended.
 pub(super) struct Telling {
     end: Sender<()>,
-    thread: JoinHandle<Result<()>>,
+    told: Receiver<Result<()>>,
     lines: Lines,
+    timeout: Duration,
 }
 
 impl Telling {
@@ -79,34 +80,36 @@ impl Telling {
     /// # Errors
     /// If the hook cannot be started.
     pub(super) fn start(caller: Caller, watch: &Arc<Watch>) -> Result<Telling> {
+        let timeout = caller.timeout();
         let (lines, sink) = caller.open()?;
-        let (end, ended) = channel();
+        let ((end, ended), (tell, told)) = (channel(), channel());
         let watch = Arc::clone(watch);
         let mut teller = Teller { sink, began: now(), stage: "", last: None };
-        let thread = std::thread::spawn(move || {
-            loop {
-                let goes_on = ended.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout);
-                for news in watch.news() {
-                    teller.tell(news)?;
-                }
-                if !goes_on {
-                    return Ok(());
-                }
+        std::thread::spawn(move || {
+            let mut goes_on = true;
+            let mut all = Ok(());
+            while goes_on && all.is_ok() {
+                goes_on = ended.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout);
+                all = watch.news().into_iter().try_for_each(|it| teller.tell(it));
             }
+            drop(teller);
+            // Whoever waited may have given up.
+            let _ = tell.send(all);
         });
-        Ok(Telling { end, thread, lines })
+        Ok(Telling { end, told, lines, timeout })
     }
 
     /// Tells the last of it, and waits for the hook to end.
     ///
     /// # Errors
-    /// If the hook failed.
+    /// If the hook failed, or took too long.
     pub(super) fn end(self) -> Result<()> {
         drop(self.end);
-        // A hook that is killed for taking too long is what ends a thread that cannot write to it.
         let ended = self.lines.end();
-        let told = self.thread.join().unwrap_or_else(|_| Err(Error::new(Kind::Broken, "telling of progress failed")));
-        ended.and(told)
+        // A hook may have left its input to somebody else, who does not read it either.
+        let late = |_| Err(Error::new(Kind::Limit, "it was not told all in time"));
+        let told = self.told.recv_timeout(self.timeout).unwrap_or_else(late);
+        ended.and(told.map_err(|it| it.context("the hook `on_progress`")))
     }
 }
 

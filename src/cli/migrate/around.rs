@@ -11,19 +11,17 @@ use crate::{
         migration::{self, Migration},
         timing,
     },
-    run::{
-        around::{hook::Caller, query, remind, warm},
-        state,
-    },
+    run::around::{hook::Caller, query, remind, warm},
 };
 use serde_json::json;
-use std::path::Path;
 
 /// What there is to call around a run. A preview, and what is no migration, has nothing.
 #[derive(Default)]
 pub(super) struct Around {
     wanted: bool,
     hooks: Vec<Caller>,
+    /// The run, once it has begun.
+    run: Option<String>,
     telling: Option<Result<Telling>>,
 }
 
@@ -34,7 +32,7 @@ impl Around {
     /// If one of them cannot be used.
     pub(super) fn of(plan: &Plan) -> Result<Around> {
         let hooks = plan.hooks.all().map(|(name, hook)| Caller::new(plan, name, hook)).collect::<Result<_>>()?;
-        Ok(Around { wanted: true, hooks, telling: None })
+        Ok(Around { wanted: true, hooks, ..Around::default() })
     }
 
     fn take(&mut self, name: &str) -> Option<Caller> {
@@ -54,8 +52,9 @@ impl Around {
         called.map_err(|it| it.context("nothing was written"))
     }
 
-    /// Begins to tell of progress. A hook that cannot be started is no reason not to run, and is told of in the end.
-    pub(super) fn begin(&mut self, session: &Session) {
+    /// Begins to tell of the progress of a run. A hook that cannot be started is no reason not to run, and is told of in the end.
+    pub(super) fn begin(&mut self, session: &Session, run: &str) {
+        self.run = Some(run.to_owned());
         self.telling = self.take("on_progress").map(|it| Telling::start(it, &session.watch));
     }
 
@@ -96,8 +95,7 @@ impl Around {
         if !self.wanted {
             return done;
         }
-        let last = session.state.last_run(&state::plan_name(Path::new(&session.plan.path))).ok().flatten();
-        let run = last.filter(|it| it.started == session.start).map(|it| it.id);
+        let run = self.run.take();
         let failed = done.as_ref().err().map(|it| failed(session, run.as_deref(), it));
         let outcome = done.as_ref().ok().or(failed.as_ref());
         let name = if done.as_ref().is_ok_and(|it| it.verdict == Verdict::Pass) { "after" } else { "on_failure" };

@@ -62,7 +62,7 @@ pub(super) fn out(session: &mut Session, mut wish: Wish<'_>, around: &mut Around
     let chain = with_continued(&record, &session.state.runs()?);
     let continues = chain.into_iter().skip(1).map(|it| it.id).collect();
     session.state.begin_run(&record)?;
-    around.begin(session);
+    around.begin(session, &record.id);
     let bar = progress::Progress::start(&session.watch, wish.using.quiet());
     let preview = wish.preview;
     let run = || -> Result<Migration> {

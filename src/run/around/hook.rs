@@ -83,6 +83,11 @@ impl Caller {
         self.name
     }
 
+    /// How long it may take.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Hands it a JSON document and waits for its end; less, if `watch` says that somebody asks the run to end.
     ///
     /// # Errors
