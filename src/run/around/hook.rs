@@ -11,7 +11,6 @@ use crate::{
     run::{Watch, command},
     store::web::{Advice, Request, Web},
 };
-use reqwest::Method;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::{
     io::{self, Write},
@@ -215,7 +214,7 @@ fn title(name: &str) -> String {
 }
 
 fn post(web: &Web, path: &str, json: &[u8]) -> Result<()> {
-    web.send(&Request::write(Method::POST, path, json), &Advice::usual).map(|_| ())
+    web.send(&Request::tell(path, json), &Advice::usual).map(|_| ())
 }
 
 #[cfg(test)]

@@ -365,6 +365,11 @@ impl<'r> Request<'r> {
         Request { method, path, json: Some(json), repeatable: false }
     }
 
+    /// Tells a JSON document to `path`, once.
+    pub fn tell(path: &'r str, json: &'r [u8]) -> Request<'r> {
+        Request::write(Method::POST, path, json)
+    }
+
     /// What a failure is, once the request was sent: what it was to write may have been written.
     fn lost(&self, failure: Failure) -> Failure {
         if self.repeatable { failure } else { Failure { kind: Kind::Unsure, again: false, ..failure } }
