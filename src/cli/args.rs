@@ -1,5 +1,6 @@
 //! What was typed. Nothing here looks at the world.
 
+use crate::plan::time_span;
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::styling};
 use std::{path::PathBuf, time::Duration};
 
@@ -99,6 +100,9 @@ Exit codes:
   1    some do
   2    undecided: something could not be compared")]
     Fields(super::fields::FieldsArgs),
+    /// Check a migration again and again, until it may be cut over.
+    #[command(after_help = super::watch::HELP)]
+    Watch(super::watch::WatchArgs),
     /// Run a migration: back up, write, prove it, and undo it if it fails.
     #[command(after_help = judging("\
 Examples:
@@ -469,18 +473,7 @@ fn rate(text: &str) -> Result<f64, String> {
 
 /// A time to wait: `500ms`, `2s`, `1m`, at most a day.
 pub(super) fn delay(text: &str) -> Result<Duration, String> {
-    let digits = text.find(|it: char| !it.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let scale = match unit {
-        "ms" => 1,
-        "s" => 1000,
-        "m" => 60_000,
-        _ => 0,
-    };
-    let most = Duration::from_secs(86_400);
-    let waited = number.parse().ok().and_then(|it: u64| it.checked_mul(scale)).filter(|_| scale > 0);
-    let waited = waited.map(Duration::from_millis).filter(|it| *it <= most);
-    waited.ok_or_else(|| "write a time such as 500ms, 2s or 1m, at most 1440m".to_owned())
+    time_span(text).ok_or_else(|| "write a time such as 500ms, 2s or 1m, at most 1440m".to_owned())
 }
 
 fn styles() -> styling::Styles {

@@ -16,12 +16,13 @@ mod progress;
 mod state;
 mod stores;
 mod validate;
+mod watch;
 
 use crate::{
     error::{Error, Kind, Result},
     plan::Plan,
     report::{PlanName, Report, folder::Folder},
-    run::{Run, Watch, prepare, verify::Task},
+    run::{Run, Watch, around::query, prepare, verify::Task},
     store,
 };
 use args::{Cli, Command, Diff, Output, Verify};
@@ -43,6 +44,7 @@ pub fn main() -> ExitCode {
     let done = match &cli.command {
         Command::Verify(it) => verify(it, &cli),
         Command::Diff(it) => diff(it, &cli),
+        Command::Watch(it) => watch::watch(it, &cli),
         Command::Migrate(it) => migrate::migrate(it, &cli),
         Command::Retry(it) => migrate::retry(it, &cli),
         Command::Rollback(it) => migrate::rollback::rollback(it, &cli),
@@ -80,9 +82,8 @@ fn verify(args: &Verify, cli: &Cli) -> Result<u8> {
     progress::stop_on_signal(&watch)?;
     let run = options::comparison(&args.limits, &args.moving, args.output.quiet, watch);
     let task = prepare::plan(&plan, source, target, Some(&run)).map_err(|it| problem(it, &plan, &text, colour))?;
-    let name = PlanName { path: plan.path.clone(), hash: plan.hash.clone() };
     let again = format!("cutover verify {}", quoted(&plan.path));
-    compare(task, &run, &args.output, cli, Some(name), &again)
+    compare(task, &run, &args.output, cli, Some(&plan), &again)
 }
 
 fn diff(args: &Diff, cli: &Cli) -> Result<u8> {
@@ -99,16 +100,20 @@ fn diff(args: &Diff, cli: &Cli) -> Result<u8> {
 }
 
 /// Runs a comparison and says what came of it.
-fn compare(mut task: Task, run: &Run, output: &Output, cli: &Cli, plan: Option<PlanName>, again: &str) -> Result<u8> {
+fn compare(mut task: Task, run: &Run, output: &Output, cli: &Cli, plan: Option<&Plan>, again: &str) -> Result<u8> {
     #[expect(clippy::disallowed_methods, reason = "cli reads the clock")]
     let start = std::time::Instant::now();
     let folder = output.output.as_deref().map(Folder::create).transpose()?;
     let progress = progress::Progress::start(&run.watch, output.quiet);
-    let result = task.run(run, folder.as_ref());
+    let mut result = task.run(run, folder.as_ref());
+    if let (Ok(report), Some(plan)) = (&mut result, plan) {
+        let (source, target) = (task.source.as_mut(), task.target.as_mut());
+        report.time(query::ask(&plan.queries, source, target, run, &|| start.elapsed())?);
+    }
     drop(progress);
     let mut report = result?;
     report.seconds = start.elapsed().as_secs_f64();
-    report.plan = plan;
+    report.plan = plan.map(|it| PlanName { path: it.path.clone(), hash: it.hash.clone() });
     report.next = next(&report, output.output.as_ref(), again);
     if let Some(folder) = folder {
         folder.finish(&report)?;

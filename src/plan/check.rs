@@ -66,6 +66,40 @@ pub(super) fn plan(reader: &mut Reader<'_>, root: &DeTable<'_>, plan: &Plan) {
     if let Some(gate) = root.get("gate").and_then(|it| it.get_ref().as_table()) {
         limits(reader, root, plan, gate);
     }
+    around(reader, root, plan);
+}
+
+/// What stands around a run.
+fn around(reader: &mut Reader<'_>, root: &DeTable<'_>, plan: &Plan) {
+    let some = |reader: &mut Reader<'_>, table: &DeTable<'_>, key: &str, enough: bool| {
+        if let Some(node) = table.get(key).filter(|_| !enough) {
+            reader.fault(node.span(), format!("`{key}` must be more than 0"), None);
+        }
+    };
+    if let Some(hooks) = root.get("hooks").and_then(|it| it.get_ref().as_table()) {
+        some(reader, hooks, "timeout", !plan.hooks.timeout.is_zero());
+    }
+    let mut names = Vec::new();
+    for (node, warm) in list(root, "warm").zip(&plan.warm) {
+        let Some(table) = node.get_ref().as_table() else { continue };
+        unique(reader, table, "name", &warm.name, &mut names);
+        some(reader, table, "times", warm.times > 0);
+        if let Some((name, _)) = table.get_key_value("cached").filter(|_| warm.times == 1) {
+            let hint = "the first answer fills the cache; ask twice".to_owned();
+            reader.fault(name.span(), "`cached` means nothing where only one answer comes".into(), hint);
+        }
+    }
+    let mut names = Vec::new();
+    for (node, query) in list(root, "query").zip(&plan.queries) {
+        let Some(table) = node.get_ref().as_table() else { continue };
+        unique(reader, table, "name", &query.name, &mut names);
+        some(reader, table, "runs", query.runs > 0);
+        some(reader, table, "faster", query.faster.is_none_or(|it| it > 0.0));
+        if let Some((name, _)) = table.get_key_value("faster").filter(|_| query.source.is_none()) {
+            let hint = "add `source`, or say `within` instead".to_owned();
+            reader.fault(name.span(), "`faster` needs a query of the source to be compared with".into(), hint);
+        }
+    }
 }
 
 fn endpoint(reader: &mut Reader<'_>, node: &Spanned<DeValue<'_>>, kind: &str) {

@@ -36,6 +36,8 @@ pub(super) enum Shape {
     Count,
     /// An exact decimal: a number, or a string that holds one.
     Decimal,
+    /// A time such as `500ms`, `2s` or `1m`.
+    Span,
     /// A string of one ASCII character.
     Byte,
     /// jq or SQL, without variables.
@@ -174,6 +176,9 @@ pub(super) const ROOT: &[Key] = &[
     key("check", Shape::Tables(CHECK), "Witnesses: independent questions that must have one answer."),
     key("gate", Shape::Table(GATE), "What still counts as a pass. Without it, no difference does."),
     key("migrate", Shape::Table(MIGRATE), "How `cutover migrate` writes."),
+    key("hooks", Shape::Table(HOOKS), "Programs and addresses that are told of a run."),
+    key("warm", Shape::Tables(WARM), "Requests made after a migration, so that a cache is filled."),
+    key("query", Shape::Tables(QUERY), "Queries that are timed on both sides."),
 ];
 
 pub(super) const ENDPOINT: &[Key] = &[
@@ -343,6 +348,47 @@ const MIGRATE: &[Key] = &[
         "Tables to write at once, where the target is Postgres and none refers to another. 1 if absent.",
     ),
     key("disable_indexes", Shape::Bool, "Drop secondary indexes meanwhile and make them again. false if absent."),
+    key("reminders", Shape::SomeTexts, "What to remember once a migration passed."),
+];
+
+const HOOK: Shape = Shape::Either(&Shape::Command, &Shape::Table(ADDRESS));
+
+const HOOKS: &[Key] = &[
+    key("before", HOOK, "Before the source is looked at. If it fails, nothing is written."),
+    key("on_progress", HOOK, "Told how far a run is: a line of JSON, or a request, each time."),
+    key("after", HOOK, "Told of a run that passed."),
+    key("on_failure", HOOK, "Told of a run that did not pass."),
+    key("on_change", HOOK, "Told when the verdict of `cutover watch` changes."),
+    key("timeout", Shape::Span, "How long one of them may take. \"60s\" if absent."),
+];
+
+const ADDRESS: &[Key] = &[
+    required("url", Shape::Url, "The address that is sent JSON. A secret in it must be a variable."),
+    key("headers", Shape::Named(&Shape::Header), "Headers of the request, by name. A secret must be a variable."),
+];
+
+const WARM: &[Key] = &[
+    required("name", Shape::Name, "What the run calls it."),
+    required("url", Shape::Url, "The address that is asked. A secret in it must be a variable."),
+    key("headers", Shape::Named(&Shape::Header), "Headers of each request, by name. A secret must be a variable."),
+    key("times", Shape::Count, "How often it is asked. 2 if absent."),
+    key("cached", Shape::Table(CACHED), "What an answer from the cache says. The usual headers of caches if absent."),
+    key("must", Shape::Bool, "The run does not pass without it. false if absent."),
+];
+
+const CACHED: &[Key] = &[
+    required("header", Shape::Name, "A header of the answer."),
+    required("value", Shape::Name, "What it says where the answer comes from the cache."),
+];
+
+const QUERY: &[Key] = &[
+    required("name", Shape::Name, "What reports call it."),
+    key("source", Shape::Expression, "A question to the source: jq over its rows, or SQL."),
+    required("target", Shape::Expression, "The same question to the target: jq over its rows, or SQL."),
+    key("from", Shape::Name, "The collection that jq runs over. Absent: the only one."),
+    key("runs", Shape::Count, "How often each side is asked; the median counts. 5 if absent."),
+    key("faster", Shape::Decimal, "How many times faster than the source the target has to be."),
+    key("within", Shape::Span, "How long the target may take, such as \"50ms\"."),
 ];
 
 const LIMIT: Shape = Shape::Either(&Shape::Count, &Shape::Named(&Shape::Count));

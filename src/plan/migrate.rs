@@ -25,6 +25,8 @@ pub struct Migrate {
     pub preserve_partial: bool,
     /// Drop secondary indexes meanwhile and make them again.
     pub disable_indexes: bool,
+    /// What to remember once a migration passed.
+    pub reminders: Vec<String>,
 }
 
 /// Whose value of a column stays where rows are merged.
@@ -53,6 +55,7 @@ impl Default for Migrate {
             rollback_threshold: 0.1,
             preserve_partial: false,
             disable_indexes: false,
+            reminders: Vec::new(),
         }
     }
 }

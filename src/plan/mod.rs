@@ -25,6 +25,7 @@
 //! assert_eq!(faults.len(), 4);
 //! assert_eq!(faults[3].to_string(), "1:1: unknown key `sorce` (did you mean `source`?)");
 //! ```
+mod around;
 mod check;
 mod fault;
 mod interpolate;
@@ -43,13 +44,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use around::{Address, Cached, Call, Hook, Hooks, Query, Warm};
 pub use fault::{Fault, render};
 pub(crate) use fault::{nearest, quoted};
 pub use interpolate::parse_dotenv;
 pub use migrate::{Merge, Migrate};
 pub use parse::parse;
 pub(crate) use read::address;
-pub use read::time_zone;
+pub use read::{time_span, time_zone};
 pub use schema::json_schema;
 
 use crate::value::Type;
@@ -83,6 +85,12 @@ pub struct Plan {
     pub gate: Policy,
     /// How `migrate` writes.
     pub migrate: Migrate,
+    /// Who is told of a run.
+    pub hooks: Hooks,
+    /// Requests that fill a cache once a migration passed.
+    pub warm: Vec<Warm>,
+    /// Queries that are timed on both sides.
+    pub queries: Vec<Query>,
 }
 
 /// One store of a plan.
@@ -361,6 +369,12 @@ impl Plan {
     /// Where a path written in the plan leads: relative ones start from the plan's folder.
     pub fn resolve(&self, path: &str) -> PathBuf {
         Path::new(&self.path).parent().unwrap_or(Path::new("")).join(path)
+    }
+
+    /// Where the plan lies, and where its programs run.
+    pub fn folder(&self) -> PathBuf {
+        let folder = self.resolve("");
+        if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder }
     }
 
     /// The mapping that fills the target table `into`.

@@ -1,4 +1,6 @@
 //! The text of a plan → [`Plan`].
+mod around;
+
 use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
@@ -67,6 +69,9 @@ fn plan(reader: &mut Reader<'_>, root: &DeTable<'_>, path: &str) -> Plan {
         checks: tables(root, "check").map(|it| witness(reader, it)).collect(),
         gate: table(root, "gate").map(|it| policy(reader, it)).unwrap_or_default(),
         migrate: table(root, "migrate").map(|it| migrate(reader, it)).unwrap_or_default(),
+        hooks: table(root, "hooks").map(|it| around::hooks(reader, it)).unwrap_or_default(),
+        warm: tables(root, "warm").map(|it| around::warm(reader, it)).collect(),
+        queries: tables(root, "query").map(|it| around::query(reader, it)).collect(),
     }
 }
 
@@ -241,6 +246,7 @@ fn migrate(reader: &Reader<'_>, table: &DeTable<'_>) -> Migrate {
         rollback_threshold: decimal("rollback_threshold", usual.rollback_threshold),
         preserve_partial: truth("preserve_partial", usual.preserve_partial),
         disable_indexes: truth("disable_indexes", usual.disable_indexes),
+        reminders: texts(reader, table, "reminders").unwrap_or_default(),
     }
 }
 

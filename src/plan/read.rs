@@ -1,5 +1,5 @@
 //! The TOML tree of a plan against the table of known keys: every problem that one value alone can have.
-use std::{collections::BTreeMap, ops::Range};
+use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use jiff::{Timestamp, fmt::temporal::DateTimeParser, tz::TimeZoneDatabase};
 use regex::Regex;
@@ -215,6 +215,10 @@ impl Reader<'_> {
                 self.fault(span, format!("{label} cannot be {}", quoted(raw)), hint);
             }
             Shape::Instant => self.instant(name, &value, span),
+            Shape::Span if time_span(&value).is_none() => {
+                let hint = "such as \"500ms\", \"2s\" or \"1m\", at most \"1440m\"".to_owned();
+                self.fault(span, format!("{label} cannot be {}", quoted(raw)), hint);
+            }
             Shape::Decimal if decimal_text(&value).is_none() => {
                 self.fault(span, format!("{label} must be a decimal number"), None);
             }
@@ -371,7 +375,7 @@ fn accepts(shape: &Shape, value: &DeValue<'_>) -> bool {
         Shape::Decimal => value.is_integer() || value.is_float() || value.is_str(),
         Shape::Instant => value.is_str() || value.is_datetime(),
         Shape::Text | Shape::Name | Shape::Secret | Shape::Url | Shape::Zone | Shape::Byte => value.is_str(),
-        Shape::Header | Shape::Expression | Shape::Regex | Shape::Word(_) => value.is_str(),
+        Shape::Header | Shape::Expression | Shape::Regex | Shape::Word(_) | Shape::Span => value.is_str(),
         Shape::Texts | Shape::SomeTexts | Shape::Groups | Shape::Command => value.is_array(),
         Shape::Scalars | Shape::Tables(_) => value.is_array(),
         Shape::Map | Shape::Table(_) | Shape::Named(_) => value.is_table(),
@@ -389,6 +393,7 @@ fn expected(shape: &Shape) -> String {
         Shape::Instant => "a date-time",
         Shape::Text | Shape::Name | Shape::Secret | Shape::Url | Shape::Zone | Shape::Byte => "a string",
         Shape::Header | Shape::Regex | Shape::Word(_) => "a string",
+        Shape::Span => "a time such as \"2s\"",
         Shape::Expression => "an expression in a string",
         Shape::Texts | Shape::SomeTexts | Shape::Command => "a list of strings",
         Shape::Groups => "a list of lists of strings",
@@ -410,6 +415,20 @@ fn found(value: &DeValue<'_>) -> &'static str {
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a table",
     }
+}
+
+/// A time to wait or to take: `500ms`, `2s`, `1m`, at most a day.
+pub fn time_span(text: &str) -> Option<Duration> {
+    let digits = text.find(|it: char| !it.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let scale = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        _ => return None,
+    };
+    let millis = number.parse().ok().and_then(|it: u64| it.checked_mul(scale))?;
+    Some(Duration::from_millis(millis)).filter(|it| *it <= Duration::from_secs(86_400))
 }
 
 /// Whether `text` is an offset or an IANA name. The rules of POSIX look like any word, so they are not read.

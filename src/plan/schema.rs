@@ -47,7 +47,7 @@ fn shape(shape: &Shape) -> Value {
     let name = || json!({ "type": "string", "minLength": 1 });
     match shape {
         Shape::Version => json!({ "const": 1 }),
-        Shape::Text | Shape::Zone | Shape::Header => json!({ "type": "string" }),
+        Shape::Text | Shape::Zone | Shape::Header | Shape::Span => json!({ "type": "string" }),
         Shape::Instant => json!({ "type": "string", "format": "date-time" }),
         Shape::Regex => json!({ "type": "string", "format": "regex" }),
         Shape::Name | Shape::Url | Shape::Byte | Shape::Expression => name(),

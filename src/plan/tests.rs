@@ -48,137 +48,7 @@ changed = { bio_links = 2 }
 "#;
 
 /// A plan with every key there is, and one key a line.
-const FULL: &str = r#"version = 1
-zone = "Europe/Berlin"
-seed = "2026"
-instant = 2026-01-31T12:00:00Z
-[source]
-kind = "csv"
-path = "rows"
-null = '\N'
-delimiter = ";"
-id = "a"
-url = "https://u:${SET}@example.com/x"
-token = "${SET}"
-password = "${SET}"
-secret = "${SET}"
-api_key = "${SET}"
-user = "u"
-account = "b"
-database = "c"
-namespace = "d"
-team = "e"
-origin = "f"
-prefix = "g"
-host = "h"
-port = 5432
-api = "https://api.example.com"
-schemas = ["i"]
-tls = "verify-ca"
-ca = "j"
-include = ["k"]
-exclude = ["l"]
-headers = { Authorization = "Bearer ${SET}", accept-version = "2" }
-rows = "/data"
-next_link = "/next"
-next_cursor = { after = "/cursor" }
-import = "/api/import"
-page = "m"
-pages = 7
-deadline = 1.5
-[source.types.users]
-id = "int"
-[target]
-kind = "sqlite"
-path = "site.db"
-schema = "schema.sql"
-views = true
-[[table]]
-into = "users"
-from = "people"
-prefix = ["person:"]
-where = ".live"
-each = ".[]"
-key = ["id"]
-conflict = "newest"
-newest_by = "seen"
-dated = "seen_at"
-unique = [["mail"]]
-expect = "expected.json"
-command = ["node", "map.mjs", "node"]
-inverse = { mail = ".email" }
-index = { key = "person:all", ids = ".ids[]", record = "person:" }
-[table.columns]
-id = ".id"
-[table.columns.bare]
-because = "of reasons"
-[table.columns.mail]
-from = ".mail"
-type = "text"
-required = true
-matches = "@"
-trim = true
-strip_nul = true
-secret = true
-merge = "source"
-[table.columns.level]
-default = 1
-type = "decimal"
-map = { a = 1, b = 2.50 }
-min = -0.5
-max = "12345678901234567890.5"
-one_of = [1, "2", true]
-round = 2
-because = "the old system kept two decimals"
-[table.columns.seen]
-truncate = "second"
-because = "the old system kept seconds"
-[table.columns.note]
-ignore = true
-because = "rewritten by hand"
-[table.columns.uid]
-generated = "ulid"
-[[table.references]]
-columns = ["level"]
-table = "levels"
-to = ["id"]
-[[table]]
-into = "levels"
-on_clash = "new-id"
-[[check]]
-name = "count"
-table = "users"
-source = "length"
-target = "SELECT count(*) FROM users"
-from = "people"
-expect = 9
-secret = false
-[migrate]
-backup = false
-batch_size = 50
-concurrency = 4
-batch_delay = 0.5
-retries = 5
-backoff = 2
-skip_errors = true
-auto_rollback = false
-rollback_threshold = 0.2
-preserve_partial = true
-disable_indexes = true
-[gate]
-missing = 1
-extra = 2
-changed = { users = 3, "*" = 4 }
-duplicates = 5
-orphans = 6
-clashes = 7
-rejects = 8
-invalid = 9
-allow_empty = ["users"]
-unpaired = ["users.note"]
-leave = ["tmp:"]
-unselected = 10
-"#;
+const FULL: &str = include_str!("full.toml");
 
 fn variable(name: &str) -> Option<String> {
     match name {
@@ -538,4 +408,51 @@ fn any_text_is_answered() {
             assert!(!render(&faults, "cutover.toml", &text, true).contains("hunter2"));
         }
     }
+}
+
+#[test]
+fn what_stands_around_a_run() {
+    let check = |around: &str, expect: &[&str]| check(&format!("{HEAD}{around}"), expect);
+    check(
+        "[hooks]\nafter = ['a']\n[[warm]]\nname = 'a'\nurl = 'https://h.test/'\n[[query]]\nname = 'a'\ntarget = '.'",
+        &[],
+    );
+    check(
+        "[hooks]\nbefore = []\nafter = 'curl'\ntimeout = '0s'\non_done = ['x']\non_failure = {}\non_change = ['']",
+        &[
+            "5:10: `before` is empty",
+            "6:9: `after` must be a list of strings or a table, not a string",
+            "7:11: `timeout` must be more than 0",
+            "8:1: unknown key `on_done` (known keys: before, on_progress, after, on_failure, on_change, timeout)",
+            "9:14: `url` is missing (The address that is sent JSON. A secret in it must be a variable.)",
+        ],
+    );
+    check(
+        "[hooks]\ntimeout = '1h'",
+        &["5:11: `timeout` cannot be `1h` (such as \"500ms\", \"2s\" or \"1m\", at most \"1440m\")"],
+    );
+    check(
+        "[hooks.after]\nurl = 'https://h.test/?token=s3cr3t'\nheaders = { Authorization = 'Bearer s3cr3t' }",
+        &[
+            "5:7: `url` holds a secret, which a plan never does (write a variable, such as \"${NAME}\", and set it in the environment or in .env)",
+            "6:29: `Authorization` holds a secret, which a plan never does (write a variable, such as \"${NAME}\", and set it in the environment or in .env)",
+        ],
+    );
+    let warm = "[[warm]]\nname = 'a'\nurl = 'https://h.test/'\n";
+    check(
+        &format!("{warm}times = 0\n{warm}times = 1\ncached = {{ header = 'x', value = 'y' }}"),
+        &[
+            "7:9: `times` must be more than 0",
+            "9:8: `name` is `a` a second time (the first one is at 5:8)",
+            "12:1: `cached` means nothing where only one answer comes (the first answer fills the cache; ask twice)",
+        ],
+    );
+    check(
+        "[[query]]\nname = 'a'\ntarget = '.'\nruns = 0\nfaster = 2\nwithin = '50'",
+        &[
+            "7:8: `runs` must be more than 0",
+            "8:1: `faster` needs a query of the source to be compared with (add `source`, or say `within` instead)",
+            "9:10: `within` cannot be `50` (such as \"500ms\", \"2s\" or \"1m\", at most \"1440m\")",
+        ],
+    );
 }

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::{
     Canary, Cell, CheckReport, ColumnReport, Difference, Finding, Recheck, Report, Seen, StoreName, TableReport,
-    escape, patch,
+    escape, patch, timing::QueryView,
 };
 use crate::diff::Tally;
 
@@ -53,7 +53,7 @@ struct View<'a> {
     checks: Vec<CheckView<'a>>,
     notes: &'a [String],
     next: Option<&'a str>,
-    timing: Timing,
+    timing: Timing<'a>,
 }
 
 #[derive(Serialize)]
@@ -168,8 +168,10 @@ struct CheckView<'a> {
 }
 
 #[derive(Serialize)]
-struct Timing {
+struct Timing<'a> {
     seconds: f64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    queries: Vec<QueryView<'a>>,
 }
 
 /// An object whose members keep their order.
@@ -200,7 +202,7 @@ impl<'a> View<'a> {
             checks: it.checks.iter().map(CheckView::of).collect(),
             notes: &it.notes,
             next: it.next.as_deref(),
-            timing: Timing { seconds: it.seconds },
+            timing: Timing { seconds: it.seconds, queries: it.queries.iter().map(QueryView::of).collect() },
         })
     }
 }

@@ -1,12 +1,18 @@
 //! What a run did to its target, as data and its two faces.
 
-use super::{PlanName, Report, StoreName, escape, layout};
+use super::{
+    PlanName, Report, StoreName, escape, layout,
+    timing::{self, QueryReport, QueryView},
+};
 use crate::gate::Verdict;
 use serde::Serialize;
 use std::io;
 
 /// The version of the JSON that [`json`] writes.
 pub const FORMAT: &str = "cutover-migration/1";
+
+/// How wide tables of text are at most.
+const WIDTH: usize = 100;
 
 /// Everything there is to say about a run that writes, or about one that only says what it would write.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +43,10 @@ pub struct Migration {
     pub state: String,
     /// What to type next.
     pub next: Option<String>,
+    /// Declared queries and how long they took, once all was written.
+    pub queries: Vec<QueryReport>,
+    /// What is to be remembered, where it passed.
+    pub reminders: Vec<String>,
     /// The verification afterwards, or the comparison beforehand where nothing was written.
     pub report: Option<Report>,
     /// Seconds that the run took.
@@ -108,6 +118,10 @@ struct View<'a> {
     facts: &'a [String],
     state: &'a str,
     next: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    queries: Vec<QueryView<'a>>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    reminders: &'a [String],
     seconds: f64,
 }
 
@@ -153,6 +167,8 @@ pub fn json(it: &Migration, mut out: impl io::Write) -> io::Result<()> {
         facts: &it.facts,
         state: &it.state,
         next: it.next.as_deref(),
+        queries: it.queries.iter().map(QueryView::of).collect(),
+        reminders: &it.reminders,
         seconds: it.seconds,
     };
     serde_json::to_writer_pretty(&mut out, &view)?;
@@ -193,6 +209,14 @@ pub fn text(it: &Migration, quiet: bool) -> String {
         if !it.facts.is_empty() {
             lines.push(String::new());
             lines.extend(it.facts.iter().map(|it| escape::message(it)));
+        }
+        if !it.queries.is_empty() {
+            lines.push(String::new());
+            lines.extend(timing::grid(&it.queries, WIDTH));
+        }
+        if !it.reminders.is_empty() {
+            lines.push("\nRemember:".to_owned());
+            lines.extend(it.reminders.iter().map(|it| format!("- {}", escape::message(it))));
         }
         lines.push(String::new());
     }

@@ -13,6 +13,7 @@ pub mod patch;
 pub mod sampler;
 mod section;
 pub mod text;
+pub mod timing;
 
 pub use crate::diff::{FindingKind, Side};
 use crate::{
@@ -45,11 +46,13 @@ pub struct Report {
     pub around: Judgement,
     /// Declared checks and what came of them.
     pub checks: Vec<CheckReport>,
+    /// Declared queries and how long they took, which differs between two runs.
+    pub queries: Vec<timing::QueryReport>,
     /// What a reader has to know: pairs that were made by name, zones assumed, what a file format cannot carry.
     pub notes: Vec<String>,
     /// The command to run next, if one helps.
     pub next: Option<String>,
-    /// Seconds that the run took, the only part that differs between two runs.
+    /// Seconds that the run took, which differs between two runs.
     pub seconds: f64,
 }
 

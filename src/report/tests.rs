@@ -177,6 +177,7 @@ fn report() -> Report {
             check("links per domain", Verdict::Pass, "9", "9"),
             check("sum of ranks", Verdict::Unknown, "no such selector: .ranks", "12"),
         ],
+        queries: Vec::new(),
         notes: strings(&["texts without a zone are read as UTC"]),
         next: Some("cutover verify cutover.toml --output report".to_owned()),
         seconds: 0.01,

@@ -1,7 +1,7 @@
 //! The text face: the verdict and why on the first line, one line for each table, then the differences.
 
 pub use super::contrast::show as cell;
-use super::{Canary, Report, TableReport, escape, layout, section};
+use super::{Canary, Report, TableReport, escape, layout, section, timing};
 use crate::{diff::Tally, gate::Verdict};
 
 /// Reasons beyond this many are counted, unless everything is asked for.
@@ -95,6 +95,7 @@ pub fn text(report: &Report, style: Style) -> String {
         lines.extend(titled("Looked at again", looks(report), style));
         lines.extend(unpaired(report, style));
         lines.extend(checks(report, style));
+        lines.extend(queries(report, style));
         lines.extend(titled("Equal only by a tolerance of the plan", tolerances(report), style));
         lines.extend(titled("Notes", notes(report, style), style));
         if let Some(next) = &report.next {
@@ -149,7 +150,7 @@ fn summary(report: &Report) -> String {
     }
 }
 
-fn word(verdict: Verdict) -> &'static str {
+pub(super) fn word(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Pass => "PASS",
         Verdict::Fail => "FAIL",
@@ -281,6 +282,13 @@ fn checks(report: &Report, style: Style) -> Vec<String> {
         *line = line.replacen(word(it.verdict), &style.paint(ink(it.verdict), word(it.verdict)), 1);
     }
     titled("Checks", lines, style)
+}
+
+fn queries(report: &Report, style: Style) -> Vec<String> {
+    if report.queries.is_empty() {
+        return Vec::new();
+    }
+    titled("Query timings", timing::grid(&report.queries, style.columns() - 2), style)
 }
 
 /// What became of the rows that differed at first.

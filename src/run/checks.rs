@@ -10,7 +10,7 @@ use crate::{
     error::{Error, Kind, Result},
     gate::Verdict,
     pairing::{self, Choices, Comparison},
-    plan::{Check, Expression, Fault, Plan},
+    plan::{Call, Check, Expression, Fault, Plan},
     report::{CheckReport, cell::MASK, sampler::Sampler},
     schema::Table,
     store::{self, Source},
@@ -31,7 +31,7 @@ pub(super) fn answer(task: &mut Task, run: &Run) -> Result<Vec<CheckReport>> {
     for check in &task.checks {
         run.watch.read(0)?;
         let ask = |store: &mut dyn Source, question: &Option<Expression>| {
-            question.as_ref().map(|it| ask(store, it, check, run).map_err(|it| it.to_string()))
+            question.as_ref().map(|it| ask(store, it, check.from.as_deref(), run).map_err(|it| it.to_string()))
         };
         let source = ask(task.source.as_mut(), &check.source);
         let target = ask(task.target.as_mut(), &check.target);
@@ -102,20 +102,26 @@ pub fn faults(plan: &Plan, source: &mut dyn Source, target: &mut dyn Source) -> 
             faults.push(mapping.place.fault(format_args!("`{path}` is not there")));
         }
     }
-    for check in &plan.checks {
-        faults.extend(faults_of(source, &check.source, check));
-        faults.extend(faults_of(target, &check.target, check));
+    for (_, hook) in plan.hooks.all() {
+        let Call::Command(command) = &hook.call else { continue };
+        let program = command.first().filter(|it| it.contains('/') && !plan.resolve(it).exists());
+        faults.extend(program.map(|it| hook.place.fault(format_args!("`{it}` is not there"))));
+    }
+    let checks = plan.checks.iter().map(|it| (it.source.as_ref(), it.target.as_ref(), it.from.as_deref()));
+    let queries = plan.queries.iter().map(|it| (it.source.as_ref(), Some(&it.target), it.from.as_deref()));
+    for (of_source, of_target, from) in checks.chain(queries) {
+        faults.extend(of_source.into_iter().flat_map(|it| faults_of(source, it, from)));
+        faults.extend(of_target.into_iter().flat_map(|it| faults_of(target, it, from)));
     }
     faults
 }
 
-fn faults_of(store: &mut dyn Source, question: &Option<Expression>, check: &Check) -> Vec<Fault> {
-    let Some(question) = question else { return Vec::new() };
+fn faults_of(store: &mut dyn Source, question: &Expression, from: Option<&str>) -> Vec<Fault> {
     if is_sql(store, question) {
         let explained = store.query(&format!("EXPLAIN {}", question.text));
         return explained.err().map(|it| question.fault(it)).into_iter().collect();
     }
-    match asked(store, check) {
+    match asked(store, from) {
         Ok(table) => transform::Witness::compile(question, &table, 0, Limits::default()).err().unwrap_or_default(),
         Err(error) => vec![question.fault(error)],
     }
@@ -128,10 +134,10 @@ fn is_sql(store: &dyn Source, question: &Expression) -> bool {
 }
 
 /// The table whose rows a jq question is asked about.
-fn asked(store: &mut dyn Source, check: &Check) -> Result<Table> {
+fn asked(store: &mut dyn Source, from: Option<&str>) -> Result<Table> {
     let mut tables = store.tables()?;
-    let place = match &check.from {
-        Some(name) => tables.iter().position(|it| it.name == *name),
+    let place = match from {
+        Some(name) => tables.iter().position(|it| it.name == name),
         None => (tables.len() == 1).then_some(0),
     };
     let names = || tables.iter().map(|it| it.name.as_str()).collect::<Vec<_>>().join(", ");
@@ -141,7 +147,8 @@ fn asked(store: &mut dyn Source, check: &Check) -> Result<Table> {
     }
 }
 
-fn ask(store: &mut dyn Source, question: &Expression, check: &Check, run: &Run) -> Result<String> {
+/// The answer to a question as canonical JSON; `from` names the table whose rows jq runs over.
+pub(super) fn ask(store: &mut dyn Source, question: &Expression, from: Option<&str>, run: &Run) -> Result<String> {
     if is_sql(store, question) {
         let rows = store.query(&question.text)?;
         return Ok(match rows.as_slice() {
@@ -149,7 +156,7 @@ fn ask(store: &mut dyn Source, question: &Expression, check: &Check, run: &Run) 
             rows => format!("[{}]", rows.join(",")),
         });
     }
-    let table = &asked(store, check)?;
+    let table = &asked(store, from)?;
     let faults =
         |it: Vec<Fault>| Error::new(Kind::Plan, it.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
     let mut witness = transform::Witness::compile(question, table, run.memory, Limits::default()).map_err(faults)?;

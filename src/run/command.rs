@@ -57,7 +57,8 @@ impl External<'_> {
         private.prefix("cutover-").permissions(Permissions::from_mode(0o700));
         let folder = private.tempdir_in(&run.scratch).map_err(|it| self.failed(&it))?;
         let path = folder.path().join(format!("{}.ndjson", crate::report::folder::file_stem(self.into)));
-        let mut child = self.start()?;
+        let child = start(self.command, self.folder, |it| it.stdout(Stdio::piped()));
+        let mut child = child.map_err(|it| self.failed(&it))?;
         let (input, output) = (child.stdin.take(), child.stdout.take());
         let made = thread::scope(|scope| {
             let path = &path;
@@ -72,15 +73,6 @@ impl External<'_> {
         }
         made?;
         Ok((folder, path))
-    }
-
-    fn start(&self) -> Result<Child> {
-        let Some((program, arguments)) = self.command.split_first() else {
-            return Err(self.failed(&"`command` is empty"));
-        };
-        let mut command = Command::new(program);
-        command.args(arguments).current_dir(self.folder).stdin(Stdio::piped()).stdout(Stdio::piped());
-        command.spawn().map_err(|it| self.failed(&format_args!("cannot start `{program}`: {it}")))
     }
 
     /// Writes the rows of the wanted table to `path`, a line each.
@@ -120,6 +112,19 @@ impl External<'_> {
     fn failed(&self, what: &dyn std::fmt::Display) -> Error {
         Error::new(Kind::Store, format_args!("the command for `{}`: {what}", self.into))
     }
+}
+
+/// Starts a program of the plan's own from an argument list, in the plan's folder, with a pipe as its standard input and
+/// what `set` says beside that.
+pub(super) fn start(
+    command: &[String],
+    folder: &Path,
+    set: impl FnOnce(&mut Command) -> &mut Command,
+) -> Result<Child, String> {
+    let (program, arguments) = command.split_first().ok_or("`command` is empty")?;
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(folder).stdin(Stdio::piped());
+    set(&mut command).spawn().map_err(|it| format!("cannot start `{program}`: {it}"))
 }
 
 fn feed(run: &Run, source: &mut dyn Source, from: &Table, input: Option<ChildStdin>) -> Result<()> {

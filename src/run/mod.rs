@@ -1,5 +1,6 @@
 //! The verbs: each is some wiring over the same merge.
 
+pub mod around;
 pub mod backup;
 pub mod capture;
 pub mod checks;
@@ -70,6 +71,19 @@ pub struct Watch {
     waiting: (Mutex<()>, Condvar),
     rows: AtomicU64,
     expected: AtomicU64,
+    /// The stages that ended, and the one that goes on, whose counts are those above.
+    stages: Mutex<(Vec<Progress>, &'static str)>,
+}
+
+/// How far a verb is with one of its stages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Its name; empty where the verb has no stages.
+    pub stage: &'static str,
+    /// Rows read or written so far, on both sides.
+    pub rows: u64,
+    /// About how many there will be, 0 where nobody knows.
+    pub expected: u64,
 }
 
 impl Run {
@@ -104,9 +118,35 @@ impl Watch {
         self.waiting.1.notify_all();
     }
 
-    /// Rows read so far on both sides, and about how many there will be, 0 where nobody knows.
-    pub fn progress(&self) -> (u64, u64) {
-        (self.rows.load(Ordering::Relaxed), self.expected.load(Ordering::Relaxed))
+    /// How far the present stage is.
+    pub fn progress(&self) -> Progress {
+        let stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
+        self.present(stages.1)
+    }
+
+    /// How far the stages got that have ended since somebody asked, and the present one.
+    pub fn news(&self) -> Vec<Progress> {
+        let mut stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut news = std::mem::take(&mut stages.0);
+        news.push(self.present(stages.1));
+        news
+    }
+
+    fn present(&self, stage: &'static str) -> Progress {
+        let (rows, expected) = (self.rows.load(Ordering::Relaxed), self.expected.load(Ordering::Relaxed));
+        Progress { stage, rows, expected }
+    }
+
+    /// Begins a stage, whose rows are counted from 0.
+    pub fn begin(&self, stage: &'static str) {
+        let mut stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.present(stages.1);
+        // Where nobody asks, a stage that comes back takes the place of what it was.
+        stages.0.retain(|it| it.stage != before.stage);
+        stages.0.extend(Some(before).filter(|it| !it.stage.is_empty()));
+        stages.1 = stage;
+        self.rows.store(0, Ordering::Relaxed);
+        self.expected.store(0, Ordering::Relaxed);
     }
 
     /// Whether somebody has asked the run to end.
@@ -115,7 +155,10 @@ impl Watch {
     }
 
     /// Lets time go by, unless somebody asks the run to end.
-    fn wait(&self, delay: Duration) -> Result<()> {
+    ///
+    /// # Errors
+    /// If somebody does.
+    pub fn wait(&self, delay: Duration) -> Result<()> {
         let held = self.waiting.0.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.waiting.1.wait_timeout_while(held, delay, |()| !self.stop.load(Ordering::Relaxed));
         drop(waited.map_err(PoisonError::into_inner));

@@ -448,8 +448,7 @@ fn inverse(mapping: &Mapping, from: &Table, into: &Table, context: &Context) -> 
 fn external(plan: &Plan, mapping: &Mapping, run: &Run, source: &mut dyn Source, pairing: &mut Pairing) -> Result<()> {
     let Some(command) = &mapping.command else { return Ok(()) };
     let known: Vec<String> = plan.tables.iter().map(|it| it.into.clone()).collect();
-    let folder = plan.resolve("");
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
+    let folder = &plan.folder();
     let (folder, path) =
         External { command, folder, into: &mapping.into, known: &known }.run(run, source, &pairing.from)?;
     if mapping.columns.is_some() {

@@ -3,7 +3,8 @@
 //! The journal says what was begun, how far it got, what was decided and what to do next. It is never the truth about rows:
 //! whoever goes on compares again. It may be moved away at any time, and then only its memory is lost.
 //!
-//! All times come from the caller, as RFC 3339. One process writes, the one that holds the [`lock`]; others may read. Each
+//! All times come from the caller, as RFC 3339. Runs are written by one process, the one that holds the [`lock`]; others may
+//! read, and add to the audit trail. Each
 //! method that writes is one transaction.
 
 pub mod chain;
@@ -11,10 +12,12 @@ mod guard;
 mod journal;
 pub mod lock;
 mod phase;
+mod round;
 #[cfg(test)]
 mod tests;
 
 pub use phase::Phase;
+pub use round::Round;
 
 use crate::disk;
 use crate::error::{Error, Kind, Result};

@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod around;
 mod backup;
 #[path = "../support/canary.rs"]
 mod canary;
@@ -22,6 +23,9 @@ mod repair;
 mod resources;
 mod secrets;
 mod selectors;
+#[expect(dead_code, reason = "the tests of live stores use the rest of it")]
+#[path = "../support/web.rs"]
+mod server;
 mod state;
 mod stores;
 
@@ -29,3 +33,4 @@ mod stores;
 mod support;
 mod validate;
 mod verbs;
+mod watch;

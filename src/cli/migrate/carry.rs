@@ -2,6 +2,7 @@
 
 use super::{
     BEFORE_RUN,
+    around::Around,
     asker::Asker,
     session::{Session, Using, with_continued},
     target::Wanted,
@@ -51,21 +52,11 @@ pub(super) enum Before {
     Made(String),
 }
 
-/// Runs it and tells what came of it. The exit code.
-///
-/// # Errors
-/// If it may not begin, fails before anything is written, or cannot be told.
-pub(super) fn out(mut session: Session, wish: Wish<'_>) -> Result<u8> {
-    let using = wish.using;
-    let done = carry(&mut session, wish)?;
-    session.end(&done, using)
-}
-
-/// Runs it.
+/// Runs it, and does what `around` wants. What came of it.
 ///
 /// # Errors
 /// If it may not begin, or fails before anything is written.
-pub(super) fn carry(session: &mut Session, mut wish: Wish<'_>) -> Result<Migration> {
+pub(super) fn out(session: &mut Session, mut wish: Wish<'_>, around: &mut Around) -> Result<Migration> {
     let mut record = wish.target.record(session, &wish.source)?;
     if !wish.preview {
         record.continues = session.state.guard(&record, wish.new_target)?;
@@ -73,6 +64,7 @@ pub(super) fn carry(session: &mut Session, mut wish: Wish<'_>) -> Result<Migrati
     let chain = with_continued(&record, &session.state.runs()?);
     let continues = chain.into_iter().skip(1).map(|it| it.id).collect();
     session.state.begin_run(&record)?;
+    around.begin(session, &record.id);
     let bar = progress::Progress::start(&session.watch, wish.using.quiet());
     let preview = wish.preview;
     let run = || -> Result<Migration> {
@@ -112,13 +104,15 @@ pub(super) fn carry(session: &mut Session, mut wish: Wish<'_>) -> Result<Migrati
         };
         job.run(&session.run)
     };
-    let done = run();
+    let mut done = run();
     drop(bar);
+    around.follow(session, &mut done);
     session.ended(&record.id, done, preview)
 }
 
 /// Makes the backup that a run begins with: the tables of the source that it reads.
 fn back_up(session: &mut Session, source: &mut Opened, record: &RunRecord, secret: Option<&Secret>) -> Result<String> {
+    session.watch.begin("backup");
     let home = backup::ensure(&session.folder)?;
     let plan = PlanFile { path: session.plan.path.clone(), hash: session.plan.hash.clone() };
     let request = Request {

@@ -1,5 +1,6 @@
 //! `migrate`, `rollback` and `backup restore`: stores opened for writing, runs begun and ended in the journal.
 
+mod around;
 mod asker;
 mod carry;
 pub(super) mod repair;
@@ -15,6 +16,7 @@ use crate::{
     plan::{Expression, Mapping, Migrate, Place, Plan},
     run::state::{self, PREVIEW, Phase, RunRecord, State},
 };
+use around::Around;
 use carry::{Before, Wish};
 use clap::Args;
 use session::{Looking, Pacing, Session, Using};
@@ -82,11 +84,21 @@ pub(super) fn migrate(args: &MigrateArgs, cli: &Cli) -> Result<u8> {
         true => Before::BackUp(args.sealing.secret()?),
         false => Before::Nothing,
     };
+    let mut around = if args.dry_run { Around::default() } else { Around::of(&session.plan)? };
+    let done = around.before(&mut session).and_then(|()| {
+        let wish = wish(&session, args, how, backup)?;
+        carry::out(&mut session, wish, &mut around)
+    });
+    let done = around.told(&mut session, done)?;
+    session.end(&done, &args.using)
+}
+
+/// What was typed, as something to carry out.
+fn wish<'w>(session: &Session, args: &'w MigrateArgs, how: Migrate, backup: Before) -> Result<Wish<'w>> {
     let source = stores::of_plan(&session.plan, &session.plan.source, &session.options);
-    let target = Wanted::of(&session)?;
-    let wish = Wish {
+    Ok(Wish {
         source: source.map_err(|it| it.context("the source"))?,
-        target,
+        target: Wanted::of(session)?,
         new_target: args.new_target,
         recheck: args.moving.over(&session.plan.target.kind),
         backup,
@@ -95,8 +107,7 @@ pub(super) fn migrate(args: &MigrateArgs, cli: &Cli) -> Result<u8> {
         partial: args.is_partial(),
         again: format!("cutover migrate {}", super::quoted(&session.plan.path)),
         using: &args.using,
-    };
-    carry::out(session, wish)
+    })
 }
 
 /// `cutover retry`: the same, where the last run has left something to do.

@@ -1,7 +1,8 @@
 //! `repair`: the target brought to what the mapped source says, as a patch, or by a run like any other.
 
 use super::{
-    carry::{Before, Wish, carry},
+    around::Around,
+    carry::{self, Before, Wish},
     named,
     session::{Looking, Pacing, Session, Using},
     target::Wanted,
@@ -76,7 +77,7 @@ pub(in crate::cli) fn repair(args: &RepairArgs, cli: &Cli) -> Result<u8> {
         again: format!("cutover repair {shown} --apply"),
         using: &args.using,
     };
-    let mut done = carry(&mut session, wish)?;
+    let mut done = carry::out(&mut session, wish, &mut Around::default())?;
     done.verb = "repair";
     let work: u64 = done.tables.iter().map(|it| it.counts.insert + it.counts.update).sum();
     let printed = if work > 0 { args.patches(&session, &done)? } else { None };

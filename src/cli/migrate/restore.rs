@@ -1,6 +1,7 @@
 //! `backup restore`: the rows of a backup, back in the store that it is of.
 
 use super::{
+    around::Around,
     carry::{self, Before, Wish},
     session::{Looking, Pacing, Session, Using},
     target::Wanted,
@@ -74,7 +75,8 @@ pub(in crate::cli) fn restore(args: &RestoreArgs, cli: &Cli) -> Result<u8> {
         again: format!("cutover backup restore {} {} --confirm", args.id, quoted(&session.plan.path)),
         using: &args.using,
     };
-    carry::out(session, wish)
+    let done = carry::out(&mut session, wish, &mut Around::default())?;
+    session.end(&done, &args.using)
 }
 
 /// The plan that writes the rows of a backup back: its target is the store that the backup is of, whatever differs is

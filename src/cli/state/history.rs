@@ -5,12 +5,15 @@ use crate::{
     cli::{args::Format, connection::document_text, exit, inspect::WIDTH, output, usage},
     error::Result,
     report::{escape, layout},
-    run::state::{self, Decision, Event, RunRecord, State, TableCounts, chain::Audited},
+    run::state::{self, Decision, Event, Round, RunRecord, State, TableCounts, chain::Audited},
 };
 use serde_json::{Value, json};
 
 /// The version of what `--format json` writes.
 const FORMAT: &str = "cutover-history/1";
+
+/// Rounds of a watch that are listed for people, the last ones.
+const ROUNDS: usize = 20;
 
 /// A run, its tables, and what was decided in it.
 type Ran = (RunRecord, Vec<TableCounts>, Vec<(Decision, u64)>);
@@ -19,6 +22,8 @@ type Ran = (RunRecord, Vec<TableCounts>, Vec<(Decision, u64)>);
 struct Told {
     plan: String,
     runs: Vec<Ran>,
+    /// The rounds of `watch`, the first one first.
+    rounds: Vec<Round>,
     audited: Option<Audited>,
     events: Option<Vec<Event>>,
 }
@@ -41,7 +46,7 @@ pub(super) fn history(args: &History) -> Result<u8> {
 
 fn read(args: &History, state: Option<&State>) -> Result<Told> {
     let plan = state::plan_name(&args.plan);
-    let mut told = Told { plan, runs: Vec::new(), audited: None, events: None };
+    let mut told = Told { plan, runs: Vec::new(), rounds: Vec::new(), audited: None, events: None };
     let unknown = |id: &String| usage(format_args!("there is no run `{id}`; `cutover history` lists them"));
     let Some(state) = state else { return args.run.as_ref().map_or(Ok(told), |it| Err(unknown(it))) };
     let wanted = |it: &RunRecord| args.run.as_ref().map_or(it.plan == told.plan, |id| it.id == *id);
@@ -52,6 +57,9 @@ fn read(args: &History, state: Option<&State>) -> Result<Told> {
     for run in runs {
         let (tables, decisions) = (state.tables(&run.id)?, state.decisions(&run.id)?);
         told.runs.push((run, tables, decisions));
+    }
+    if args.run.is_none() {
+        told.rounds = state.rounds(&told.plan)?;
     }
     told.audited = Some(state.audit_verify()?);
     told.events = if args.audit { Some(state.events(args.run.as_deref())?) } else { None };
@@ -78,7 +86,8 @@ impl Told {
             let intact = broken.is_none();
             json!({ "intact": intact, "entries": it.entries, "head": it.head, "broken": broken, "events": events })
         });
-        json!({ "format": FORMAT, "plan": self.plan, "runs": runs, "audit": audit })
+        let rounds: Vec<Value> = self.rounds.iter().map(Round::json).collect();
+        json!({ "format": FORMAT, "plan": self.plan, "runs": runs, "rounds": rounds, "audit": audit })
     }
 
     fn text(&self, detailed: bool) -> String {
@@ -105,6 +114,7 @@ impl Told {
             };
             out.extend(decisions.iter().map(decided));
         }
+        out.extend(watched(&self.rounds));
         if let Some(events) = &self.events {
             out.push(String::new());
             let cells = |it: &Event| {
@@ -118,6 +128,21 @@ impl Told {
         out.extend(self.audited.as_ref().map(audited));
         out.iter().map(|it| format!("{}\n", it.trim_end())).collect()
     }
+}
+
+/// The last rounds of `watch`.
+fn watched(rounds: &[Round]) -> Vec<String> {
+    let (before, last) = rounds.split_at(rounds.len().saturating_sub(ROUNDS));
+    let Some(first) = last.first() else { return Vec::new() };
+    let said = match before.len() {
+        0 => format!("watched since {}", first.at),
+        count => format!("watched, {} rounds before these", layout::count(count as u64)),
+    };
+    let cells = |it: &Round| vec![it.at.clone(), it.number.to_string(), it.verdict.clone(), it.about()];
+    let head = ["at", "round", "verdict", "rows"].map(str::to_owned).to_vec();
+    let rows: Vec<_> = [head].into_iter().chain(last.iter().map(cells)).collect();
+    let grid = layout::grid(&rows, &[false, true], WIDTH);
+    [String::new(), escape::message(&said)].into_iter().chain(grid).collect()
 }
 
 /// A sentence about the audit trail.

@@ -110,6 +110,13 @@ struct Plot {
     manifest: Manifest,
 }
 
+impl Plot {
+    /// How many rows there are to write.
+    fn rows(&self) -> u64 {
+        self.staged.values().map(|it| it.counts.insert + it.counts.update).sum()
+    }
+}
+
 impl Job<'_> {
     /// Runs it. What came of it is data; the target's state is part of it.
     ///
@@ -120,7 +127,7 @@ impl Job<'_> {
         let mut out = self.outline(&plot);
         let judged = self.judge(&plot);
         (out.verdict, out.reasons) = (judged.verdict, judged.reasons);
-        let work: u64 = plot.staged.values().map(|it| it.counts.insert + it.counts.update).sum();
+        let work = plot.rows();
         if self.preview || out.verdict != Verdict::Pass {
             // A preview makes nothing, and to open a file that is not there would make it.
             if let Some(Ok(target)) = (!self.absent).then(|| (self.open)()) {
@@ -163,6 +170,7 @@ impl Job<'_> {
 
     /// Compares, and puts on disk what has to be written.
     fn stage(&mut self, run: &Run) -> Result<Plot> {
+        run.watch.begin("stage");
         let folder = self.state.run_folder(&self.id)?;
         let wanted: Vec<&str> = self.ids.wanted(self.plan);
         let (mut report, mut staged) = self.compare(run, &folder, &wanted)?;
@@ -335,6 +343,8 @@ impl Job<'_> {
     fn write(&mut self, run: &Run, plot: &Plot, target: &mut dyn Target, out: &mut Migration) -> Result<()> {
         let tables = self.tables(plot);
         let (pace, id, now) = (self.pace(), self.id.clone(), self.now);
+        run.watch.begin("apply");
+        run.watch.expect(plot.rows());
         let wanted = |staged: &&Staged| staged.counts.insert + staged.counts.update > 0;
         let places: Vec<usize> =
             (0..tables.len()).filter(|&it| plot.staged.get(&tables[it].name).filter(wanted).is_some()).collect();
@@ -420,6 +430,7 @@ impl Job<'_> {
             // It was compared already, just as it is.
             return Ok(plot.report.clone());
         }
+        run.watch.begin("verify");
         let migrating = Migrating { staged: Some(&plot.staged), ..Migrating::default() };
         let run = Run { recheck: self.recheck, ..run.clone() };
         self.task.run_with(&run, (None, migrating))
@@ -479,6 +490,7 @@ impl Job<'_> {
 impl Job<'_> {
     /// Takes back what this run wrote, and those that it went on with.
     fn undo(&mut self, run: &Run, plot: &Plot, target: Box<dyn Target>) -> Result<Undone> {
+        run.watch.begin("undo");
         let mut undo = Undo {
             manifest: plot.manifest.clone(),
             folder: self.state.run_folder(&self.id)?,

@@ -128,7 +128,11 @@ impl Web {
     pub fn with_header(mut self, name: &str, value: &SecretString) -> Result<Web> {
         let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| unsendable(name))?;
         self.headers.insert(key, sensitive(value).ok_or_else(|| unsendable(name))?);
-        Ok(self.with_secret(value))
+        // A service may repeat a token without the `Bearer` in front of it.
+        let scheme = value.expose_secret().split_once(' ').filter(|it| it.0.bytes().all(|it| it.is_ascii_alphabetic()));
+        let bare = scheme.map(|it| SecretString::from(it.1.trim_start()));
+        let web = self.with_secret(value);
+        Ok(bare.iter().fold(web, |web, it| web.with_secret(it)))
     }
 
     /// The same client, which takes `value` out of every error too: a secret that is part of a path or a query.
@@ -359,6 +363,11 @@ impl<'r> Request<'r> {
     /// Sends a JSON document to `path`, which changes something there.
     pub fn write(method: Method, path: &'r str, json: &'r [u8]) -> Request<'r> {
         Request { method, path, json: Some(json), repeatable: false }
+    }
+
+    /// Tells a JSON document to `path`, once.
+    pub fn tell(path: &'r str, json: &'r [u8]) -> Request<'r> {
+        Request::write(Method::POST, path, json)
     }
 
     /// What a failure is, once the request was sent: what it was to write may have been written.
