@@ -188,10 +188,15 @@ pub(super) fn check(args: &CheckPlan, cli: &Cli) -> Result<u8> {
         };
         [sided(&comparison.source_only, "source"), sided(&comparison.target_only, "target")].concat()
     });
+    let doubts = task.tables.iter().flat_map(|it| {
+        let target = &it.comparison.target;
+        let whys = target.unreadable.iter().chain(&target.partial);
+        whys.map(|why| format!("{}: {why}", target.name)).collect::<Vec<_>>()
+    });
     let tables = |names: &[String], side: &str| names.iter().map(|it| format!("{it} is only in the {side}")).collect();
     let notes: Vec<String> =
         [task.unchecked.clone(), tables(&task.source_only, "source"), tables(&task.target_only, "target")].concat();
-    for note in notes.into_iter().chain(columns) {
+    for note in notes.into_iter().chain(doubts).chain(columns) {
         out.push_str(&format!("  {}\n", escape::message(&note)));
     }
     output::print(out.as_bytes())?;
