@@ -127,6 +127,14 @@ Examples:
   cutover info app.sqlite --detailed      its tables, with columns, types and constraints
   cutover info env:DATABASE_URL d1:shop"))]
     Info(Info),
+    /// Say what the tables of stores hold: sizes, types, how many different values, formats, and where time goes.
+    #[command(after_help = help("\
+Examples:
+  cutover analyze app.sqlite              each table and column, in one pass
+  cutover analyze                         both stores of cutover.toml, its secret columns masked
+  cutover analyze --profile               and where the time of a verification goes
+  cutover analyze env:DATABASE_URL --only users,orders --format json"))]
+    Analyze(super::analyze::Analyze),
     /// Say whether stores can be reached and read, and what this user may do there.
     #[command(after_help = help("\
 Examples:
@@ -278,6 +286,8 @@ pub(super) struct Verify {
     #[command(flatten)]
     pub(super) limits: Limits,
     #[command(flatten)]
+    pub(super) logging: super::log::Logging,
+    #[command(flatten)]
     pub(super) output: Output,
 }
 
@@ -371,7 +381,7 @@ pub(super) struct Output {
     /// Only the verdict and its reasons.
     #[arg(long, short, conflicts_with = "verbose")]
     pub(super) quiet: bool,
-    /// Every example, and the witnesses of each table.
+    /// Every example, the witnesses of each table, and how long it took.
     #[arg(long, short)]
     pub(super) verbose: bool,
 }

@@ -174,6 +174,7 @@ pub(super) const ROOT: &[Key] = &[
     key("check", Shape::Tables(CHECK), "Witnesses: independent questions that must have one answer."),
     key("gate", Shape::Table(GATE), "What still counts as a pass. Without it, no difference does."),
     key("migrate", Shape::Table(MIGRATE), "How `cutover migrate` writes."),
+    key("log", Shape::Table(LOG), "What is written down while a verb runs."),
 ];
 
 pub(super) const ENDPOINT: &[Key] = &[
@@ -333,6 +334,8 @@ const MIGRATE: &[Key] = &[
     key("preserve_partial", Shape::Bool, "Keep what a failed run has written. false if absent."),
     key("disable_indexes", Shape::Bool, "Drop secondary indexes meanwhile and make them again. false if absent."),
 ];
+
+const LOG: &[Key] = &[key("folder", Shape::Name, "Folder for the four logs, from the plan's folder if relative. None if absent.")];
 
 const LIMIT: Shape = Shape::Either(&Shape::Count, &Shape::Named(&Shape::Count));
 

@@ -67,6 +67,7 @@ fn plan(reader: &mut Reader<'_>, root: &DeTable<'_>, path: &str) -> Plan {
         checks: tables(root, "check").map(|it| witness(reader, it)).collect(),
         gate: table(root, "gate").map(|it| policy(reader, it)).unwrap_or_default(),
         migrate: table(root, "migrate").map(|it| migrate(reader, it)).unwrap_or_default(),
+        log_folder: table(root, "log").and_then(|it| text(reader, it, "folder")),
     }
 }
 

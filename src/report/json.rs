@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::{
     Canary, Cell, CheckReport, ColumnReport, Difference, Finding, Recheck, Report, Seen, StoreName, TableReport,
-    escape, patch,
+    escape, patch, timing,
 };
 use crate::diff::Tally;
 
@@ -53,7 +53,7 @@ struct View<'a> {
     checks: Vec<CheckView<'a>>,
     notes: &'a [String],
     next: Option<&'a str>,
-    timing: Timing,
+    timing: Box<RawValue>,
 }
 
 #[derive(Serialize)]
@@ -167,11 +167,6 @@ struct CheckView<'a> {
     target: Box<RawValue>,
 }
 
-#[derive(Serialize)]
-struct Timing {
-    seconds: f64,
-}
-
 /// An object whose members keep their order.
 struct Members<'a, T>(Vec<(&'a str, T)>);
 
@@ -200,7 +195,7 @@ impl<'a> View<'a> {
             checks: it.checks.iter().map(CheckView::of).collect(),
             notes: &it.notes,
             next: it.next.as_deref(),
-            timing: Timing { seconds: it.seconds },
+            timing: one_line(&timing::json(&it.timing))?,
         })
     }
 }

@@ -1,6 +1,9 @@
 //! What a run did to its target, as data and its two faces.
 
-use super::{PlanName, Report, StoreName, escape, layout};
+use super::{
+    PlanName, Report, StoreName, escape, layout,
+    timing::{self, TableTiming, Timing},
+};
 use crate::gate::Verdict;
 use serde::Serialize;
 use std::io;
@@ -39,8 +42,8 @@ pub struct Migration {
     pub next: Option<String>,
     /// The verification afterwards, or the comparison beforehand where nothing was written.
     pub report: Option<Report>,
-    /// Seconds that the run took.
-    pub seconds: f64,
+    /// What the run cost.
+    pub timing: Timing,
 }
 
 /// One table of a [`Migration`].
@@ -56,6 +59,10 @@ pub struct TableMigration {
     pub failed: u64,
     /// Batches that arrived, or that there would be.
     pub batches: u64,
+    /// Bytes of the cells in them.
+    pub bytes: u64,
+    /// Seconds that it took to write them.
+    pub seconds: f64,
     /// What undoing it takes, where it was undone.
     pub undoing: Option<Undoing>,
 }
@@ -92,6 +99,29 @@ pub struct Undoing {
     pub examples: Vec<String>,
 }
 
+impl Migration {
+    /// Says what each table cost: to compare and stage it, which `staging` knows, to write it and to verify it.
+    pub fn time(&mut self, staging: &Timing) {
+        let seconds = |timing: &Timing, name: &str| {
+            timing.tables.iter().find(|it| it.name == name).map_or(0.0, |it| it.seconds)
+        };
+        let verifying = self.report.as_ref().filter(|_| !self.preview && self.tables.iter().any(|it| it.batches > 0)).map(|it| &it.timing);
+        let table = |it: &TableMigration| {
+            let verify = verifying.map_or(0.0, |timing| seconds(timing, &it.name));
+            let parts = vec![("stage", seconds(staging, &it.name)), ("write", it.seconds), ("verify", verify)];
+            TableTiming {
+                name: it.name.clone(),
+                items: it.counts.insert + it.counts.update + it.counts.reject,
+                failed: it.failed + it.counts.reject,
+                measured: (it.written.iter().sum(), it.bytes),
+                seconds: parts.iter().map(|it| it.1).sum(),
+                parts,
+            }
+        };
+        self.timing.tables = self.tables.iter().map(table).collect();
+    }
+}
+
 #[derive(Serialize)]
 struct View<'a> {
     format: &'static str,
@@ -108,7 +138,7 @@ struct View<'a> {
     facts: &'a [String],
     state: &'a str,
     next: Option<&'a str>,
-    seconds: f64,
+    timing: serde_json::Value,
 }
 
 #[derive(Serialize)]
@@ -153,7 +183,7 @@ pub fn json(it: &Migration, mut out: impl io::Write) -> io::Result<()> {
         facts: &it.facts,
         state: &it.state,
         next: it.next.as_deref(),
-        seconds: it.seconds,
+        timing: timing::json(&it.timing),
     };
     serde_json::to_writer_pretty(&mut out, &view)?;
     out.write_all(b"\n")

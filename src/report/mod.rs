@@ -13,6 +13,7 @@ pub mod patch;
 pub mod sampler;
 mod section;
 pub mod text;
+pub mod timing;
 
 pub use crate::diff::{FindingKind, Side};
 use crate::{
@@ -49,8 +50,8 @@ pub struct Report {
     pub notes: Vec<String>,
     /// The command to run next, if one helps.
     pub next: Option<String>,
-    /// Seconds that the run took, the only part that differs between two runs.
-    pub seconds: f64,
+    /// What the run cost, the only part that differs between two runs.
+    pub timing: timing::Timing,
 }
 
 /// The plan that was checked.
@@ -69,6 +70,13 @@ pub struct StoreName {
     pub kind: String,
     /// A path or an id.
     pub name: String,
+}
+
+impl StoreName {
+    /// Kind and name, as people read them.
+    pub fn label(&self) -> String {
+        format!("{} {}", self.kind, self.name).trim().to_owned()
+    }
 }
 
 /// One compared table.

@@ -179,7 +179,7 @@ fn report() -> Report {
         ],
         notes: strings(&["texts without a zone are read as UTC"]),
         next: Some("cutover verify cutover.toml --output report".to_owned()),
-        seconds: 0.01,
+        timing: timing::Timing { seconds: 0.01, ..timing::Timing::default() },
     }
 }
 

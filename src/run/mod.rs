@@ -1,5 +1,6 @@
 //! The verbs: each is some wiring over the same merge.
 
+pub mod analyze;
 pub mod backup;
 pub mod capture;
 pub mod checks;
@@ -8,6 +9,8 @@ mod constraints;
 mod declared;
 mod index;
 pub mod init;
+mod laps;
+pub mod log;
 pub mod migrate;
 mod pipeline;
 pub mod prepare;
@@ -18,6 +21,7 @@ mod table;
 pub mod show;
 pub mod verify;
 
+pub use laps::Clock;
 pub use table::MakeProgram;
 
 use crate::{error::Result, sort::Budget};
@@ -47,6 +51,10 @@ pub struct Run {
     pub recheck: Recheck,
     /// Where a sentence about what happens now goes, for people who wait.
     pub tell: fn(&str),
+    /// Measures how long things take. What comes of it is said apart from what is found.
+    pub clock: Clock,
+    /// Where what happens is written down.
+    pub log: log::Log,
 }
 
 /// How often to look again at the rows that differ, while they are still on their way.
@@ -69,10 +77,11 @@ pub struct Watch {
 }
 
 impl Run {
-    /// Within so many bytes of memory: one table at a time, up to 100 examples of each, one look.
+    /// Within so many bytes of memory: one table at a time, up to 100 examples of each, one look, no time and no log.
     pub fn new(memory: usize, scratch: PathBuf) -> Run {
         let (watch, recheck) = (Arc::default(), Recheck::default());
-        Run { memory, scratch, threads: 2, limit: 100, watch, recheck, tell: |_| () }
+        let (clock, log): (Clock, _) = (|| Duration::ZERO, log::Log::default());
+        Run { memory, scratch, threads: 2, limit: 100, watch, recheck, tell: |_| (), clock, log }
     }
 
     /// How many tables may be compared side by side.

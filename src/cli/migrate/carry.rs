@@ -14,6 +14,7 @@ use crate::{
     run::{
         Recheck,
         backup::{self, Checked, PlanFile, Request, seal::Secret},
+        log::{Level, Line, Step},
         migrate::Job,
         prepare::{self, Opened},
         state::{Phase, RunRecord},
@@ -63,6 +64,10 @@ pub(super) fn out(mut session: Session, mut wish: Wish<'_>) -> Result<u8> {
     session.state.begin_run(&record)?;
     let bar = progress::Progress::start(&session.watch, wish.using.quiet());
     let (using, preview) = (wish.using, wish.preview);
+    session.book.name(&record.id);
+    let verb = if preview { "migrate, as a preview" } else { "migrate" };
+    let way = format!("{verb}, {}: {} → {}", session.plan.path, record.source, record.target);
+    session.run.log.line(Line::new(Level::Info, Step::Extract, way));
     let run = || -> Result<Migration> {
         let backup = match std::mem::replace(&mut wish.backup, Before::Nothing) {
             Before::BackUp(secret) => Some(back_up(&mut session, &mut wish.source, &record, secret.as_ref())?),
@@ -102,7 +107,7 @@ pub(super) fn out(mut session: Session, mut wish: Wish<'_>) -> Result<u8> {
     let done = run();
     drop(bar);
     let done = session.ended(&record.id, done, preview)?;
-    session.end(&done, using)
+    session.end(done, using)
 }
 
 /// Makes the backup that a run begins with: the tables of the source that it reads.
@@ -122,5 +127,6 @@ fn back_up(session: &mut Session, source: &mut Opened, record: &RunRecord, secre
     let mut part = backup::Part::new(source.store.as_mut(), tables);
     let made = backup::create(&session.run, &home, &mut part, request).map_err(|it| it.context("the backup"))?;
     session.state.set_phase(&record.id, Phase::Captured, &clock::text())?;
+    session.run.log.line(Line::new(Level::Info, Step::Extract, format!("backup {} made and read back", made.id)));
     Ok(made.id)
 }

@@ -5,7 +5,7 @@ use super::{
     session::{Pacing, Session, Using, with_continued, wrote},
 };
 use crate::{
-    cli::{args::Cli, clock, quoted, stores, usage},
+    cli::{args::Cli, clock, log, quoted, stores, usage},
     error::{Error, Kind, Result},
     gate::Verdict,
     report::{
@@ -14,6 +14,7 @@ use crate::{
     },
     run::{
         backup,
+        log::Step,
         migrate::{Undo, manifest::Manifest},
         state::{self, Phase, RunRecord},
     },
@@ -50,7 +51,12 @@ pub(in crate::cli) struct RollbackArgs {
 
 /// `cutover rollback`.
 pub(in crate::cli) fn rollback(args: &RollbackArgs, cli: &Cli) -> Result<u8> {
-    let mut session = Session::begin(&args.plan, "rollback", &args.using, cli)?;
+    let session = Session::begin(&args.plan, "rollback", &args.using, cli)?;
+    let log = session.run.log.clone();
+    log::ended(&log, Step::Load, undo(session, args))
+}
+
+fn undo(mut session: Session, args: &RollbackArgs) -> Result<u8> {
     let runs = to_undo(&session, args)?;
     let mut out = Migration {
         verb: "rollback",
@@ -61,9 +67,10 @@ pub(in crate::cli) fn rollback(args: &RollbackArgs, cli: &Cli) -> Result<u8> {
         ..Migration::default()
     };
     for record in runs {
+        session.book.name(&record.id);
         one_run(&mut session, &record, args, &mut out)?;
     }
-    session.end(&out, &args.using)
+    session.end(out, &args.using)
 }
 
 /// Undoes one run, or says what that takes.
@@ -90,7 +97,8 @@ fn one_run(session: &mut Session, record: &RunRecord, args: &RollbackArgs, out: 
     let pace = (&args.pace.over(&session.plan.migrate)).into();
     let reopen = || session.read_target();
     let may_write = || session.lock.check();
-    let mut undo = Undo { manifest, folder, target, reopen: &reopen, pace, tables, may_write: &may_write, wanted };
+    let plan = &session.plan;
+    let mut undo = Undo { manifest, folder, target, reopen: &reopen, pace, tables, may_write: &may_write, wanted, plan };
     let undone = undo.run(&session.run, !args.confirm, &clock::text)?;
     out.id.clone_from(&record.id);
     out.tables.extend(undone.into_iter().map(|(name, undoing)| TableMigration {

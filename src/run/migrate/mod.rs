@@ -23,6 +23,7 @@ pub mod unmade;
 
 use super::{
     Recheck, Run,
+    log::{Level, Line, Rows as Lines, Step},
     state::{Decision, Phase, State, TableCounts},
     table::Migrating,
     verify::{self, Pairing, Task},
@@ -110,6 +111,14 @@ impl Job<'_> {
     /// If a store fails before anything was written. After that, a failure is in what comes back.
     pub fn run(mut self, run: &Run) -> Result<Migration> {
         let plot = self.stage(run)?;
+        let staging = plot.report.timing.clone();
+        let mut out = self.carry_out(run, plot)?;
+        out.time(&staging);
+        Ok(out)
+    }
+
+    /// What comes after staging.
+    fn carry_out(mut self, run: &Run, plot: Plot) -> Result<Migration> {
         let mut out = self.outline(&plot);
         let judged = self.judge(&plot);
         (out.verdict, out.reasons) = (judged.verdict, judged.reasons);
@@ -155,7 +164,7 @@ impl Job<'_> {
         let noted = Arc::new(Mutex::new(Vec::new()));
         let decide = std::mem::replace(&mut self.decide, Box::new(Nobody));
         let decide = Noting { decide, noted: Arc::clone(&noted) };
-        let stage = Stage::new(&folder, strategies, Box::new(decide));
+        let stage = Stage::new(&folder, strategies, Box::new(decide), &run.log);
         let migrating = Migrating { stage: Some(&stage), staged: None };
         let report = self.task.run_with(run, (None, migrating))?;
         let staged = stage.finish();
@@ -177,6 +186,7 @@ impl Job<'_> {
                 ..TableCounts::default()
             };
             self.state.set_table(&self.id, &counts)?;
+            run.log.line(staged_line(staged));
         }
         manifest.write(&folder)?;
         self.phase(Phase::Staged)?;
@@ -319,12 +329,19 @@ impl Job<'_> {
                 may_write: self.may_write,
                 later: Vec::new(),
                 failed: staged.folder.join("failed.ndjson"),
+                plan: self.plan,
+                lines: Lines::default(),
                 done: apply::Applied::default(),
             };
+            let begun = (run.clock)();
             let applied = apply(&mut sender, &staged.written(), &staged.before(), &shape);
-            let done = sender.done;
+            let (done, lines) = (sender.done, std::mem::take(&mut sender.lines));
+            lines.write(&run.log, ", all of them in failed.ndjson of the run's folder");
+            told.seconds = (run.clock)().saturating_sub(begun).as_secs_f64();
+            told.bytes = done.bytes;
             told.written = [done.written.inserted, done.written.updated, done.written.deleted];
             (told.failed, told.batches) = (done.failed, done.batches);
+            run.log.line(wrote(told));
             applied?;
         }
         Ok(())
@@ -347,6 +364,7 @@ impl Job<'_> {
                 return self.give_up(run, plot, out, target, &error);
             }
         };
+        run.log.report(&report, false);
         let allowed = self.judge_again(&report, &|rows| self.policy(rows)).verdict;
         // What the plan's own gate lets through is no failure, whatever was left out.
         let judged = self.judge_again(&report, &|_| self.lasting());
@@ -453,6 +471,7 @@ impl Job<'_> {
             tables: self.tables(plot),
             may_write: self.may_write,
             wanted: None,
+            plan: self.plan,
         };
         let mut undone = undo.run(run, false, &self.now)?;
         for id in &self.continues {
@@ -462,6 +481,23 @@ impl Job<'_> {
         }
         Ok(undone)
     }
+}
+
+/// What is written down about a table whose rows to write are known.
+fn staged_line(it: &Staged) -> Line {
+    let counts = &it.counts;
+    let work = [("insert", counts.insert), ("update", counts.update), ("same", counts.same)];
+    let rest = [("skip", counts.skip), ("conflict", counts.conflict), ("reject", counts.reject)];
+    Line::new(Level::Info, Step::Load, "to be written").of(&it.table.name).with(work).with(rest)
+}
+
+/// What is written down about a table that was written.
+fn wrote(it: &TableMigration) -> Line {
+    let [inserted, updated, deleted] = it.written;
+    let level = if it.failed > 0 { Level::Error } else { Level::Info };
+    let counts = [("inserted", inserted), ("updated", updated), ("deleted", deleted)];
+    let line = Line::new(level, Step::Load, "written").of(&it.name).with(counts);
+    line.with([("failed", it.failed), ("batches", it.batches), ("bytes", it.bytes)])
 }
 
 /// Nobody is there to decide.

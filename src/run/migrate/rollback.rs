@@ -11,9 +11,14 @@ use crate::{
     diff::undo::{Fate, undo},
     disk,
     error::{Error, Kind, Result},
+    plan::Plan,
     report::{cell as shown, migration::Undoing},
     row::{Batch, Flow, Row, Rows, Shape},
-    run::{Run, pipeline},
+    run::{
+        Run,
+        log::{Level, Line, Rows as Lines, Step},
+        pipeline,
+    },
     schema::Table,
     store::{
         Source,
@@ -53,6 +58,8 @@ pub struct Undo<'u> {
     pub may_write: &'u MayWrite<'u>,
     /// The tables to undo. Nothing: all.
     pub wanted: Option<Vec<String>>,
+    /// Says which columns are shown nowhere.
+    pub plan: &'u Plan,
 }
 
 /// What undoing each table takes, in the order in which it is done.
@@ -130,9 +137,16 @@ impl Undo<'_> {
                 may_write: self.may_write,
                 later: Vec::new(),
                 failed: self.folder.join("undo").join(&entry.folder).join("failed.ndjson"),
+                plan: self.plan,
+                lines: Lines::default(),
                 done: Applied::default(),
             };
-            carry_out(&mut sender, &self.folder.join("undo").join(&entry.folder), &shape)?;
+            let undone = carry_out(&mut sender, &self.folder.join("undo").join(&entry.folder), &shape);
+            let (done, lines) = (sender.done, std::mem::take(&mut sender.lines));
+            lines.write(&run.log, "");
+            let counts = [("restored", done.written.updated), ("removed", done.written.deleted)];
+            run.log.line(Line::new(Level::Info, Step::Load, "taken back").of(&table.name).with(counts));
+            undone?;
         }
         Ok(())
     }
@@ -207,7 +221,7 @@ fn stage(
 ///
 /// # Errors
 /// As [`Sender::send`], and if what was staged cannot be read.
-fn carry_out(sender: &mut Sender<'_, '_>, folder: &Path, shape: &Arc<Shape>) -> Result<Applied> {
+fn carry_out(sender: &mut Sender<'_, '_>, folder: &Path, shape: &Arc<Shape>) -> Result<()> {
     for (name, side) in
         [(RESTORE, (|it| &mut it.updates) as fn(&mut Load) -> &mut Batch), (REMOVE, |it| &mut it.deletes)]
     {
@@ -223,7 +237,7 @@ fn carry_out(sender: &mut Sender<'_, '_>, folder: &Path, shape: &Arc<Shape>) -> 
         sender.send(&mut load)?;
         sender.finish()?;
     }
-    Ok(sender.done)
+    Ok(())
 }
 
 /// The rows that were written, as the store holds them.
