@@ -12,7 +12,10 @@ use super::{
 use crate::{
     error::Result,
     plan::Plan,
-    report::{Cell, StoreName, escape, layout, timing::{self, Timing}},
+    report::{
+        Cell, StoreName, escape, layout,
+        timing::{self, Timing},
+    },
     run::{
         Run, Watch,
         analyze::{self, ColumnAnalysis, TableAnalysis},
@@ -132,7 +135,9 @@ fn profile(Planned { plan, text }: &Planned, run: &Run, options: &store::Options
 fn profile_text(timing: &Timing) -> String {
     let parts: String = timing::parts(timing).lines().map(|it| format!("  {it}\n")).collect();
     let tables: String = timing::text(timing).lines().map(|it| format!("  {it}\n")).collect();
-    format!("profile of a verification; parts work side by side, so together they may take longer than it did\n{parts}\n{tables}")
+    format!(
+        "profile of a verification; parts work side by side, so together they may take longer than it did\n{parts}\n{tables}"
+    )
 }
 
 fn document(looked: &[Looked], profile: Option<&Timing>) -> Value {

@@ -135,6 +135,15 @@ Examples:
   cutover analyze --profile               and where the time of a verification goes
   cutover analyze env:DATABASE_URL --only users,orders --format json"))]
     Analyze(super::analyze::Analyze),
+    /// Measure how a plan's stores are read, and propose how large batches should be.
+    #[command(after_help = "\
+Examples:
+  cutover optimize                        reads some rows of each table, writes nothing
+  cutover optimize --probe-writes         also writes a scratch file beside a target that is a file
+  cutover optimize prod.toml --rows 1000 --format json
+
+The target is never written to.")]
+    Optimize(super::optimize::Optimize),
     /// Say whether stores can be reached and read, and what this user may do there.
     #[command(after_help = help("\
 Examples:
@@ -209,7 +218,8 @@ pub(super) struct Info {
     /// Stores, or one plan (.toml). Without any, `cutover.toml`.
     #[arg(value_name = "PLAN | STORE")]
     pub(super) stores: Vec<String>,
-    /// Columns with their types, and constraints.
+    /// Columns with their types, constraints, what each store says about itself, and for a plan what there is around it: this
+    /// program, the plan's hash, runs, and what the target takes.
     #[arg(long)]
     pub(super) detailed: bool,
     /// How to write it. As JSON it has the format `cutover-info/1`.

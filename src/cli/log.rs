@@ -32,15 +32,15 @@ const VARIABLE: &str = "CUTOVER_LOG";
 pub(super) struct Logging {
     /// Write migration-success.log, -errors.log, -conflicts.log and -performance.log into this folder, a JSON object a line,
     /// behind what is there. The plan may say it too.
-    #[arg(long = "log", value_name = "DIR")]
-    folder: Option<PathBuf>,
+    #[arg(long, value_name = "DIR")]
+    log: Option<PathBuf>,
     /// Say on standard error what happens: error, warn, info or debug, or STEP=LEVEL,… where a step is extract, transform, load
     /// or verify. CUTOVER_LOG stands in for it.
-    #[arg(long = "log-filter", value_name = "FILTER")]
-    filter: Option<Filter>,
+    #[arg(long, value_name = "FILTER")]
+    log_filter: Option<Filter>,
     /// How to say it there.
-    #[arg(long = "log-format", value_name = "FORMAT", default_value = "text")]
-    format: Format,
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    log_format: Format,
 }
 
 /// Down to which level lines are wanted, for each step.
@@ -105,14 +105,14 @@ impl Logging {
     /// # Errors
     /// If the folder or a file in it cannot be made or written to, or the variable says nothing that is known.
     pub(super) fn open(&self, plan: &Plan, start: &str) -> Result<Arc<Book>> {
-        let filter = match self.filter {
+        let filter = match self.log_filter {
             Some(it) => it,
             None => from_environment()?,
         };
-        let folder = self.folder.clone().or_else(|| plan.log_folder.as_ref().map(|it| plan.resolve(it)));
+        let folder = self.log.clone().or_else(|| plan.log_folder.as_ref().map(|it| plan.resolve(it)));
         let folder = folder.map(|it| Ok::<_, Error>((it.clone(), files(&it)?))).transpose()?;
         let run = Mutex::new(start.replace(':', "-"));
-        Ok(Arc::new(Book { run, folder, filter, format: self.format, broken: AtomicBool::new(false) }))
+        Ok(Arc::new(Book { run, folder, filter, format: self.log_format, broken: AtomicBool::new(false) }))
     }
 }
 

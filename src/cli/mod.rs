@@ -5,11 +5,13 @@ mod args;
 mod backup;
 mod clock;
 mod connection;
+mod environment;
 pub mod exit;
 mod info;
 mod inspect;
 mod log;
 mod migrate;
+mod optimize;
 mod options;
 mod output;
 mod progress;
@@ -54,6 +56,7 @@ pub fn main() -> ExitCode {
         Command::Backup(it) => backup::run(it, &cli),
         Command::Info(it) => info::info(it, &cli),
         Command::Analyze(it) => analyze::run(it, &cli),
+        Command::Optimize(it) => optimize::run(it, &cli),
         Command::TestConnection(it) => connection::test(it, &cli),
         Command::Show(it) => inspect::show(it),
         Command::State(it) => state::run(it, &cli),

@@ -335,7 +335,8 @@ const MIGRATE: &[Key] = &[
     key("disable_indexes", Shape::Bool, "Drop secondary indexes meanwhile and make them again. false if absent."),
 ];
 
-const LOG: &[Key] = &[key("folder", Shape::Name, "Folder for the four logs, from the plan's folder if relative. None if absent.")];
+const LOG: &[Key] =
+    &[key("folder", Shape::Name, "Folder for the four logs, from the plan's folder if relative. None if absent.")];
 
 const LIMIT: Shape = Shape::Either(&Shape::Count, &Shape::Named(&Shape::Count));
 

@@ -47,6 +47,7 @@ changed = { bio_links = 2 }
 
 /// A plan with every key there is, and one key a line.
 const FULL: &str = r#"version = 1
+log.folder = "logs"
 zone = "Europe/Berlin"
 seed = "2026"
 instant = 2026-01-31T12:00:00Z

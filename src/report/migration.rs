@@ -102,10 +102,13 @@ pub struct Undoing {
 impl Migration {
     /// Says what each table cost: to compare and stage it, which `staging` knows, to write it and to verify it.
     pub fn time(&mut self, staging: &Timing) {
-        let seconds = |timing: &Timing, name: &str| {
-            timing.tables.iter().find(|it| it.name == name).map_or(0.0, |it| it.seconds)
-        };
-        let verifying = self.report.as_ref().filter(|_| !self.preview && self.tables.iter().any(|it| it.batches > 0)).map(|it| &it.timing);
+        let seconds =
+            |timing: &Timing, name: &str| timing.tables.iter().find(|it| it.name == name).map_or(0.0, |it| it.seconds);
+        let verifying = self
+            .report
+            .as_ref()
+            .filter(|_| !self.preview && self.tables.iter().any(|it| it.batches > 0))
+            .map(|it| &it.timing);
         let table = |it: &TableMigration| {
             let verify = verifying.map_or(0.0, |timing| seconds(timing, &it.name));
             let parts = vec![("stage", seconds(staging, &it.name)), ("write", it.seconds), ("verify", verify)];

@@ -204,7 +204,8 @@ mod tests {
         };
         check(table("a", 100, 25), (Some(50.0), Some(10), 0.25));
         check(TableTiming::default(), (None, None, 0.0));
-        let timing = Timing { seconds: 2.0, tables: vec![table("a", 100, 25), table("b", 300, 75)], ..Timing::default() };
+        let timing =
+            Timing { seconds: 2.0, tables: vec![table("a", 100, 25), table("b", 300, 75)], ..Timing::default() };
         check(TableTiming { seconds: 2.0, ..timing.total() }, (Some(200.0), Some(10), 0.25));
         assert_eq!(timing.total().parts, [("read_source", 0.5), ("compare", 1.5)]);
     }

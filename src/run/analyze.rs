@@ -16,8 +16,8 @@ use crate::{
         cell::{self, tag},
     },
 };
-pub use distinct::Distinct;
 use distinct::Counter;
+pub use distinct::Distinct;
 use serde::de::IgnoredAny;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -85,7 +85,12 @@ pub type Secret<'s> = dyn Fn(&str, &str) -> bool + 's;
 ///
 /// # Errors
 /// If the store fails, or somebody asks the run to end.
-pub fn analyze(run: &Run, store: &mut dyn Source, wanted: &[String], secret: &Secret<'_>) -> Result<Vec<TableAnalysis>> {
+pub fn analyze(
+    run: &Run,
+    store: &mut dyn Source,
+    wanted: &[String],
+    secret: &Secret<'_>,
+) -> Result<Vec<TableAnalysis>> {
     let tables = store.tables()?;
     let tables: Vec<Table> = tables.into_iter().filter(|it| wanted.is_empty() || wanted.contains(&it.name)).collect();
     tables.iter().for_each(|it| run.watch.expect(it.rows_about.unwrap_or(0)));
@@ -93,7 +98,8 @@ pub fn analyze(run: &Run, store: &mut dyn Source, wanted: &[String], secret: &Se
 }
 
 fn one(run: &Run, store: &mut dyn Source, table: &Table, secret: &Secret<'_>) -> Result<TableAnalysis> {
-    let mut out = TableAnalysis { name: table.name.clone(), unreadable: table.unreadable.clone(), ..Default::default() };
+    let mut out =
+        TableAnalysis { name: table.name.clone(), unreadable: table.unreadable.clone(), ..Default::default() };
     if table.unreadable.is_some() || table.columns.is_empty() {
         return Ok(out);
     }
@@ -298,7 +304,8 @@ mod tests {
     #[test]
     fn a_column_of_texts() {
         let long: &'static str = Box::leak("é".repeat(100).into_boxed_str());
-        let values = vec![Value::Text("a@b.example"), Value::Text(" 17"), Value::Null, Value::Text("17"), Value::Text(long)];
+        let values =
+            vec![Value::Text("a@b.example"), Value::Text(" 17"), Value::Null, Value::Text("17"), Value::Text(long)];
         let (table, column) = looked(Type::Text, values, false);
         assert_eq!((table.rows, table.bytes, table.largest), (5, 216, 200));
         assert_eq!((column.nulls, column.distinct), (1, Distinct::Exactly(4)));

@@ -6,7 +6,10 @@
 
 use crate::{
     gate::Verdict,
-    report::{FindingKind, Report, TableReport, cell, timing::{TableTiming, Timing}},
+    report::{
+        FindingKind, Report, TableReport, cell,
+        timing::{TableTiming, Timing},
+    },
 };
 use serde_json::Value;
 use std::{fmt, sync::Arc};

@@ -12,6 +12,7 @@ pub mod init;
 mod laps;
 pub mod log;
 pub mod migrate;
+pub mod optimize;
 mod pipeline;
 pub mod prepare;
 mod recheck;

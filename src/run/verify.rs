@@ -13,7 +13,9 @@ use crate::{
     gate::{self, Facts, Judgement, Verdict},
     pairing::{self, Choices, Comparison},
     plan::{Check, Policy},
-    report::{CheckReport, Report, Side, StoreName, TableReport, folder::Folder, sampler::Sampler, timing::TableTiming},
+    report::{
+        CheckReport, Report, Side, StoreName, TableReport, folder::Folder, sampler::Sampler, timing::TableTiming,
+    },
     schema::Table,
     store::Source,
     value::Type,

@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod analyze;
 mod backup;
 #[path = "../support/canary.rs"]
 mod canary;
@@ -12,9 +13,11 @@ mod documents;
 mod faces;
 mod files;
 mod inspect;
+mod logs;
 mod migrate;
 mod moving;
 mod names;
+mod optimize;
 mod resources;
 mod secrets;
 mod selectors;

@@ -126,7 +126,8 @@ impl Stage {
             let target = writer(&target).expect("a target");
             let may_write = || Ok(());
             let (may_write, plan): (&dyn Fn() -> Result<()>, _) = (&may_write, &self.plan);
-            let mut undo = Undo { manifest, folder, target, reopen: &reopen, pace, tables, may_write, wanted: None, plan };
+            let mut undo =
+                Undo { manifest, folder, target, reopen: &reopen, pace, tables, may_write, wanted: None, plan };
             undo.run(&run(), false, &|| NOW.to_owned()).unwrap_or_else(|it| panic!("{it:?}"));
         }
     }

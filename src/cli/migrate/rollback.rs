@@ -15,7 +15,7 @@ use crate::{
     run::{
         backup,
         log::Step,
-        migrate::{Undo, manifest::Manifest},
+        migrate::{Undo, manifest::Manifest, rollback::kept},
         state::{self, Phase, RunRecord},
     },
 };
@@ -98,8 +98,10 @@ fn one_run(session: &mut Session, record: &RunRecord, args: &RollbackArgs, out: 
     let reopen = || session.read_target();
     let may_write = || session.lock.check();
     let plan = &session.plan;
-    let mut undo = Undo { manifest, folder, target, reopen: &reopen, pace, tables, may_write: &may_write, wanted, plan };
+    let mut undo =
+        Undo { manifest, folder, target, reopen: &reopen, pace, tables, may_write: &may_write, wanted, plan };
     let undone = undo.run(&session.run, !args.confirm, &clock::text)?;
+    let before = out.tables.len();
     out.id.clone_from(&record.id);
     out.tables.extend(undone.into_iter().map(|(name, undoing)| TableMigration {
         name,
@@ -112,7 +114,11 @@ fn one_run(session: &mut Session, record: &RunRecord, args: &RollbackArgs, out: 
         out.next = Some(format!("cutover rollback {} --run {} --confirm", quoted(&out.plan.path), record.id));
         return Ok(());
     }
-    let detail = serde_json::json!({ "tables": args.tables, "left": theirs });
+    for it in out.tables.iter().skip(before) {
+        let detail = it.undoing.as_ref().map(|undoing| kept(&it.name, undoing)).unwrap_or_default();
+        session.state.audit(Some(&record.id), "undo", &detail, &clock::text())?;
+    }
+    let detail = serde_json::json!({ "by": session.by, "tables": args.tables, "left": theirs });
     session.state.audit(Some(&record.id), "rollback", &detail, &clock::text())?;
     if whole {
         session.state.set_phase(&record.id, Phase::RolledBack, &clock::text())?;

@@ -3,7 +3,9 @@
 use crate::{
     cli::{
         args::{Asking, Cli, Format, delay, size},
-        clock, exit, log, options, output, progress, stores,
+        clock, exit, log, options, output, progress,
+        state::who,
+        stores,
     },
     error::{Error, Kind, Result},
     gate::Verdict,
@@ -111,6 +113,8 @@ pub(super) struct Session {
     /// Where the state is.
     pub folder: PathBuf,
     pub lock: lock::Lock,
+    /// Who began it, for the audit trail.
+    pub by: String,
     /// Where lines of the log go.
     pub book: Arc<log::Book>,
     /// When it began, in the time of the process.
@@ -133,9 +137,11 @@ impl Session {
         let run = Run { tell, log: book.log(), ..options::run(using.memory, &using.asking, Arc::clone(&watch)) };
         let folder = state::folder_of(Path::new(&plan.path));
         let state = State::open(&folder)?;
-        let lock = lock::Lock::take(&folder, &lock::Owner::this(verb, &start))?;
+        let owner = lock::Owner::this(verb, &start);
+        let lock = lock::Lock::take(&folder, &owner)?;
+        let by = who(&owner);
         let options = options::store(&using.asking);
-        Ok(Session { plan, text, colour, start, options, watch, run, state, folder, lock, book, begun })
+        Ok(Session { plan, text, colour, start, options, watch, run, state, folder, lock, by, book, begun })
     }
 
     /// Opens the target for reading.
@@ -182,7 +188,7 @@ impl Session {
     /// Writes down how it ended.
     fn write_down(&self, done: &Migration) {
         let level = if done.verdict == Verdict::Pass { Level::Info } else { Level::Error };
-        let why = done.reasons.iter().map(|it| format!(": {it}")).collect::<String>();
+        let why = if done.reasons.is_empty() { String::new() } else { format!(": {}", done.reasons.join("; ")) };
         let says = format!("{} ended, {}{why}. {}", done.verb, done.verdict.name(), done.state);
         self.run.log.line(Line::new(level, Step::Load, says));
         self.run.log.timing(Step::Load, &done.timing);

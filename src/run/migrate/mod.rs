@@ -47,6 +47,7 @@ use apply::{MayWrite, Pace, Sender, apply};
 use conflict::{Decide, Strategy};
 use manifest::{Entry, Manifest};
 pub use rollback::{Undo, Undone};
+use serde_json::json;
 use stage::{Stage, Staged};
 use std::{
     collections::BTreeMap,
@@ -342,6 +343,12 @@ impl Job<'_> {
             told.written = [done.written.inserted, done.written.updated, done.written.deleted];
             (told.failed, told.batches) = (done.failed, done.batches);
             run.log.line(wrote(told));
+            let [inserted, updated, deleted] = told.written;
+            let detail = json!({
+                "table": table.name, "inserted": inserted, "updated": updated, "deleted": deleted,
+                "failed": told.failed, "batches": told.batches,
+            });
+            self.state.audit(Some(&self.id), "write", &detail, &now())?;
             applied?;
         }
         Ok(())
@@ -478,6 +485,10 @@ impl Job<'_> {
             undo.folder = self.state.run_folder(id)?;
             undo.manifest = Manifest::read(&undo.folder)?;
             undone.extend(undo.run(run, false, &self.now)?);
+        }
+        drop(undo);
+        for (table, it) in &undone {
+            self.state.audit(Some(&self.id), "undo", &rollback::kept(table, it), &(self.now)())?;
         }
         Ok(undone)
     }

@@ -25,6 +25,7 @@ use crate::{
         target::{Begin, Target},
     },
 };
+use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -64,6 +65,11 @@ pub struct Undo<'u> {
 
 /// What undoing each table takes, in the order in which it is done.
 pub type Undone = Vec<(String, Undoing)>;
+
+/// What the audit trail keeps of a table that was undone.
+pub fn kept(table: &str, it: &Undoing) -> Value {
+    json!({ "table": table, "restored": it.restore, "removed": it.remove, "left": it.theirs })
+}
 
 impl Undo<'_> {
     /// Takes back what the run wrote, children before parents, and looks whether it is gone. With `preview` it only says what
