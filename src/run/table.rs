@@ -215,25 +215,22 @@ fn attempt(
         (merged, source.join(), target.join())
     });
     let (tally, canary) = merged?;
-    let differing = Some(noting.finish());
     let (source, target) = (joined(source)?, joined(target)?);
     counted(comparison, [source.rows + tally.rejects, target.rows], &tally)?;
     if let Some(draft) = draft {
         draft.finish(tally.same)?;
     }
-    let spent = spent(&source, &target, &laps);
-    let indexes = [source.indexes, target.indexes];
     Ok(Outcome {
         comparison: Arc::clone(comparison),
         tally,
         canary,
-        selected: source.selected,
+        spent: spent(&source, &target, &laps),
+        differing: Some(noting.finish()),
         sampler,
-        indexes,
-        differing,
+        selected: source.selected,
+        indexes: [source.indexes, target.indexes],
         recheck: None,
         unchecked: Vec::new(),
-        spent,
     })
 }
 

@@ -35,17 +35,12 @@ impl Distinct {
 }
 
 /// Counts different values.
+#[derive(Default)]
 pub(super) struct Counter {
     /// The hashes so far, until there are too many.
     exact: HashSet<u64>,
     /// For each register the greatest rank that a hash had there. Empty, until there are too many.
     registers: Vec<u8>,
-}
-
-impl Default for Counter {
-    fn default() -> Counter {
-        Counter { exact: HashSet::new(), registers: Vec::new() }
-    }
 }
 
 impl Counter {
