@@ -181,6 +181,23 @@ Examples:
   cutover info app.sqlite --detailed      its tables, with columns, types and constraints
   cutover info env:DATABASE_URL d1:shop"))]
     Info(Info),
+    /// Say what the tables of stores hold: sizes, types, how many different values, formats, and where time goes.
+    #[command(after_help = help("\
+Examples:
+  cutover analyze app.sqlite              each table and column, in one pass
+  cutover analyze                         both stores of cutover.toml, its secret columns masked
+  cutover analyze --profile               and where the time of a verification goes
+  cutover analyze env:DATABASE_URL --only users,orders --format json"))]
+    Analyze(super::analyze::Analyze),
+    /// Measure how a plan's stores are read, and propose how large batches should be.
+    #[command(after_help = "\
+Examples:
+  cutover optimize                        reads some rows of each table, writes nothing
+  cutover optimize --probe-writes         also writes a scratch file beside a target that is a file
+  cutover optimize prod.toml --rows 1000 --format json
+
+The target is never written to.")]
+    Optimize(super::optimize::Optimize),
     /// Say whether stores can be reached and read, and what this user may do there.
     #[command(after_help = help("\
 Examples:
@@ -255,7 +272,8 @@ pub(super) struct Info {
     /// Stores, or one plan (.toml). Without any, `cutover.toml`.
     #[arg(value_name = "PLAN | STORE")]
     pub(super) stores: Vec<String>,
-    /// Columns with their types, and constraints.
+    /// Columns with their types, constraints, what each store says about itself, and for a plan what there is around it: this
+    /// program, the plan's hash, runs, and what the target takes.
     #[arg(long)]
     pub(super) detailed: bool,
     /// How to write it. As JSON it has the format `cutover-info/1`.
@@ -331,6 +349,8 @@ pub(super) struct Verify {
     pub(super) moving: Moving,
     #[command(flatten)]
     pub(super) limits: Limits,
+    #[command(flatten)]
+    pub(super) logging: super::log::Logging,
     #[command(flatten)]
     pub(super) output: Output,
 }
@@ -425,7 +445,7 @@ pub(super) struct Output {
     /// Only the verdict and its reasons.
     #[arg(long, short, conflicts_with = "verbose")]
     pub(super) quiet: bool,
-    /// Every example, and the witnesses of each table.
+    /// Every example, the witnesses of each table, and how long it took.
     #[arg(long, short)]
     pub(super) verbose: bool,
 }

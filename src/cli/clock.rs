@@ -2,6 +2,18 @@
 
 use crate::error::{Error, Kind, Result};
 use jiff::Timestamp;
+use std::{
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
+
+/// How long the process has run, from the first question on.
+pub(super) fn elapsed() -> Duration {
+    static START: OnceLock<Instant> = OnceLock::new();
+    #[expect(clippy::disallowed_methods, reason = "cli reads the clock")]
+    let now = Instant::now();
+    now.saturating_duration_since(*START.get_or_init(|| now))
+}
 
 /// What time it is.
 ///

@@ -3,7 +3,7 @@
 use super::{
     args::{Cli, Format, Info},
     connection::document_text,
-    exit, inspect, options, output, problem,
+    environment, exit, inspect, options, output, problem,
     stores::{self, Asked, Planned},
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
         verify::Task,
     },
     schema::{Column, Origin, Table},
-    store::Source,
+    store::{Source, about::Fact},
 };
 use serde_json::{Value, json};
 use std::io::IsTerminal;
@@ -29,12 +29,16 @@ struct Held {
     name: StoreName,
     tables: Result<Vec<Table>, Error>,
     notes: Vec<String>,
+    /// What it says about itself, where that was asked for.
+    about: Vec<Fact>,
 }
 
 pub(super) fn info(args: &Info, cli: &Cli) -> Result<u8> {
     let colour = output::colours(cli.color, std::io::stderr().is_terminal());
-    let (plan, mut asked) = stores::all(&args.stores, &options::store(&args.asking), colour)?;
-    let held: Vec<Held> = asked.iter_mut().map(held).collect();
+    let options = options::store(&args.asking);
+    let (plan, mut asked) = stores::all(&args.stores, &options, colour)?;
+    let held: Vec<Held> = asked.iter_mut().map(|it| held(it, args.detailed)).collect();
+    let around = plan.as_ref().filter(|_| args.detailed).map(|it| environment::around(it, &options));
     let well = held.iter().all(|it| it.tables.is_ok());
     let task = match plan.filter(|_| well) {
         Some(plan) => Some(paired(&plan, asked, colour)?),
@@ -43,11 +47,18 @@ pub(super) fn info(args: &Info, cli: &Cli) -> Result<u8> {
     let out = match args.format {
         Format::Json => {
             let stores: Vec<Value> = held.iter().map(Held::json).collect();
-            document_text(&json!({ "format": FORMAT, "stores": stores, "pairing": task.as_ref().map(pairing_json) }))?
+            let mut document =
+                json!({ "format": FORMAT, "stores": stores, "pairing": task.as_ref().map(pairing_json) });
+            if let Some(around) = around {
+                document["environment"] =
+                    Value::Object(around.into_iter().map(|it| (it.0.to_owned(), it.1.into())).collect());
+            }
+            document_text(&document)?
         }
         Format::Text => {
             let mut parts: Vec<String> = held.iter().map(|it| it.text(args.detailed)).collect();
             parts.extend(task.as_ref().map(pairing_text));
+            parts.extend(around.as_deref().map(environment_text));
             parts.join("\n")
         }
     };
@@ -55,12 +66,16 @@ pub(super) fn info(args: &Info, cli: &Cli) -> Result<u8> {
     Ok(if well { exit::PASS } else { exit::UNDECIDED })
 }
 
-fn held(asked: &mut Asked) -> Held {
-    let (tables, notes) = match &mut asked.store {
-        Ok(store) => (store.tables(), store.notes()),
-        Err(it) => (Err(Error::new(it.kind(), it)), Vec::new()),
+fn held(asked: &mut Asked, detailed: bool) -> Held {
+    let (tables, notes, about) = match &mut asked.store {
+        Ok(store) => {
+            // What a store does not say is no reason not to say the rest.
+            let about = if detailed { store.about().unwrap_or_default() } else { Vec::new() };
+            (store.tables(), store.notes(), about)
+        }
+        Err(it) => (Err(Error::new(it.kind(), it)), Vec::new(), Vec::new()),
     };
-    Held { side: asked.side, name: asked.name.clone(), tables, notes }
+    Held { side: asked.side, name: asked.name.clone(), tables, notes, about }
 }
 
 /// What the plan pairs, without reading a row.
@@ -134,6 +149,7 @@ impl Held {
         let side = self.side.map(|it| format!("{it}: ")).unwrap_or_default();
         let name = format!("{} {}", self.name.kind, self.name.name);
         let mut out = vec![escape::message(&format!("{side}{}", name.trim()))];
+        out.extend(self.about.iter().map(|it| format!("  {}: {}", it.what, escape::message(&it.says))));
         match &self.tables {
             Err(error) => out.push(format!("  cannot be read: {}", escape::message(&error.to_string()))),
             Ok(tables) => {
@@ -157,8 +173,21 @@ impl Held {
         let (StoreName { kind, name }, notes) = (&self.name, &self.notes);
         let tables = self.tables.as_ref().ok().map(|it| it.iter().map(table_json).collect::<Vec<_>>());
         let error = self.tables.as_ref().err().map(ToString::to_string);
-        json!({ "side": self.side, "kind": kind, "name": name, "tables": tables, "error": error, "notes": notes })
+        let mut out =
+            json!({ "side": self.side, "kind": kind, "name": name, "tables": tables, "error": error, "notes": notes });
+        if !self.about.is_empty() {
+            let about = self.about.iter().map(|it| json!({ "what": it.what, "says": it.says }));
+            out["about"] = about.collect();
+        }
+        out
     }
+}
+
+/// What there is around a plan, a line each.
+fn environment_text(around: &[environment::Said]) -> String {
+    let rows: Vec<_> = around.iter().map(|(what, says)| vec![(*what).to_owned(), escape::message(says)]).collect();
+    let lines = layout::aligned(&rows, &[]).into_iter().map(|it| format!("  {it}"));
+    self::lines(&["environment".to_owned()].into_iter().chain(lines).collect::<Vec<_>>())
 }
 
 /// The columns and constraints of one table.

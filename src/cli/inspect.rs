@@ -22,6 +22,7 @@ use crate::{
 };
 use clap::CommandFactory;
 use std::{
+    collections::BTreeSet,
     fs::OpenOptions,
     io::{IsTerminal, Write},
     os::unix::fs::OpenOptionsExt,
@@ -86,39 +87,50 @@ pub(super) fn open_masked(
 /// column, so then somebody has to say which.
 fn source_secrets(plan: &Plan, masks: &Masks) -> Result<Vec<(String, String)>> {
     let mut secrets = Vec::new();
-    for table in &plan.tables {
-        let from = table.from.as_ref().unwrap_or(&table.into);
-        for (name, rule) in table.columns.iter().flatten().filter(|it| it.1.secret && it.1.generated.is_none()) {
-            let path = rule.from.as_ref().map_or(Some(name.as_str()), |it| it.text.trim().strip_prefix('.'));
-            let path = path.map(|it| it.trim_matches('"')).filter(|it| is_plain(it) && table.each.is_none());
-            match path {
-                Some(column) => secrets.push((from.clone(), column.to_owned())),
-                None if masks.columns.iter().any(|it| it.0 == *from) => {}
-                None => {
-                    let message = format!(
-                        "`{}.{name}` is secret and computed: say which columns of the source to mask, with --mask {from}.COLUMN",
-                        table.into
-                    );
-                    return Err(usage(message));
-                }
+    for (of, from, column) in secret_columns(plan) {
+        match column {
+            Some(column) => secrets.push((from, column)),
+            None if masks.columns.iter().any(|it| it.0 == from) => {}
+            None => {
+                let message = format!(
+                    "`{of}` is secret and computed: say which columns of the source to mask, with --mask {from}.COLUMN"
+                );
+                return Err(usage(message));
             }
         }
     }
     Ok(secrets)
 }
 
+/// The plan's secret columns, and the source's table and column that each is taken from. Without a column: any may be it.
+pub(super) fn secret_columns(plan: &Plan) -> Vec<(String, String, Option<String>)> {
+    let mut secrets = Vec::new();
+    for table in &plan.tables {
+        let from = table.from.as_ref().unwrap_or(&table.into);
+        for (name, rule) in table.columns.iter().flatten().filter(|it| it.1.secret && it.1.generated.is_none()) {
+            let path = rule.from.as_ref().map_or(Some(name.as_str()), |it| it.text.trim().strip_prefix('.'));
+            let path = path.map(|it| it.trim_matches('"')).filter(|it| is_plain(it) && table.each.is_none());
+            secrets.push((format!("{}.{name}", table.into), from.clone(), path.map(str::to_owned)));
+        }
+    }
+    secrets
+}
+
 fn is_plain(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|it| it.is_alphanumeric() || it == '_')
 }
 
+/// The tables and columns that are typed to be masked.
+pub(super) fn masked(columns: &[String]) -> Result<BTreeSet<(String, String)>> {
+    let split = |text: &String| {
+        let split = text.rsplit_once('.').map(|(table, column)| (table.to_owned(), column.to_owned()));
+        split.ok_or_else(|| usage(format_args!("--mask {text}: write TABLE.COLUMN")))
+    };
+    columns.iter().map(split).collect()
+}
+
 fn masks(columns: &[String]) -> Result<Masks> {
-    let mut masks = Masks::default();
-    for text in columns {
-        let Some((table, column)) = text.rsplit_once('.') else {
-            return Err(usage(format_args!("--mask {text}: write TABLE.COLUMN")));
-        };
-        masks.columns.insert((table.to_owned(), column.to_owned()));
-    }
+    let mut masks = Masks { columns: masked(columns)?, key: None };
     #[expect(clippy::disallowed_methods, reason = "cli reads the environment")]
     let key = std::env::var("CUTOVER_MASK_KEY").ok().filter(|it| !it.is_empty());
     masks.key = key.map(|it| blake3::derive_key("cutover 2026 masked columns of snapshots", it.as_bytes()));

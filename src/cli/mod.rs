@@ -1,15 +1,19 @@
 //! From what was typed to an exit code. The only place that reads the environment, the clock and the terminal.
 
+mod analyze;
 mod args;
 mod backup;
 mod clock;
 mod connection;
+mod environment;
 pub mod exit;
 mod export;
 mod fields;
 mod info;
 mod inspect;
+mod log;
 mod migrate;
+mod optimize;
 mod options;
 mod output;
 mod progress;
@@ -22,7 +26,13 @@ use crate::{
     error::{Error, Kind, Result},
     plan::Plan,
     report::{PlanName, Report, folder::Folder},
-    run::{Run, Watch, around::query, prepare, verify::Task},
+    run::{
+        Run, Watch,
+        around::query,
+        log::{Level, Line, Log, Step},
+        prepare,
+        verify::Task,
+    },
     store,
 };
 use args::{Cli, Command, Diff, Output, Verify};
@@ -55,6 +65,8 @@ pub fn main() -> ExitCode {
         Command::Validate(it) => validate::validate(it, &cli),
         Command::Backup(it) => backup::run(it, &cli),
         Command::Info(it) => info::info(it, &cli),
+        Command::Analyze(it) => analyze::run(it, &cli),
+        Command::Optimize(it) => optimize::run(it, &cli),
         Command::TestConnection(it) => connection::test(it, &cli),
         Command::Show(it) => inspect::show(it),
         Command::State(it) => state::run(it, &cli),
@@ -75,13 +87,22 @@ pub fn main() -> ExitCode {
 fn verify(args: &Verify, cli: &Cli) -> Result<u8> {
     let colour = output::colours(cli.color, std::io::stderr().is_terminal());
     let (plan, text) = stores::read_plan(&args.plan, colour)?;
+    let log = args.logging.open(&plan, &clock::text())?.log();
+    log::ended(&log, Step::Verify, verified(args, cli, (&plan, &text), &log))
+}
+
+fn verified(args: &Verify, cli: &Cli, (plan, text): (&Plan, &str), log: &Log) -> Result<u8> {
+    let colour = output::colours(cli.color, std::io::stderr().is_terminal());
     let options = options::store(&args.limits.asking);
-    let source = stores::of_plan(&plan, &plan.source, &options).map_err(|it| it.context("the source"))?;
-    let target = stores::of_plan(&plan, &plan.target, &options).map_err(|it| it.context("the target"))?;
+    let source = stores::of_plan(plan, &plan.source, &options).map_err(|it| it.context("the source"))?;
+    let target = stores::of_plan(plan, &plan.target, &options).map_err(|it| it.context("the target"))?;
     let watch = Arc::new(Watch::default());
     progress::stop_on_signal(&watch)?;
     let run = options::comparison(&args.limits, &args.moving, args.output.quiet, watch);
-    let task = prepare::plan(&plan, source, target, Some(&run)).map_err(|it| problem(it, &plan, &text, colour))?;
+    let run = Run { log: log.clone(), ..run };
+    let way = format!("verify {}: {} → {}", plan.path, source.name.label(), target.name.label());
+    run.log.line(Line::new(Level::Info, Step::Verify, way));
+    let task = prepare::plan(plan, source, target, Some(&run)).map_err(|it| problem(it, plan, text, colour))?;
     let again = format!("cutover verify {}", quoted(&plan.path));
     compare(task, &run, &args.output, cli, Some(&plan), &again)
 }
@@ -101,18 +122,19 @@ fn diff(args: &Diff, cli: &Cli) -> Result<u8> {
 
 /// Runs a comparison and says what came of it.
 fn compare(mut task: Task, run: &Run, output: &Output, cli: &Cli, plan: Option<&Plan>, again: &str) -> Result<u8> {
-    #[expect(clippy::disallowed_methods, reason = "cli reads the clock")]
-    let start = std::time::Instant::now();
+    let begun = clock::elapsed();
     let folder = output.output.as_deref().map(Folder::create).transpose()?;
     let progress = progress::Progress::start(&run.watch, output.quiet);
     let mut result = task.run(run, folder.as_ref());
     if let (Ok(report), Some(plan)) = (&mut result, plan) {
         let (source, target) = (task.source.as_mut(), task.target.as_mut());
-        report.time(query::ask(&plan.queries, source, target, run, &|| start.elapsed())?);
+        report.time(query::ask(&plan.queries, source, target, run, &clock::elapsed)?);
     }
     drop(progress);
     let mut report = result?;
-    report.seconds = start.elapsed().as_secs_f64();
+    log::time(&mut report.timing, begun);
+    run.log.report(&report, true);
+    run.log.timing(Step::Verify, &report.timing);
     report.plan = plan.map(|it| PlanName { path: it.path.clone(), hash: it.hash.clone() });
     report.next = next(&report, output.output.as_ref(), again);
     if let Some(folder) = folder {

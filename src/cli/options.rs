@@ -2,7 +2,7 @@
 
 use super::{
     args::{Asking, Diff, Limits, Moving},
-    output,
+    clock, output,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -66,7 +66,7 @@ pub(super) fn store(asking: &Asking) -> store::Options {
 pub(super) fn run(memory: usize, asking: &Asking, watch: Arc<Watch>) -> Run {
     let cores = || std::thread::available_parallelism().map_or(2, usize::from);
     let threads = asking.threads.map_or_else(cores, usize::from);
-    Run { threads, watch, ..Run::new(memory, std::env::temp_dir()) }
+    Run { threads, watch, clock: clock::elapsed, ..Run::new(memory, std::env::temp_dir()) }
 }
 
 /// What a comparison may use.

@@ -3,7 +3,7 @@
 use super::args::{Color, Format, Output};
 use crate::{
     error::{Error, Kind, Result},
-    report::{Report, json, text},
+    report::{Report, json, text, timing},
 };
 use std::io::{ErrorKind, IsTerminal, Write};
 
@@ -23,6 +23,9 @@ pub(super) fn report(report: &Report, output: &Output, color: Color) -> Result<(
                 quiet: output.quiet,
             };
             out = text::text(report, style).into_bytes();
+            if output.verbose {
+                out.extend(format!("\nTime and size\n{}", timing::text(&report.timing)).into_bytes());
+            }
         }
     }
     print(&out)

@@ -11,11 +11,17 @@ use super::{
 use crate::{
     error::Result,
     report::escape,
-    run::state::{self, RunRecord, State, TableCounts, lock},
+    run::state::{
+        self, RunRecord, State, TableCounts,
+        lock::{self, Owner},
+    },
 };
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::{
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
 
 /// The verbs.
 #[derive(Debug, Subcommand)]
@@ -154,7 +160,8 @@ fn unlock(args: &Unlock) -> Result<u8> {
     // What was done by force is for whoever wonders later. A journal that cannot be written is no reason to keep the lock.
     if let (true, Ok(now), Ok(Some(_))) = (forced, super::clock::now(), State::look(&folder)) {
         let owner = freed.owner.as_ref();
-        let detail = json!({ "pid": owner.map(|it| it.pid), "host": owner.map(|it| &it.host) });
+        let by = self::who(&Owner::this("unlock", &stamp(now)));
+        let detail = json!({ "by": by, "pid": owner.map(|it| it.pid), "host": owner.map(|it| &it.host) });
         let kept = State::open(&folder).and_then(|mut it| it.audit(None, "unlock", &detail, &stamp(now)));
         if let Err(it) = kept {
             output::say(&format!("the journal does not know of it: {}", escape::message(&it.to_string())));
@@ -162,6 +169,18 @@ fn unlock(args: &Unlock) -> Result<u8> {
     }
     output::print(text.as_bytes())?;
     Ok(exit::PASS)
+}
+
+/// Who does this: what the environment calls the user, the number that the system knows, the machine and the process.
+pub(super) fn who(owner: &Owner) -> String {
+    #[expect(clippy::disallowed_methods, reason = "cli reads the environment")]
+    let name = ["USER", "LOGNAME"].into_iter().find_map(|it| std::env::var(it).ok().filter(|it| !it.is_empty()));
+    let uid = std::fs::metadata("/proc/self").ok().map(|it| format!("uid {}", it.uid()));
+    let user = match (name, uid) {
+        (Some(name), Some(uid)) => format!("{name} ({uid})"),
+        (name, uid) => name.or(uid).unwrap_or_else(|| "somebody".to_owned()),
+    };
+    format!("{user} on {}, process {}", owner.host, owner.pid)
 }
 
 /// A time as the journal keeps it.

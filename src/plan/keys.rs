@@ -179,6 +179,7 @@ pub(super) const ROOT: &[Key] = &[
     key("hooks", Shape::Table(HOOKS), "Programs and addresses that are told of a run."),
     key("warm", Shape::Tables(WARM), "Requests made after a migration, so that a cache is filled."),
     key("query", Shape::Tables(QUERY), "Queries that are timed on both sides."),
+    key("log", Shape::Table(LOG), "What is written down while a verb runs."),
 ];
 
 pub(super) const ENDPOINT: &[Key] = &[
@@ -390,6 +391,9 @@ const QUERY: &[Key] = &[
     key("faster", Shape::Decimal, "How many times faster than the source the target has to be."),
     key("within", Shape::Span, "How long the target may take, such as \"50ms\"."),
 ];
+
+const LOG: &[Key] =
+    &[key("folder", Shape::Name, "Folder for the four logs, from the plan's folder if relative. None if absent.")];
 
 const LIMIT: Shape = Shape::Either(&Shape::Count, &Shape::Named(&Shape::Count));
 

@@ -91,6 +91,8 @@ pub struct Plan {
     pub warm: Vec<Warm>,
     /// Queries that are timed on both sides.
     pub queries: Vec<Query>,
+    /// The folder for logs. See [`Plan::resolve`].
+    pub log_folder: Option<String>,
 }
 
 /// One store of a plan.
@@ -380,6 +382,12 @@ impl Plan {
     /// The mapping that fills the target table `into`.
     pub fn table(&self, into: &str) -> Option<&Mapping> {
         self.tables.iter().find(|it| it.into == into)
+    }
+
+    /// Whether the values of a column of a target table are to be shown nowhere.
+    pub fn is_secret(&self, table: &str, column: &str) -> bool {
+        let rules = self.tables.iter().filter(|it| it.into == table).flat_map(|it| it.columns.iter().flatten());
+        rules.into_iter().any(|(name, rule)| rule.secret && name == column)
     }
 }
 

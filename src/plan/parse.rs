@@ -72,6 +72,7 @@ fn plan(reader: &mut Reader<'_>, root: &DeTable<'_>, path: &str) -> Plan {
         hooks: table(root, "hooks").map(|it| around::hooks(reader, it)).unwrap_or_default(),
         warm: tables(root, "warm").map(|it| around::warm(reader, it)).collect(),
         queries: tables(root, "query").map(|it| around::query(reader, it)).collect(),
+        log_folder: table(root, "log").and_then(|it| text(reader, it, "folder")),
     }
 }
 

@@ -56,6 +56,12 @@ pub fn cell(bytes: &[u8], ordered: bool, secret: bool) -> Cell {
     }
 }
 
+/// Cells as one JSON object, by column.
+pub fn object<'c>(cells: impl IntoIterator<Item = (&'c str, Cell)>) -> String {
+    let member = |(name, cell): (&str, Cell)| format!("{}:{}", serde_json::Value::from(name), cell.json);
+    format!("{{{}}}", cells.into_iter().map(member).collect::<Vec<_>>().join(","))
+}
+
 /// One cell of a row that differs, as both sides have it.
 ///
 /// Two secrets show that they differ and nothing else.

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::{
     Canary, Cell, CheckReport, ColumnReport, Difference, Finding, Recheck, Report, Seen, StoreName, TableReport,
-    escape, patch, timing::QueryView,
+    escape, patch, queries, timing,
 };
 use crate::diff::Tally;
 
@@ -53,7 +53,7 @@ struct View<'a> {
     checks: Vec<CheckView<'a>>,
     notes: &'a [String],
     next: Option<&'a str>,
-    timing: Timing<'a>,
+    timing: Box<RawValue>,
 }
 
 #[derive(Serialize)]
@@ -167,13 +167,6 @@ struct CheckView<'a> {
     target: Box<RawValue>,
 }
 
-#[derive(Serialize)]
-struct Timing<'a> {
-    seconds: f64,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    queries: Vec<QueryView<'a>>,
-}
-
 /// An object whose members keep their order.
 struct Members<'a, T>(Vec<(&'a str, T)>);
 
@@ -202,7 +195,7 @@ impl<'a> View<'a> {
             checks: it.checks.iter().map(CheckView::of).collect(),
             notes: &it.notes,
             next: it.next.as_deref(),
-            timing: Timing { seconds: it.seconds, queries: it.queries.iter().map(QueryView::of).collect() },
+            timing: one_line(&queries::within(timing::json(&it.timing), &it.queries))?,
         })
     }
 }

@@ -2,7 +2,8 @@
 
 use super::{
     PlanName, Report, StoreName, escape, layout,
-    timing::{self, QueryReport, QueryView},
+    queries::{self, QueryReport, QueryView},
+    timing::{self, TableTiming, Timing},
 };
 use crate::gate::Verdict;
 use serde::Serialize;
@@ -49,8 +50,8 @@ pub struct Migration {
     pub reminders: Vec<String>,
     /// The verification afterwards, or the comparison beforehand where nothing was written.
     pub report: Option<Report>,
-    /// Seconds that the run took.
-    pub seconds: f64,
+    /// What the run cost.
+    pub timing: Timing,
 }
 
 /// One table of a [`Migration`].
@@ -66,6 +67,10 @@ pub struct TableMigration {
     pub failed: u64,
     /// Batches that arrived, or that there would be.
     pub batches: u64,
+    /// Bytes of the cells in them.
+    pub bytes: u64,
+    /// Seconds that it took to write them.
+    pub seconds: f64,
     /// What undoing it takes, where it was undone.
     pub undoing: Option<Undoing>,
 }
@@ -102,6 +107,32 @@ pub struct Undoing {
     pub examples: Vec<String>,
 }
 
+impl Migration {
+    /// Says what each table cost: to compare and stage it, which `staging` knows, to write it and to verify it.
+    pub fn time(&mut self, staging: &Timing) {
+        let seconds =
+            |timing: &Timing, name: &str| timing.tables.iter().find(|it| it.name == name).map_or(0.0, |it| it.seconds);
+        let verifying = self
+            .report
+            .as_ref()
+            .filter(|_| !self.preview && self.tables.iter().any(|it| it.batches > 0))
+            .map(|it| &it.timing);
+        let table = |it: &TableMigration| {
+            let verify = verifying.map_or(0.0, |timing| seconds(timing, &it.name));
+            let parts = vec![("stage", seconds(staging, &it.name)), ("write", it.seconds), ("verify", verify)];
+            TableTiming {
+                name: it.name.clone(),
+                items: it.counts.insert + it.counts.update + it.counts.reject,
+                failed: it.failed + it.counts.reject,
+                measured: (it.written.iter().sum(), it.bytes),
+                seconds: parts.iter().map(|it| it.1).sum(),
+                parts,
+            }
+        };
+        self.timing.tables = self.tables.iter().map(table).collect();
+    }
+}
+
 #[derive(Serialize)]
 struct View<'a> {
     format: &'static str,
@@ -122,7 +153,7 @@ struct View<'a> {
     queries: Vec<QueryView<'a>>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     reminders: &'a [String],
-    seconds: f64,
+    timing: serde_json::Value,
 }
 
 #[derive(Serialize)]
@@ -169,7 +200,7 @@ pub fn json(it: &Migration, mut out: impl io::Write) -> io::Result<()> {
         next: it.next.as_deref(),
         queries: it.queries.iter().map(QueryView::of).collect(),
         reminders: &it.reminders,
-        seconds: it.seconds,
+        timing: timing::json(&it.timing),
     };
     serde_json::to_writer_pretty(&mut out, &view)?;
     out.write_all(b"\n")
@@ -212,7 +243,7 @@ pub fn text(it: &Migration, quiet: bool) -> String {
         }
         if !it.queries.is_empty() {
             lines.push(String::new());
-            lines.extend(timing::grid(&it.queries, WIDTH));
+            lines.extend(queries::grid(&it.queries, WIDTH));
         }
         if !it.reminders.is_empty() {
             lines.push("\nRemember:".to_owned());

@@ -13,6 +13,7 @@ pub mod patch;
 pub mod sampler;
 mod section;
 pub mod text;
+pub mod queries;
 pub mod timing;
 
 pub use crate::diff::{FindingKind, Side};
@@ -47,13 +48,13 @@ pub struct Report {
     /// Declared checks and what came of them.
     pub checks: Vec<CheckReport>,
     /// Declared queries and how long they took, which differs between two runs.
-    pub queries: Vec<timing::QueryReport>,
+    pub queries: Vec<queries::QueryReport>,
     /// What a reader has to know: pairs that were made by name, zones assumed, what a file format cannot carry.
     pub notes: Vec<String>,
     /// The command to run next, if one helps.
     pub next: Option<String>,
-    /// Seconds that the run took, which differs between two runs.
-    pub seconds: f64,
+    /// What the run cost, the only part that differs between two runs.
+    pub timing: timing::Timing,
 }
 
 /// The plan that was checked.
@@ -72,6 +73,13 @@ pub struct StoreName {
     pub kind: String,
     /// A path or an id.
     pub name: String,
+}
+
+impl StoreName {
+    /// Kind and name, as people read them.
+    pub fn label(&self) -> String {
+        format!("{} {}", self.kind, self.name).trim().to_owned()
+    }
 }
 
 /// One compared table.

@@ -180,7 +180,7 @@ fn report() -> Report {
         queries: Vec::new(),
         notes: strings(&["texts without a zone are read as UTC"]),
         next: Some("cutover verify cutover.toml --output report".to_owned()),
-        seconds: 0.01,
+        timing: timing::Timing { seconds: 0.01, ..timing::Timing::default() },
     }
 }
 
@@ -302,7 +302,8 @@ fn the_json_face_has_the_keys_of_the_format() {
     assert_eq!(keys("/tables/1/findings/3"), "kind side key cells patch detail");
     assert_eq!(keys("/unpaired"), "source target");
     assert_eq!(keys("/checks/0"), "name verdict source target");
-    assert_eq!(keys("/timing"), "seconds");
+    let timing = "seconds items items_per_second average_item_bytes failed failure_rate peak_memory_bytes tables";
+    assert_eq!(keys("/timing"), timing);
     assert_eq!(value["tables"][0]["findings"][0]["cells"]["url"].as_object().unwrap().len(), 1);
     assert_eq!(value["checks"][1]["source"], "no such selector: .ranks");
 }

@@ -1,7 +1,7 @@
 //! The text face: the verdict and why on the first line, one line for each table, then the differences.
 
 pub use super::contrast::show as cell;
-use super::{Canary, Report, TableReport, escape, layout, section, timing};
+use super::{Canary, Report, TableReport, escape, layout, queries, section};
 use crate::{diff::Tally, gate::Verdict};
 
 /// Reasons beyond this many are counted, unless everything is asked for.
@@ -288,7 +288,7 @@ fn queries(report: &Report, style: Style) -> Vec<String> {
     if report.queries.is_empty() {
         return Vec::new();
     }
-    titled("Query timings", timing::grid(&report.queries, style.columns() - 2), style)
+    titled("Query timings", queries::grid(&report.queries, style.columns() - 2), style)
 }
 
 /// What became of the rows that differed at first.

@@ -1,5 +1,6 @@
 //! The verbs: each is some wiring over the same merge.
 
+pub mod analyze;
 pub mod around;
 pub mod backup;
 pub mod capture;
@@ -12,7 +13,10 @@ pub mod fields;
 pub mod ids;
 mod index;
 pub mod init;
+mod laps;
+pub mod log;
 pub mod migrate;
+pub mod optimize;
 mod pipeline;
 pub mod prepare;
 mod recheck;
@@ -23,6 +27,7 @@ pub mod show;
 pub mod validate;
 pub mod verify;
 
+pub use laps::Clock;
 pub use table::MakeProgram;
 
 use crate::{error::Result, sort::Budget};
@@ -52,6 +57,10 @@ pub struct Run {
     pub recheck: Recheck,
     /// Where a sentence about what happens now goes, for people who wait.
     pub tell: fn(&str),
+    /// Measures how long things take. What comes of it is said apart from what is found.
+    pub clock: Clock,
+    /// Where what happens is written down.
+    pub log: log::Log,
 }
 
 /// How often to look again at the rows that differ, while they are still on their way.
@@ -87,10 +96,11 @@ pub struct Progress {
 }
 
 impl Run {
-    /// Within so many bytes of memory: one table at a time, up to 100 examples of each, one look.
+    /// Within so many bytes of memory: one table at a time, up to 100 examples of each, one look, no time and no log.
     pub fn new(memory: usize, scratch: PathBuf) -> Run {
         let (watch, recheck) = (Arc::default(), Recheck::default());
-        Run { memory, scratch, threads: 2, limit: 100, watch, recheck, tell: |_| () }
+        let (clock, log): (Clock, _) = (|| Duration::ZERO, log::Log::default());
+        Run { memory, scratch, threads: 2, limit: 100, watch, recheck, tell: |_| (), clock, log }
     }
 
     /// How many tables may be compared side by side.

@@ -3,6 +3,7 @@
 use super::{
     Run, Watch,
     ids::{Renamed, Renaming},
+    laps::{Behind, Laps, Part},
 };
 use crate::{
     ahead::Tap,
@@ -35,49 +36,57 @@ pub(super) struct Reader<'s> {
 pub(super) struct Drained {
     /// Rows handed to the merge.
     pub rows: u64,
+    /// The bytes of their cells.
+    pub bytes: u64,
     pub indexes: Vec<Index>,
     pub selected: Option<Selected>,
+    /// Where the time of the thread went.
+    pub laps: Laps,
 }
 
 impl Reader<'_> {
     /// Reads everything into `tap`, which hears about failure too.
     pub(super) fn read(mut self, mut tap: Tap, run: &Run) -> Drained {
-        let mut counted = Counted { watch: &run.watch, next: &mut tap, rows: 0 };
+        let laps = Laps::new(run.clock);
         let sort = self.sort.take();
+        let before = if sort.is_some() { Part::Sort } else { Part::Map };
+        let mut counted = Counted { watch: &run.watch, laps: &laps, before, next: &mut tap, rows: 0, bytes: 0 };
         let result = match sort {
-            None => self.feed(&run.watch, &mut counted),
+            None => self.feed(&run.watch, &laps, &mut counted),
             Some(budget) => self.sorted(budget, &mut counted),
         };
-        let rows = counted.rows;
+        let (rows, bytes) = (counted.rows, counted.bytes);
         tap.end(result);
         let selected = self.program.as_ref().map(Program::selected);
-        Drained { rows, indexes: self.indexes, selected }
+        Drained { rows, bytes, indexes: self.indexes, selected, laps }
     }
 
     fn sorted(&mut self, budget: Budget, next: &mut Counted<'_>) -> Result<()> {
-        let watch = next.watch;
-        let mut sorting = Sorting { sorter: RowSorter::new(budget), watch: next.watch, next };
-        self.feed(watch, &mut sorting)?;
+        let (watch, laps) = (next.watch, next.laps);
+        let mut sorting = Sorting { sorter: RowSorter::new(budget), next };
+        self.feed(watch, laps, &mut sorting)?;
         let Sorting { sorter, next, .. } = sorting;
         sorter.drain(Batch::new(Arc::clone(self.shape)), next)
     }
 
-    fn feed(&mut self, watch: &Watch, next: &mut dyn Feed) -> Result<()> {
+    fn feed(&mut self, watch: &Watch, laps: &Laps, next: &mut dyn Feed) -> Result<()> {
         let mut indexed = Indexed { indexes: &mut self.indexes, next: Some(next) };
         let mut wanted = Wanted { keys: self.keys.as_ref(), watch, next: &mut indexed };
         let mut renamed = Renamed { renaming: self.renaming, next: &mut wanted };
-        match (&mut self.program, &self.keys) {
+        let read = match (&mut self.program, &self.keys) {
             (None, Some(keys)) if self.renaming.is_none() => {
-                self.store.scan_keys(self.table, self.shape, keys, &mut renamed)
+                self.store.scan_keys(self.table, self.shape, keys, &mut Behind { laps, next: &mut renamed })
             }
             // Which rows the wanted ones are made of, nobody knows.
-            (None, _) => self.store.scan(self.table, self.shape, &mut renamed),
+            (None, _) => self.store.scan(self.table, self.shape, &mut Behind { laps, next: &mut renamed }),
             (Some(program), _) => {
                 let input = program.input();
                 let mut over = Over::new(program, Arc::clone(self.shape), &mut renamed);
-                self.store.scan(self.table, &input, &mut over)
+                self.store.scan(self.table, &input, &mut Behind { laps, next: &mut over })
             }
-        }
+        };
+        laps.end(Part::Read);
+        read
     }
 }
 
@@ -117,29 +126,38 @@ pub(super) fn place(keys: &Batch, key: &[u8]) -> Option<usize> {
 /// Counts rows and ends the stream when somebody asks for it.
 struct Counted<'f> {
     watch: &'f Watch,
+    laps: &'f Laps,
+    /// What is done before a batch comes here.
+    before: Part,
     next: &'f mut Tap,
     rows: u64,
+    bytes: u64,
 }
 
 impl Feed for Counted<'_> {
     fn take(&mut self, batch: &mut Batch) -> Result<Flow> {
         self.watch.read(batch.len() as u64)?;
         self.rows += batch.len() as u64;
-        self.next.take(batch)
+        self.bytes += batch.size() as u64;
+        self.laps.end(self.before);
+        let flow = self.next.take(batch);
+        self.laps.end(Part::Wait);
+        flow
     }
 }
 
 /// Keeps rows for sorting and passes rejects on at once.
 struct Sorting<'f, 't> {
     sorter: RowSorter,
-    watch: &'f Watch,
     next: &'f mut Counted<'t>,
 }
 
 impl Feed for Sorting<'_, '_> {
     fn take(&mut self, batch: &mut Batch) -> Result<Flow> {
-        self.watch.read(0)?;
+        self.next.watch.read(0)?;
+        self.next.laps.end(Part::Map);
         self.sorter.add(batch)?;
+        self.next.laps.end(Part::Sort);
         let rejects = std::mem::take(&mut batch.rejects);
         batch.clear();
         if rejects.is_empty() {

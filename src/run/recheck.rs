@@ -6,6 +6,7 @@
 
 use super::{
     Run,
+    log::{Level, Line, Step},
     pipeline::place,
     table::Outcome,
     verify::{Pairing, Task, look},
@@ -266,7 +267,9 @@ pub(super) fn look_again(
         let (rows, verb) = if keys == 1 { ("row", "differs") } else { ("rows", "differ") };
         let (delay, rounds) = (run.recheck.delay, run.recheck.rounds);
         let when = if delay.is_zero() { "now".to_owned() } else { format!("in {delay:?}") };
-        (run.tell)(&format!("{keys} {rows} {verb}; looking again {when} ({round} of {rounds})"));
+        let says = format!("{keys} {rows} {verb}; looking again {when} ({round} of {rounds})");
+        (run.tell)(&says);
+        run.log.line(Line::new(Level::Info, Step::Verify, says));
         task.source.release()?;
         task.target.release()?;
         run.watch.wait(delay)?;

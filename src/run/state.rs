@@ -13,6 +13,7 @@ mod journal;
 pub mod lock;
 mod phase;
 mod round;
+mod trail;
 #[cfg(test)]
 mod tests;
 
@@ -81,6 +82,8 @@ pub struct RunRecord {
     pub outcome: Option<String>,
     /// What to do next, for people.
     pub advice: Option<String>,
+    /// Who began it. It goes into the audit trail, and is not read back from the journal.
+    pub by: String,
 }
 
 /// What a run has to do in one table, and how much of it is done.

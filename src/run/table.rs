@@ -4,6 +4,8 @@ use super::{
     Run,
     constraints::Spec,
     ids::{Greatest, Renaming},
+    laps::{Fetched, Laps, Part},
+    log::{Level, Line, Log, Step},
     migrate::{
         kept::Accept,
         stage::{Draft, Stage, Staged},
@@ -79,6 +81,18 @@ pub(super) struct Outcome {
     pub recheck: Option<report::Recheck>,
     /// What later looks could not tell, a sentence each.
     pub unchecked: Vec<String>,
+    pub spent: Spent,
+}
+
+/// What a table cost.
+#[derive(Clone, Default)]
+pub(super) struct Spent {
+    /// From its first row to its last.
+    pub seconds: f64,
+    /// Rows of the source that came to the merge, and the bytes of their cells.
+    pub source: (u64, u64),
+    /// Seconds of work by part.
+    pub parts: Vec<(&'static str, f64)>,
 }
 
 /// Which streams have to be sorted first.
@@ -90,20 +104,25 @@ struct Disorder {
 
 /// Compares a table.
 pub(super) fn compare(run: &Run, mut comparison: Arc<Comparison>, mut job: Job<'_>) -> Result<Outcome> {
+    let begun = (run.clock)();
     let mut disorder = job.expected(&comparison)?;
     loop {
-        let outcome = match attempt(run, &comparison, &mut job, disorder, None) {
+        let mut outcome = match attempt(run, &comparison, &mut job, disorder, None) {
             Err(it) if it.kind() == Kind::Order && !disorder.source => {
                 disorder.source = true;
+                again(run, &comparison, "the source");
                 continue;
             }
             Err(it) if it.kind() == Kind::TargetOrder && !disorder.target => {
                 disorder.target = true;
+                again(run, &comparison, "the target");
                 continue;
             }
             result => result?,
         };
         if !comparison.key_is_guess || outcome.tally.duplicates() == 0 {
+            outcome.spent.seconds = (run.clock)().saturating_sub(begun).as_secs_f64();
+            outcome.log(&run.log);
             return Ok(outcome);
         }
         let names = comparison.key_names().join(", ");
@@ -112,6 +131,27 @@ pub(super) fn compare(run: &Run, mut comparison: Arc<Comparison>, mut job: Job<'
         comparison = Arc::new(whole);
         disorder = job.expected(&comparison)?;
     }
+}
+
+impl Outcome {
+    /// Writes down what was read, and what became of it on the way.
+    fn log(&self, log: &Log) {
+        let (name, tally) = (&self.comparison.target.name, &self.tally);
+        let rows = [("source_rows", tally.source_rows), ("target_rows", tally.target_rows)];
+        let bytes = [("source_bytes", self.spent.source.1)];
+        log.line(Line::new(Level::Info, Step::Extract, "read").of(name).with(rows).with(bytes));
+        if let Some(it) = &self.selected {
+            let counts = [("rows_read", it.rows_read), ("rows_selected", it.rows_selected), ("items", it.items)];
+            let line = Line::new(Level::Info, Step::Transform, "mapped").of(name).with(counts);
+            log.line(line.with([("rejects", tally.rejects)]));
+        }
+    }
+}
+
+/// Writes down that a table begins anew.
+fn again(run: &Run, comparison: &Comparison, side: &str) {
+    let says = format!("{side} does not come in key order: read again, and sorted");
+    run.log.line(Line::new(Level::Debug, Step::Extract, says).of(&comparison.target.name));
 }
 
 impl Job<'_> {
@@ -172,19 +212,20 @@ fn attempt(
     let (migrating, to) = (job.migrating, &comparison.target.name);
     let mut draft = migrating.stage.map(|it| it.draft(comparison)).transpose()?;
     let kept = migrating.staged.and_then(|it| it.get(to));
+    let laps = Laps::new(run.clock);
     let mut noting = Noting::new(&mut sampler, again, &comparison.target_shape, run.recheck.rounds > 0);
     let mut full = Full::before(&mut noting, comparison, migrating.validating);
     let (merged, source, target) = thread::scope(|scope| {
         let read = |reader: Reader<'_>, tap: Tap| reader.read(tap, run);
         let source = scope.spawn(move || read(source, source_tap));
         let target = scope.spawn(move || read(target, target_tap));
-        let rows = (source_rows, target_rows);
+        let rows = [source_rows, target_rows].map(|rows| Fetched { laps: &laps, rows });
         let merged = Accept::before(kept, comparison, &mut full, |sink| staged(comparison, rows, &mut draft, sink));
+        laps.end(Part::Compare);
         (merged, source.join(), target.join())
     });
     let (mut tally, canary) = merged?;
     full.add_to(&mut tally);
-    let differing = Some(noting.finish());
     let (source, target) = (joined(source)?, joined(target)?);
     counted(comparison, [source.rows + tally.rejects, target.rows], &tally)?;
     if let Some(draft) = draft {
@@ -194,10 +235,11 @@ fn attempt(
         comparison: Arc::clone(comparison),
         tally,
         canary,
-        selected: source.selected,
+        spent: spent(&source, &target, &laps),
+        differing: Some(noting.finish()),
         sampler,
+        selected: source.selected,
         indexes: [source.indexes, target.indexes],
-        differing,
         recheck: None,
         unchecked: Vec::new(),
     })
@@ -206,7 +248,7 @@ fn attempt(
 /// Merges, and stages what comes of it if somebody wants to write it.
 fn staged(
     comparison: &Comparison,
-    (source, target): (Ahead, Ahead),
+    [source, target]: [Fetched<'_, Ahead>; 2],
     draft: &mut Option<Draft<'_>>,
     sink: &mut dyn Sink,
 ) -> Result<(Tally, Canary)> {
@@ -219,6 +261,19 @@ fn staged(
         draft.taken.last = source.number.max(target.number);
     }
     merged
+}
+
+/// Where the time went.
+fn spent(source: &Drained, target: &Drained, merge: &Laps) -> Spent {
+    let both = |part| source.laps.seconds(part) + target.laps.seconds(part);
+    let parts = vec![
+        ("read_source", source.laps.seconds(Part::Read)),
+        ("read_target", target.laps.seconds(Part::Read)),
+        ("map", both(Part::Map)),
+        ("sort", both(Part::Sort)),
+        ("compare", merge.seconds(Part::Compare)),
+    ];
+    Spent { seconds: 0.0, source: (source.rows, source.bytes), parts }
 }
 
 /// Rows are counted where they leave the store and where the merge meets them: a witness that nothing is lost in between.

@@ -6,7 +6,7 @@ use super::{
     ids::Renaming,
     recheck::{self, Differing},
     selection::{Selection, Shares},
-    table::{self, Job, MakeProgram, Migrating, Outcome},
+    table::{self, Job, MakeProgram, Migrating, Outcome, Spent},
 };
 use crate::{
     diff::references::Index,
@@ -14,7 +14,9 @@ use crate::{
     gate::{self, Facts, Judgement, Verdict},
     pairing::{self, Choices, Comparison},
     plan::{Check, Policy},
-    report::{CheckReport, Report, Side, StoreName, TableReport, folder::Folder, sampler::Sampler},
+    report::{
+        CheckReport, Report, Side, StoreName, TableReport, folder::Folder, sampler::Sampler, timing::TableTiming,
+    },
     schema::Table,
     store::Source,
     value::Type,
@@ -238,10 +240,12 @@ impl Task {
         for (at, pairing) in self.tables.iter().enumerate().filter(|it| it.1.referred.is_none()) {
             let open = constraints.unchecked[at].clone();
             let outcome = outcomes.remove(&at);
+            let spent = outcome.as_ref().map(|it| it.spent.clone()).unwrap_or_default();
             let notes = outcome.iter().filter(|_| again).flat_map(|it| recheck::notes(pairing, it)).collect::<Vec<_>>();
             let mut table = table_report(pairing, outcome, open, &self.policy, &self.checks, written)?;
             table.notes.extend(notes);
             report.totals.add(&table.tally);
+            report.timing.tables.push(timing(&table, spent));
             verdicts.push(Judgement { verdict: table.verdict, reasons: table.reasons.clone() });
             report.tables.push(table);
         }
@@ -438,6 +442,19 @@ pub(super) fn judged(check: &CheckReport) -> Judgement {
         Verdict::Unknown => format!("check `{}` has no answer: {} / {}", check.name, check.source, check.target),
     };
     Judgement { verdict: check.verdict, reasons: vec![reason] }
+}
+
+/// What a table cost.
+fn timing(table: &TableReport, spent: Spent) -> TableTiming {
+    let tally = &table.tally;
+    TableTiming {
+        name: table.name.clone(),
+        items: tally.source_rows,
+        failed: tally.changed + tally.missing + tally.rejects,
+        measured: spent.source,
+        seconds: spent.seconds,
+        parts: spent.parts,
+    }
 }
 
 fn table_report(

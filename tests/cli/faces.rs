@@ -9,7 +9,8 @@ pub(crate) fn snapshot(name: &str, mut command: &mut Command) {
     settings.set_snapshot_path("../../snapshots");
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
-    settings.add_filter(r#""seconds": [0-9.e-]+"#, r#""seconds": [SECONDS]"#);
+    settings.add_filter(r#""timing": \{.*\}"#, r#""timing": [TIMING]"#);
+    settings.add_filter(r"(?s)(Time and size\n).*?\d s(, and [^\n]*)?\n", "${1}[TIMING]\n");
     settings.add_filter(r"SQLite \d+\.\d+\.\d+", "SQLite [VERSION]");
     settings.add_filter(r"cutover \d+\.\d+\.\d+", "cutover [VERSION]");
     settings.bind(|| assert_cmd_snapshot!(name, command));

@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod analyze;
 mod around;
 mod backup;
 #[path = "../support/canary.rs"]
@@ -16,9 +17,11 @@ mod fields;
 mod files;
 mod ids;
 mod inspect;
+mod logs;
 mod migrate;
 mod moving;
 mod names;
+mod optimize;
 mod repair;
 mod resources;
 mod secrets;

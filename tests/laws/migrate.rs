@@ -130,8 +130,9 @@ impl Stage {
             let pace = (&plan::Migrate { batch_size: Some(2), ..plan::Migrate::default() }).into();
             let target = writer(&target).expect("a target");
             let may_write = || Ok(());
+            let (may_write, plan): (&(dyn Fn() -> Result<()> + Sync), _) = (&may_write, &self.plan);
             let mut undo =
-                Undo { manifest, folder, target, reopen: &reopen, pace, tables, may_write: &may_write, wanted: None };
+                Undo { manifest, folder, target, reopen: &reopen, pace, tables, may_write, wanted: None, plan };
             undo.run(&run(), false, &|| NOW.to_owned()).unwrap_or_else(|it| panic!("{it:?}"));
         }
     }

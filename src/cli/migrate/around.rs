@@ -9,7 +9,7 @@ use crate::{
     report::{
         PlanName, escape,
         migration::{self, Migration},
-        timing,
+        queries,
     },
     run::around::{hook::Caller, query, remind, warm},
 };
@@ -133,7 +133,7 @@ fn time(session: &Session, done: &mut Migration) -> Judgement {
     match asked() {
         Ok(queries) => {
             done.queries = queries;
-            timing::judge(&done.queries)
+            queries::judge(&done.queries)
         }
         Err(it) => Judgement { verdict: Verdict::Unknown, reasons: vec![format!("the queries were not timed: {it}")] },
     }

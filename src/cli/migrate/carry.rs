@@ -16,6 +16,7 @@ use crate::{
         Recheck,
         backup::{self, Checked, PlanFile, Request, seal::Secret},
         ids::{self, NewIds},
+        log::{Level, Line, Step},
         migrate::Job,
         prepare::{self, Opened},
         state::{Phase, RunRecord},
@@ -67,6 +68,10 @@ pub(super) fn out(session: &mut Session, mut wish: Wish<'_>, around: &mut Around
     around.begin(session, &record.id);
     let bar = progress::Progress::start(&session.watch, wish.using.quiet());
     let preview = wish.preview;
+    session.book.name(&record.id);
+    let verb = if preview { "migrate, as a preview" } else { "migrate" };
+    let way = format!("{verb}, {}: {} → {}", session.plan.path, record.source, record.target);
+    session.run.log.line(Line::new(Level::Info, Step::Extract, way));
     let run = || -> Result<Migration> {
         let backup = match std::mem::replace(&mut wish.backup, Before::Nothing) {
             Before::BackUp(secret) => Some(back_up(session, &mut wish.source, &record, secret.as_ref())?),
@@ -128,5 +133,6 @@ fn back_up(session: &mut Session, source: &mut Opened, record: &RunRecord, secre
     let mut part = backup::Part::new(source.store.as_mut(), tables);
     let made = backup::create(&session.run, &home, &mut part, request).map_err(|it| it.context("the backup"))?;
     session.state.set_phase(&record.id, Phase::Captured, &clock::text())?;
+    session.run.log.line(Line::new(Level::Info, Step::Extract, format!("backup {} made and read back", made.id)));
     Ok(made.id)
 }

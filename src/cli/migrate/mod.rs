@@ -9,12 +9,15 @@ pub(super) mod rollback;
 mod session;
 mod target;
 
-use super::{args::Cli, backup::Sealing, exit, output, stores, usage};
+use super::{args::Cli, backup::Sealing, exit, log, output, stores, usage};
 use crate::{
     error::{Error, Kind, Result},
     gate::Verdict,
     plan::{Expression, Mapping, Migrate, Place, Plan},
-    run::state::{self, PREVIEW, Phase, RunRecord, State},
+    run::{
+        log::Step,
+        state::{self, PREVIEW, Phase, RunRecord, State},
+    },
 };
 use around::Around;
 use carry::{Before, Wish};
@@ -74,7 +77,12 @@ pub(in crate::cli) struct MigrateArgs {
 
 /// `cutover migrate`.
 pub(super) fn migrate(args: &MigrateArgs, cli: &Cli) -> Result<u8> {
-    let mut session = Session::begin(&args.plan, "migrate", &args.using, cli)?;
+    let session = Session::begin(&args.plan, "migrate", &args.using, cli)?;
+    let log = session.run.log.clone();
+    log::ended(&log, Step::Load, begun(session, args))
+}
+
+fn begun(mut session: Session, args: &MigrateArgs) -> Result<u8> {
     session.plan = chosen(session.plan, args)?;
     let how = args.how(&session.plan.migrate);
     if args.sealing.is_wanted() && !how.backup {
@@ -90,7 +98,7 @@ pub(super) fn migrate(args: &MigrateArgs, cli: &Cli) -> Result<u8> {
         carry::out(&mut session, wish, &mut around)
     });
     let done = around.told(&mut session, done)?;
-    session.end(&done, &args.using)
+    session.end(done, &args.using)
 }
 
 /// What was typed, as something to carry out.

@@ -86,9 +86,9 @@ pub(in crate::cli) fn repair(args: &RepairArgs, cli: &Cli) -> Result<u8> {
     let code = match printed {
         Some(patch) => {
             output::print(patch.as_bytes())?;
-            session.end_aside(&done, &args.using)?
+            session.end_aside(done, &args.using)?
         }
-        None => session.end(&done, &args.using)?,
+        None => session.end(done, &args.using)?,
     };
     Ok(if left && code == exit::PASS { exit::FAIL } else { code })
 }

@@ -7,12 +7,13 @@ use super::{
     target::Wanted,
 };
 use crate::{
-    cli::{args::Cli, backup::Secrets, quoted, usage},
+    cli::{args::Cli, backup::Secrets, log, quoted, usage},
     error::{Error, Kind, Result},
     plan::{Conflict, Endpoint, Limit, Mapping, Names, Plan, Policy},
     report::StoreName,
     run::{
         backup::{self, Backup},
+        log::Step,
         prepare::Opened,
     },
     store::Source,
@@ -49,7 +50,12 @@ pub(in crate::cli) struct RestoreArgs {
 
 /// `cutover backup restore`.
 pub(in crate::cli) fn restore(args: &RestoreArgs, cli: &Cli) -> Result<u8> {
-    let mut session = Session::begin(&args.plan, "backup restore", &args.using, cli)?;
+    let session = Session::begin(&args.plan, "backup restore", &args.using, cli)?;
+    let log = session.run.log.clone();
+    log::ended(&log, Step::Load, begun(session, args))
+}
+
+fn begun(mut session: Session, args: &RestoreArgs) -> Result<u8> {
     let home = match &args.folder {
         Some(it) => it.clone(),
         None => backup::ensure(&session.folder)?,
@@ -76,7 +82,7 @@ pub(in crate::cli) fn restore(args: &RestoreArgs, cli: &Cli) -> Result<u8> {
         using: &args.using,
     };
     let done = carry::out(&mut session, wish, &mut Around::default())?;
-    session.end(&done, &args.using)
+    session.end(done, &args.using)
 }
 
 /// The plan that writes the rows of a backup back: its target is the store that the backup is of, whatever differs is

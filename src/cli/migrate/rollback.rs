@@ -5,7 +5,7 @@ use super::{
     session::{Pacing, Session, Using, with_continued, wrote},
 };
 use crate::{
-    cli::{args::Cli, clock, quoted, stores, usage},
+    cli::{args::Cli, clock, log, quoted, stores, usage},
     error::{Error, Kind, Result},
     gate::Verdict,
     report::{
@@ -14,7 +14,8 @@ use crate::{
     },
     run::{
         backup,
-        migrate::{Undo, manifest::Manifest},
+        log::Step,
+        migrate::{Undo, manifest::Manifest, rollback::kept},
         state::{self, Phase, RunRecord},
     },
 };
@@ -50,7 +51,12 @@ pub(in crate::cli) struct RollbackArgs {
 
 /// `cutover rollback`.
 pub(in crate::cli) fn rollback(args: &RollbackArgs, cli: &Cli) -> Result<u8> {
-    let mut session = Session::begin(&args.plan, "rollback", &args.using, cli)?;
+    let session = Session::begin(&args.plan, "rollback", &args.using, cli)?;
+    let log = session.run.log.clone();
+    log::ended(&log, Step::Load, undo(session, args))
+}
+
+fn undo(mut session: Session, args: &RollbackArgs) -> Result<u8> {
     let runs = to_undo(&session, args)?;
     let mut out = Migration {
         verb: "rollback",
@@ -61,9 +67,10 @@ pub(in crate::cli) fn rollback(args: &RollbackArgs, cli: &Cli) -> Result<u8> {
         ..Migration::default()
     };
     for record in runs {
+        session.book.name(&record.id);
         one_run(&mut session, &record, args, &mut out)?;
     }
-    session.end(&out, &args.using)
+    session.end(out, &args.using)
 }
 
 /// Undoes one run, or says what that takes.
@@ -90,8 +97,11 @@ fn one_run(session: &mut Session, record: &RunRecord, args: &RollbackArgs, out: 
     let pace = (&args.pace.over(&session.plan.migrate)).into();
     let reopen = || session.read_target();
     let may_write = || session.lock.check();
-    let mut undo = Undo { manifest, folder, target, reopen: &reopen, pace, tables, may_write: &may_write, wanted };
+    let plan = &session.plan;
+    let mut undo =
+        Undo { manifest, folder, target, reopen: &reopen, pace, tables, may_write: &may_write, wanted, plan };
     let undone = undo.run(&session.run, !args.confirm, &clock::text)?;
+    let before = out.tables.len();
     out.id.clone_from(&record.id);
     out.tables.extend(undone.into_iter().map(|(name, undoing)| TableMigration {
         name,
@@ -104,7 +114,11 @@ fn one_run(session: &mut Session, record: &RunRecord, args: &RollbackArgs, out: 
         out.next = Some(format!("cutover rollback {} --run {} --confirm", quoted(&out.plan.path), record.id));
         return Ok(());
     }
-    let detail = serde_json::json!({ "tables": args.tables, "left": theirs });
+    for it in out.tables.iter().skip(before) {
+        let detail = it.undoing.as_ref().map(|undoing| kept(&it.name, undoing)).unwrap_or_default();
+        session.state.audit(Some(&record.id), "undo", &detail, &clock::text())?;
+    }
+    let detail = serde_json::json!({ "by": session.by, "tables": args.tables, "left": theirs });
     session.state.audit(Some(&record.id), "rollback", &detail, &clock::text())?;
     if whole {
         session.state.set_phase(&record.id, Phase::RolledBack, &clock::text())?;

@@ -3,17 +3,20 @@
 use crate::{
     cli::{
         args::{Asking, Cli, Format, delay, size},
-        clock, exit, options, output, progress, stores,
+        clock, exit, log, options, output, progress,
+        state::who,
+        stores,
     },
     error::{Error, Kind, Result},
     gate::Verdict,
     plan::{Migrate, Plan},
     report::{
         migration::{self, Migration},
-        text,
+        text, timing,
     },
     run::{
         Recheck, Run, Watch,
+        log::{Level, Line, Step},
         state::{self, Phase, RunRecord, State, lock},
     },
     store::{self, Source},
@@ -81,8 +84,13 @@ pub(in crate::cli) struct Using {
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
     /// Say only the verdict, its reasons, and what the target holds.
-    #[arg(long, short)]
+    #[arg(long, short, conflicts_with = "verbose")]
     quiet: bool,
+    /// Say also how long it took and how much there was.
+    #[arg(long, short)]
+    verbose: bool,
+    #[command(flatten)]
+    logging: log::Logging,
 }
 
 impl Using {
@@ -113,6 +121,12 @@ pub(super) struct Session {
     /// Where the state is.
     pub folder: PathBuf,
     pub lock: lock::Lock,
+    /// Who began it, for the audit trail.
+    pub by: String,
+    /// Where lines of the log go.
+    pub book: Arc<log::Book>,
+    /// When it began, in the time of the process.
+    begun: Duration,
 }
 
 impl Session {
@@ -121,18 +135,21 @@ impl Session {
     /// # Errors
     /// If the plan is wrong, or another run goes on.
     pub(super) fn begin(plan: &Path, verb: &str, using: &Using, cli: &Cli) -> Result<Session> {
-        let start = clock::text();
+        let (start, begun) = (clock::text(), clock::elapsed());
         let colour = output::colours(cli.color, std::io::stderr().is_terminal());
         let (plan, text) = stores::read_plan(plan, colour)?;
         let watch = Arc::new(Watch::default());
         progress::stop_on_signal(&watch)?;
         let tell = if using.quiet { |_: &str| () } else { output::tell };
-        let run = Run { tell, ..options::run(using.memory, &using.asking, Arc::clone(&watch)) };
+        let book = using.logging.open(&plan, &start)?;
+        let run = Run { tell, log: book.log(), ..options::run(using.memory, &using.asking, Arc::clone(&watch)) };
         let folder = state::folder_of(Path::new(&plan.path));
         let state = State::open(&folder)?;
-        let lock = lock::Lock::take(&folder, &lock::Owner::this(verb, &start))?;
+        let owner = lock::Owner::this(verb, &start);
+        let lock = lock::Lock::take(&folder, &owner)?;
+        let by = who(&owner);
         let options = options::store(&using.asking);
-        Ok(Session { plan, text, colour, start, options, watch, run, state, folder, lock })
+        Ok(Session { plan, text, colour, start, options, watch, run, state, folder, lock, by, book, begun })
     }
 
     /// Opens the target for reading.
@@ -166,20 +183,35 @@ impl Session {
     ///
     /// # Errors
     /// If the lock was taken away meanwhile, or it cannot be said.
-    pub(super) fn end(self, done: &Migration, using: &Using) -> Result<u8> {
+    pub(super) fn end(self, mut done: Migration, using: &Using) -> Result<u8> {
         self.lock.check()?;
-        output::print(&told(done, using)?)?;
-        Ok(code(done, &self.watch))
+        log::time(&mut done.timing, self.begun);
+        self.write_down(&done);
+        output::print(&told(&done, using)?)?;
+        Ok(code(&done, &self.watch))
     }
 
     /// The same, on standard error, where something else is on standard output.
     ///
     /// # Errors
     /// As [`Session::end`].
-    pub(super) fn end_aside(self, done: &Migration, using: &Using) -> Result<u8> {
+    pub(super) fn end_aside(self, mut done: Migration, using: &Using) -> Result<u8> {
         self.lock.check()?;
-        output::say(&String::from_utf8_lossy(&told(done, using)?));
-        Ok(code(done, &self.watch))
+        log::time(&mut done.timing, self.begun);
+        self.write_down(&done);
+        output::say(&String::from_utf8_lossy(&told(&done, using)?));
+        Ok(code(&done, &self.watch))
+    }
+}
+
+impl Session {
+    /// Writes down how it ended.
+    fn write_down(&self, done: &Migration) {
+        let level = if done.verdict == Verdict::Pass { Level::Info } else { Level::Error };
+        let why = if done.reasons.is_empty() { String::new() } else { format!(": {}", done.reasons.join("; ")) };
+        let says = format!("{} ended, {}{why}. {}", done.verb, done.verdict.name(), done.state);
+        self.run.log.line(Line::new(level, Step::Load, says));
+        self.run.log.timing(Step::Load, &done.timing);
     }
 }
 
@@ -214,6 +246,9 @@ fn told(done: &Migration, using: &Using) -> Result<Vec<u8>> {
                 out.push(b'\n');
             }
             out.extend(migration::text(done, using.quiet).into_bytes());
+            if using.verbose {
+                out.extend(format!("\n{}", timing::text(&done.timing)).into_bytes());
+            }
         }
     }
     Ok(out)

@@ -76,6 +76,7 @@ impl Wanted {
             target_fingerprint: self.fingerprint.clone(),
             phase: Phase::Connected,
             started: session.start.clone(),
+            by: session.by.clone(),
             ..RunRecord::default()
         })
     }

@@ -53,7 +53,8 @@ pub(super) fn clean(args: &Clean, cli: &Cli) -> Result<u8> {
     }
     let options = options::store(&args.asking);
     let marks = stores::target_of_plan(&plan, &options).and_then(|mut it| it.clean());
-    let detail = json!({ "target": target.trim(), "marks": marks.as_ref().ok(), "folders": removed });
+    let detail =
+        json!({ "by": super::who(&owner), "target": target.trim(), "marks": marks.as_ref().ok(), "folders": removed });
     state.audit(None, "clean", &detail, &stamp(now))?;
     let target = escape::message(target.trim());
     let text = match marks.map_err(|it| it.context("the target cannot be cleaned"))? {

@@ -26,6 +26,8 @@ struct Told {
     rounds: Vec<Round>,
     audited: Option<Audited>,
     events: Option<Vec<Event>>,
+    /// Where the journal says something else than the trail.
+    contradictions: Vec<String>,
 }
 
 pub(super) fn history(args: &History) -> Result<u8> {
@@ -35,7 +37,7 @@ pub(super) fn history(args: &History) -> Result<u8> {
         return Err(usage(format_args!("{}: no such file, and no runs beside it", args.plan.display())));
     }
     let told = read(args, state.as_ref())?;
-    let whole = told.audited.as_ref().is_none_or(|it| it.broken.is_none());
+    let whole = told.audited.as_ref().is_none_or(|it| it.broken.is_none()) && told.contradictions.is_empty();
     let out = match args.format {
         Format::Json => document_text(&told.json())?,
         Format::Text => told.text(args.run.is_some()),
@@ -46,7 +48,8 @@ pub(super) fn history(args: &History) -> Result<u8> {
 
 fn read(args: &History, state: Option<&State>) -> Result<Told> {
     let plan = state::plan_name(&args.plan);
-    let mut told = Told { plan, runs: Vec::new(), rounds: Vec::new(), audited: None, events: None };
+    let mut told =
+        Told { plan, runs: Vec::new(), rounds: Vec::new(), audited: None, events: None, contradictions: Vec::new() };
     let unknown = |id: &String| usage(format_args!("there is no run `{id}`; `cutover history` lists them"));
     let Some(state) = state else { return args.run.as_ref().map_or(Ok(told), |it| Err(unknown(it))) };
     let wanted = |it: &RunRecord| args.run.as_ref().map_or(it.plan == told.plan, |id| it.id == *id);
@@ -62,6 +65,7 @@ fn read(args: &History, state: Option<&State>) -> Result<Told> {
         told.rounds = state.rounds(&told.plan)?;
     }
     told.audited = Some(state.audit_verify()?);
+    told.contradictions = state.contradictions()?;
     told.events = if args.audit { Some(state.events(args.run.as_deref())?) } else { None };
     Ok(told)
 }
@@ -78,13 +82,19 @@ impl Told {
         let event = |it: &Event| {
             // What somebody wrote into the journal may be no JSON.
             let detail = serde_json::from_str(&it.detail).unwrap_or_else(|_| Value::from(it.detail.as_str()));
-            json!({ "entry": it.entry, "at": it.at, "run": it.run, "event": it.event, "detail": detail, "hash": it.hash })
+            json!({
+                "entry": it.entry, "at": it.at, "run": it.run, "event": it.event, "says": it.told(), "detail": detail,
+                "hash": it.hash,
+            })
         };
         let events = self.events.as_ref().map(|all| all.iter().map(event).collect::<Vec<_>>());
         let audit = self.audited.as_ref().map(|it| {
             let broken = it.broken.as_ref().map(|it| json!({ "entry": it.entry, "why": it.why }));
             let intact = broken.is_none();
-            json!({ "intact": intact, "entries": it.entries, "head": it.head, "broken": broken, "events": events })
+            json!({
+                "intact": intact, "entries": it.entries, "head": it.head, "broken": broken,
+                "contradictions": self.contradictions, "events": events,
+            })
         });
         let rounds: Vec<Value> = self.rounds.iter().map(Round::json).collect();
         json!({ "format": FORMAT, "plan": self.plan, "runs": runs, "rounds": rounds, "audit": audit })
@@ -119,13 +129,14 @@ impl Told {
             out.push(String::new());
             let cells = |it: &Event| {
                 let run = it.run.clone().unwrap_or_else(|| "-".to_owned());
-                vec![it.entry.to_string(), it.at.clone(), run, it.event.clone(), it.detail.clone()]
+                vec![it.entry.to_string(), it.at.clone(), run, it.event.clone(), it.told()]
             };
-            let head = ["entry", "at", "run", "event", "detail"].map(str::to_owned).to_vec();
+            let head = ["entry", "at", "run", "event", "what"].map(str::to_owned).to_vec();
             let rows: Vec<_> = [head].into_iter().chain(events.iter().map(cells)).collect();
             out.extend(layout::grid(&rows, &[true], WIDTH));
         }
         out.extend(self.audited.as_ref().map(audited));
+        out.extend(self.contradictions.iter().map(|it| escape::message(it)));
         out.iter().map(|it| format!("{}\n", it.trim_end())).collect()
     }
 }

@@ -85,7 +85,7 @@ fn what_is_unknown() {
     bad(
         "\"\\u001b[31m\" = 1",
         &["4:1: unknown key `\\u{1b}[31m` (known keys: version, zone, seed, instant, source, target, table, \
-             check, gate, migrate, hooks, warm, query)"],
+             check, gate, migrate, hooks, warm, query, log)"],
     );
 }
 

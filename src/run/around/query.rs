@@ -4,7 +4,7 @@ use crate::{
     error::Result,
     gate::Verdict,
     plan::{Expression, Query},
-    report::timing::QueryReport,
+    report::queries::QueryReport,
     run::{Run, checks},
     store::Source,
 };

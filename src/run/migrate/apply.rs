@@ -5,16 +5,20 @@ use crate::{
     ahead::{Ahead, ahead},
     disk,
     error::{Error, Kind, Result},
-    plan::Migrate,
+    plan::{Migrate, Plan},
     report::cell as shown,
     row::{Batch, Flow, Row, Rows, Shape, pour},
-    run::Run,
+    run::{
+        Run,
+        log::{Level, Line, Rows as Lines, Step},
+    },
     schema::Table,
     store::target::{Changes, Mark, Target, Written},
 };
 use std::{
     fs,
     io::Write,
+    ops::Range,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -59,6 +63,8 @@ pub struct Applied {
     pub failed: u64,
     /// Batches that were sent.
     pub batches: u64,
+    /// Bytes of the cells in them.
+    pub bytes: u64,
 }
 
 /// Hears of every batch that arrived: the table, its number, the rows in it.
@@ -66,6 +72,9 @@ pub type Arrived<'a> = dyn FnMut(&str, u64, u64) -> Result<()> + Send + 'a;
 
 /// Whether a run may still write: another one may have taken its lock away.
 pub type MayWrite<'a> = dyn Fn() -> Result<()> + Sync + 'a;
+
+/// A value that is shorter is not looked for in what a store says.
+const SECRET_MIN: usize = 3;
 
 /// Rows of one table that may wait for others of it.
 const LATER_MAX: usize = 10_000;
@@ -84,6 +93,10 @@ pub(super) struct Sender<'s, 'a> {
     pub later: Vec<(Load, Error)>,
     /// Where rows go that the target refuses.
     pub failed: PathBuf,
+    /// Says which columns are shown nowhere.
+    pub plan: &'s Plan,
+    /// What is written down about single rows.
+    pub lines: Lines,
     pub done: Applied,
 }
 
@@ -163,7 +176,7 @@ impl Sender<'_, '_> {
                     continue;
                 }
                 Err(it) if it.kind() == Kind::Row && self.pace.skip_errors => self.refused(&next, &it)?,
-                Err(it) => return Err(it.context(format_args!("table `{}`", self.table.name))),
+                Err(it) => return Err(self.veiled(&next, it).context(format_args!("table `{}`", self.table.name))),
             }
             next.clear();
         }
@@ -196,7 +209,7 @@ impl Sender<'_, '_> {
         }
         for (load, error) in std::mem::take(&mut self.later) {
             if !self.pace.skip_errors {
-                return Err(error.context(format_args!("table `{}`", self.table.name)));
+                return Err(self.veiled(&load, error).context(format_args!("table `{}`", self.table.name)));
             }
             self.refused(&load, &error)?;
         }
@@ -243,6 +256,8 @@ impl Sender<'_, '_> {
                 return Err(error.context(format_args!("given up after {} attempts", tries + 1)));
             }
             (self.run.tell)(&format!("{}: {error}; trying again", self.table.name));
+            let line = Line::new(Level::Warn, Step::Load, format!("{error}; trying again"));
+            self.run.log.line(line.of(&self.table.name).with([("batch", batch)]));
             self.run.watch.pause(delay(self.pace.backoff, tries));
             self.run.watch.go_on()?;
             tries += 1;
@@ -251,20 +266,57 @@ impl Sender<'_, '_> {
 
     fn arrived(&mut self, batch: u64, load: &Load, written: Written) -> Result<()> {
         self.done.batches = batch;
+        self.done.bytes += load.size() as u64;
         let all = &mut self.done.written;
         all.inserted += written.inserted;
         all.updated += written.updated;
         all.deleted += written.deleted;
         self.run.watch.wrote(load.len() as u64);
+        let line = Line::new(Level::Debug, Step::Load, "batch arrived").of(&self.table.name);
+        self.run.log.line(line.with([("batch", batch), ("rows", load.len() as u64)]));
         (self.arrived)(&self.table.name, batch, load.len() as u64)
+    }
+
+    /// Some cells of a row as a JSON object, secrets masked.
+    fn object(&self, row: Row<'_>, places: Range<usize>) -> String {
+        let shape = row.shape();
+        let cell = |place: usize| {
+            let name = shape.fields[place].column.as_str();
+            (name, shown::cell(row.cell(place), place < shape.key, self.plan.is_secret(&self.table.name, name)))
+        };
+        shown::object(places.map(cell))
+    }
+
+    /// An error about one row without the secrets of it, which a store may repeat.
+    fn veiled(&self, load: &Load, error: Error) -> Error {
+        let Some(row) = load.only().filter(|_| load.len() == 1) else { return error };
+        let (said, kind) = (error.to_string(), error.kind());
+        let veiled = self.veil(row, said.clone());
+        if veiled == said { error } else { Error::new(kind, veiled) }
+    }
+
+    fn veil(&self, row: Row<'_>, said: String) -> String {
+        let shape = row.shape();
+        let secret = (0..shape.width()).filter(|it| self.plan.is_secret(&self.table.name, &shape.fields[*it].column));
+        secret.fold(said, |said, place| {
+            let shown = shown::cell(row.cell(place), place < shape.key, false).json;
+            let text = serde_json::from_str::<String>(&shown).unwrap_or(shown);
+            // What is shorter stands in words that have nothing to do with it.
+            if text.len() < SECRET_MIN { said } else { said.replace(&text, "********") }
+        })
     }
 
     /// Notes a row that the target refuses.
     fn refused(&mut self, load: &Load, error: &Error) -> Result<()> {
         let Some(row) = load.only() else { return Ok(()) };
         self.done.failed += 1;
-        let line = serde_json::json!({ "reason": error.to_string() }).to_string();
-        let line = format!("{{\"row\":{},{}\n", object(row), line.trim_start_matches('{'));
+        let reason = self.veil(row, error.to_string());
+        let key = self.object(row, 0..row.shape().key);
+        let says = format!("refused by the target: {reason}");
+        self.lines.add(|| Line::new(Level::Error, Step::Load, says).of(&self.table.name).about(key));
+        let line = serde_json::json!({ "reason": reason }).to_string();
+        let row = self.object(row, 0..row.shape().width());
+        let line = format!("{{\"row\":{row},{}\n", line.trim_start_matches('{'));
         let mut options = fs::OpenOptions::new();
         let file = options.create(true).append(true).mode(0o600).open(&self.failed);
         file.and_then(|mut it| it.write_all(line.as_bytes()))
@@ -275,16 +327,6 @@ impl Sender<'_, '_> {
 /// How long to wait before the next attempt: doubled each time, to two minutes at most.
 fn delay(backoff: Duration, tries: u32) -> Duration {
     backoff.saturating_mul(1 << tries.min(16)).min(Duration::from_secs(120))
-}
-
-/// A row as a JSON object.
-fn object(row: Row<'_>) -> String {
-    let shape = row.shape();
-    let member = |(place, field): (usize, &crate::row::Field)| {
-        let name = serde_json::Value::from(field.column.as_str()).to_string();
-        format!("{name}:{}", shown::cell(row.cell(place), place < shape.key, false).json)
-    };
-    format!("{{{}}}", shape.fields.iter().enumerate().map(member).collect::<Vec<_>>().join(","))
 }
 
 /// Rows of a stream, one at a time.

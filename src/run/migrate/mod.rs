@@ -26,6 +26,7 @@ pub mod unmade;
 use super::{
     Recheck, Run,
     ids::{self, NewIds},
+    log::{Level, Line, Step},
     state::{Decision, Phase, State, TableCounts},
     table::Migrating,
     verify::{self, Pairing, Task},
@@ -49,7 +50,8 @@ use apply::{Arrived, MayWrite, Pace};
 use conflict::{Decide, Strategy};
 use manifest::{Entry, Manifest};
 pub use rollback::{Undo, Undone};
-use side_by_side::{Load, Writing};
+use serde_json::json;
+use side_by_side::{Done, Load, Writing};
 use stage::{Stage, Staged};
 use std::{
     collections::BTreeMap,
@@ -124,6 +126,14 @@ impl Job<'_> {
     /// If a store fails before anything was written. After that, a failure is in what comes back.
     pub fn run(mut self, run: &Run) -> Result<Migration> {
         let plot = self.stage(run)?;
+        let staging = plot.report.timing.clone();
+        let mut out = self.carry_out(run, plot)?;
+        out.time(&staging);
+        Ok(out)
+    }
+
+    /// What comes after staging.
+    fn carry_out(mut self, run: &Run, plot: Plot) -> Result<Migration> {
         let mut out = self.outline(&plot);
         let judged = self.judge(&plot);
         (out.verdict, out.reasons) = (judged.verdict, judged.reasons);
@@ -201,6 +211,7 @@ impl Job<'_> {
                 ..TableCounts::default()
             };
             self.state.set_table(&self.id, &counts)?;
+            run.log.line(staged_line(staged));
         }
         manifest.write(&folder)?;
         self.phase(Phase::Staged)?;
@@ -213,7 +224,7 @@ impl Job<'_> {
         let strategies = self.plan.tables.iter().map(|it| (it.into.clone(), strategy(it))).collect();
         let noted = Arc::new(Mutex::new(Vec::new()));
         let decide = Noting { decide: Arc::clone(&self.decide), noted: Arc::clone(&noted) };
-        let stage = Stage::new(folder, strategies, Box::new(decide));
+        let stage = Stage::new(folder, strategies, Box::new(decide), &run.log);
         let migrating = Migrating { stage: Some(&stage), ..Migrating::default() };
         let report = self.task.run_with(run, (None, migrating))?;
         let staged = stage.finish();
@@ -360,19 +371,35 @@ impl Job<'_> {
         let writing = Writing {
             run,
             pace: &pace,
+            plan: self.plan,
             id: &id,
             arrived: Mutex::new(arrived),
             may_write: self.may_write,
             concurrency: usize::try_from(self.how.concurrency).unwrap_or(usize::MAX),
         };
         let (all, mut first) = (writing.all(&loads, target)?, Ok(()));
-        for (at, done, result) in all {
+        drop(writing);
+        for Done { at, applied: done, seconds, result } in all {
             let told = &mut out.tables[places[at]];
+            told.seconds = seconds;
+            told.bytes = done.bytes;
             told.written = [done.written.inserted, done.written.updated, done.written.deleted];
             (told.failed, told.batches) = (done.failed, done.batches);
+            self.note(run, told)?;
             first = first.and(result);
         }
         first
+    }
+
+    /// Writes down what became of a table.
+    fn note(&mut self, run: &Run, told: &TableMigration) -> Result<()> {
+        run.log.line(wrote(told));
+        let [inserted, updated, deleted] = told.written;
+        let detail = json!({
+            "table": told.name, "inserted": inserted, "updated": updated, "deleted": deleted, "failed": told.failed,
+            "batches": told.batches,
+        });
+        self.state.audit(Some(&self.id), "write", &detail, &(self.now)())
     }
 
     /// Compares again, and says what the target holds.
@@ -392,6 +419,7 @@ impl Job<'_> {
                 return self.give_up(run, plot, out, target, &error);
             }
         };
+        run.log.report(&report, false);
         let allowed = self.judge_again(&report, &|rows| self.policy(rows)).verdict;
         // What the plan's own gate lets through is no failure, whatever was left out.
         let judged = self.judge_again(&report, &|_| self.lasting());
@@ -500,6 +528,7 @@ impl Job<'_> {
             tables: self.tables(plot),
             may_write: self.may_write,
             wanted: None,
+            plan: self.plan,
         };
         let mut undone = undo.run(run, false, &self.now)?;
         for id in &self.continues {
@@ -507,8 +536,29 @@ impl Job<'_> {
             undo.manifest = Manifest::read(&undo.folder)?;
             undone.extend(undo.run(run, false, &self.now)?);
         }
+        drop(undo);
+        for (table, it) in &undone {
+            self.state.audit(Some(&self.id), "undo", &rollback::kept(table, it), &(self.now)())?;
+        }
         Ok(undone)
     }
+}
+
+/// What is written down about a table whose rows to write are known.
+fn staged_line(it: &Staged) -> Line {
+    let counts = &it.counts;
+    let work = [("insert", counts.insert), ("update", counts.update), ("same", counts.same)];
+    let rest = [("skip", counts.skip), ("conflict", counts.conflict), ("reject", counts.reject)];
+    Line::new(Level::Info, Step::Load, "to be written").of(&it.table.name).with(work).with(rest)
+}
+
+/// What is written down about a table that was written.
+fn wrote(it: &TableMigration) -> Line {
+    let [inserted, updated, deleted] = it.written;
+    let level = if it.failed > 0 { Level::Error } else { Level::Info };
+    let counts = [("inserted", inserted), ("updated", updated), ("deleted", deleted)];
+    let line = Line::new(level, Step::Load, "written").of(&it.name).with(counts);
+    line.with([("failed", it.failed), ("batches", it.batches), ("bytes", it.bytes)])
 }
 
 /// Notes what somebody decided, for the journal.

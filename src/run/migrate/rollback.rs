@@ -11,15 +11,21 @@ use crate::{
     diff::undo::{Fate, undo},
     disk,
     error::{Error, Kind, Result},
+    plan::Plan,
     report::{cell as shown, migration::Undoing},
     row::{Batch, Flow, Row, Rows, Shape},
-    run::{Run, pipeline},
+    run::{
+        Run,
+        log::{Level, Line, Rows as Lines, Step},
+        pipeline,
+    },
     schema::Table,
     store::{
         Source,
         target::{Begin, Target},
     },
 };
+use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -53,10 +59,17 @@ pub struct Undo<'u> {
     pub may_write: &'u MayWrite<'u>,
     /// The tables to undo. Nothing: all.
     pub wanted: Option<Vec<String>>,
+    /// Says which columns are shown nowhere.
+    pub plan: &'u Plan,
 }
 
 /// What undoing each table takes, in the order in which it is done.
 pub type Undone = Vec<(String, Undoing)>;
+
+/// What the audit trail keeps of a table that was undone.
+pub fn kept(table: &str, it: &Undoing) -> Value {
+    json!({ "table": table, "restored": it.restore, "removed": it.remove, "left": it.theirs })
+}
 
 impl Undo<'_> {
     /// Takes back what the run wrote, children before parents, and looks whether it is gone. With `preview` it only says what
@@ -130,9 +143,16 @@ impl Undo<'_> {
                 may_write: self.may_write,
                 later: Vec::new(),
                 failed: self.folder.join("undo").join(&entry.folder).join("failed.ndjson"),
+                plan: self.plan,
+                lines: Lines::default(),
                 done: Applied::default(),
             };
-            carry_out(&mut sender, &self.folder.join("undo").join(&entry.folder), &shape)?;
+            let undone = carry_out(&mut sender, &self.folder.join("undo").join(&entry.folder), &shape);
+            let (done, lines) = (sender.done, std::mem::take(&mut sender.lines));
+            lines.write(&run.log, "");
+            let counts = [("restored", done.written.updated), ("removed", done.written.deleted)];
+            run.log.line(Line::new(Level::Info, Step::Load, "taken back").of(&table.name).with(counts));
+            undone?;
         }
         Ok(())
     }
@@ -208,7 +228,7 @@ fn stage(
 ///
 /// # Errors
 /// As [`Sender::send`], and if what was staged cannot be read.
-fn carry_out(sender: &mut Sender<'_, '_>, folder: &Path, shape: &Arc<Shape>) -> Result<Applied> {
+fn carry_out(sender: &mut Sender<'_, '_>, folder: &Path, shape: &Arc<Shape>) -> Result<()> {
     // What goes makes room for what comes back, where both have one value of a unique column.
     for (name, side) in
         [(REMOVE, (|it| &mut it.deletes) as fn(&mut Load) -> &mut Batch), (RESTORE, |it| &mut it.updates)]
@@ -224,8 +244,7 @@ fn carry_out(sender: &mut Sender<'_, '_>, folder: &Path, shape: &Arc<Shape>) -> 
         })?;
         sender.send(&mut load)?;
     }
-    sender.finish()?;
-    Ok(sender.done)
+    sender.finish()
 }
 
 /// The rows that were written, as the store holds them.

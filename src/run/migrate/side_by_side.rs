@@ -4,7 +4,14 @@ use super::{
     apply::{Applied, Arrived, MayWrite, Pace, Sender, apply},
     stage::Staged,
 };
-use crate::{error::Result, row::Shape, run::Run, schema::Table, store::target::Target};
+use crate::{
+    error::Result,
+    plan::Plan,
+    row::Shape,
+    run::{Run, log::Rows as Lines},
+    schema::Table,
+    store::target::Target,
+};
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
@@ -29,6 +36,8 @@ pub(super) struct Load<'l> {
 pub(super) struct Writing<'w> {
     pub run: &'w Run,
     pub pace: &'w Pace,
+    /// Says which columns are shown nowhere.
+    pub plan: &'w Plan,
     /// The run.
     pub id: &'w str,
     /// Hears of every batch that arrived.
@@ -38,15 +47,22 @@ pub(super) struct Writing<'w> {
     pub concurrency: usize,
 }
 
-/// What became of the tables that were begun, by their places.
-type Done = Vec<(usize, Applied, Result<()>)>;
+/// What became of a table that was begun.
+pub(super) struct Done {
+    /// Its place.
+    pub at: usize,
+    pub applied: Applied,
+    /// How long it took.
+    pub seconds: f64,
+    pub result: Result<()>,
+}
 
 impl Writing<'_> {
     /// Writes all of them, parents before their children. What became of each that was begun, in their order.
     ///
     /// # Errors
     /// If the target cannot be opened once more.
-    pub(super) fn all(&self, loads: &[Load<'_>], target: &mut dyn Target) -> Result<Done> {
+    pub(super) fn all(&self, loads: &[Load<'_>], target: &mut dyn Target) -> Result<Vec<Done>> {
         let mut more = Vec::new();
         let groups: Vec<(usize, usize)> = groups(loads);
         let widest = groups.iter().map(|(from, to)| to - from).max().unwrap_or_default();
@@ -61,9 +77,9 @@ impl Writing<'_> {
                 while !failed.load(Ordering::Relaxed) {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(load) = loads.get(at).filter(|_| at < to) else { break };
-                    let (applied, result) = self.one(load, &mut *target);
-                    failed.fetch_or(result.is_err(), Ordering::Relaxed);
-                    done.lock().unwrap_or_else(PoisonError::into_inner).push((at, applied, result));
+                    let ended = self.one(at, load, &mut *target);
+                    failed.fetch_or(ended.result.is_err(), Ordering::Relaxed);
+                    done.lock().unwrap_or_else(PoisonError::into_inner).push(ended);
                 }
             };
             thread::scope(|scope| {
@@ -74,11 +90,11 @@ impl Writing<'_> {
             });
         }
         let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-        done.sort_by_key(|it| it.0);
+        done.sort_by_key(|it: &Done| it.at);
         Ok(done)
     }
 
-    fn one(&self, load: &Load<'_>, target: &mut dyn Target) -> (Applied, Result<()>) {
+    fn one(&self, at: usize, load: &Load<'_>, target: &mut dyn Target) -> Done {
         let mut arrived = |name: &str, batch: u64, rows: u64| {
             self.arrived.lock().unwrap_or_else(PoisonError::into_inner)(name, batch, rows)
         };
@@ -92,10 +108,15 @@ impl Writing<'_> {
             may_write: self.may_write,
             later: Vec::new(),
             failed: load.staged.folder.join("failed.ndjson"),
+            plan: self.plan,
+            lines: Lines::default(),
             done: Applied::default(),
         };
+        let begun = (self.run.clock)();
         let result = apply(&mut sender, &load.staged.written(), &load.staged.before(), &load.shape);
-        (sender.done, result)
+        let lines = std::mem::take(&mut sender.lines);
+        lines.write(&self.run.log, ", all of them in failed.ndjson of the run's folder");
+        Done { at, applied: sender.done, seconds: (self.run.clock)().saturating_sub(begun).as_secs_f64(), result }
     }
 }
 

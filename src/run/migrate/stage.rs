@@ -13,9 +13,10 @@ use crate::{
     disk,
     error::{Error, Kind, Result},
     pairing::{Comparison, Pair},
-    report::migration::Counts,
+    report::{cell as shown, migration::Counts},
     row::{Field, Reject, Row, Shape},
     run::ids::Taken,
+    run::log::{Level, Line, Log, Rows, Step, Topic},
     schema::{Column, Table},
     snapshot,
     value::cast::Cast,
@@ -34,6 +35,7 @@ pub struct Stage {
     folder: PathBuf,
     strategies: BTreeMap<String, Strategy>,
     decide: Box<dyn Decide>,
+    log: Log,
     done: Mutex<BTreeMap<String, Staged>>,
 }
 
@@ -81,8 +83,8 @@ const REJECTS: &str = "rejects.ndjson";
 
 impl Stage {
     /// Stages in `folder`, which is there. `strategies` go by the target's tables; what is not named stops.
-    pub fn new(folder: &Path, strategies: BTreeMap<String, Strategy>, decide: Box<dyn Decide>) -> Stage {
-        Stage { folder: folder.to_owned(), strategies, decide, done: Mutex::default() }
+    pub fn new(folder: &Path, strategies: BTreeMap<String, Strategy>, decide: Box<dyn Decide>, log: &Log) -> Stage {
+        Stage { folder: folder.to_owned(), strategies, decide, log: log.clone(), done: Mutex::default() }
     }
 
     /// What was staged, by the target's tables.
@@ -104,6 +106,7 @@ impl Stage {
             piles: [pile(WRITTEN)?, pile(BEFORE)?, pile(KEPT)?],
             rejects: Rejects { path: folder.join(REJECTS), file: None },
             taken: Taken::default(),
+            lines: Lines::default(),
             staged: Staged { table, folder, counts: Counts::default(), taken: Taken::default() },
             comparison: Arc::clone(comparison),
         })
@@ -117,8 +120,16 @@ pub(in crate::run) struct Draft<'s> {
     rejects: Rejects,
     /// The rows that need a new id, if they are to have one.
     pub(in crate::run) taken: Taken,
+    lines: Lines,
     staged: Staged,
     comparison: Arc<Comparison>,
+}
+
+/// What is written down about single rows.
+#[derive(Default)]
+struct Lines {
+    rejects: Rows,
+    conflicts: Rows,
 }
 
 impl Draft<'_> {
@@ -142,6 +153,7 @@ impl Draft<'_> {
             kept,
             rejects: &mut self.rejects,
             taken: &mut self.taken.ids,
+            lines: &mut self.lines,
             counts: &mut self.staged.counts,
         };
         work(&mut staging)
@@ -156,6 +168,9 @@ impl Draft<'_> {
         self.piles.into_iter().try_for_each(Pile::finish)?;
         self.staged.counts.same = same;
         self.staged.taken = self.taken;
+        let Lines { rejects, conflicts } = self.lines;
+        rejects.write(&self.stage.log, ", all of them in rejects.ndjson of the run's folder");
+        conflicts.write(&self.stage.log, "");
         let mut done = self.stage.done.lock().unwrap_or_else(PoisonError::into_inner);
         done.insert(self.comparison.target.name.clone(), self.staged);
         Ok(())
@@ -245,6 +260,7 @@ struct Staging<'a> {
     kept: &'a mut Pile,
     rejects: &'a mut Rejects,
     taken: &'a mut Vec<Vec<u8>>,
+    lines: &'a mut Lines,
     counts: &'a mut Counts,
 }
 
@@ -257,6 +273,7 @@ impl Staging<'_> {
         }
         let conflict = self.strategy.decide(self.comparison, source, target, self.decide)?;
         let Decision { answer, take } = conflict;
+        self.lines.conflicts.add(|| conflicting(self.comparison, source, target, answer));
         match answer {
             Answer::Stop => {
                 self.counts.conflict += 1;
@@ -287,6 +304,7 @@ impl Sink for Staging<'_> {
             Finding::Reject(reject) => {
                 self.counts.reject += 1;
                 self.rejects.push(reject)?;
+                self.lines.rejects.add(|| refused(&self.comparison.target.name, reject));
             }
             Finding::Extra(_) | Finding::Tolerated { .. } | Finding::Duplicate { .. } | Finding::Invalid { .. } => {}
         }
@@ -296,6 +314,29 @@ impl Sink for Staging<'_> {
     fn same(&mut self, row: Row<'_>) -> Result<()> {
         self.next.same(row)
     }
+}
+
+/// What is written down about a row that the mapping refuses.
+fn refused(table: &str, reject: &Reject) -> Line {
+    let column = reject.column.as_ref().map(|it| format!("{it}: ")).unwrap_or_default();
+    let line = Line::new(Level::Warn, Step::Transform, format!("refused by the mapping: {column}{}", reject.rule));
+    let line = line.of(table).about(reject.key.as_str());
+    reject.item.map_or(line.clone(), |it| line.with([("item", it)]))
+}
+
+/// What is written down about a row that the target holds with other values.
+fn conflicting(comparison: &Comparison, source: Row<'_>, target: Row<'_>, answer: Answer) -> Line {
+    let (level, what) = match answer {
+        Answer::Stop => (Level::Error, "the target has other values, and the plan says to stop"),
+        Answer::Keep => (Level::Warn, "the target has other values, which stay"),
+        Answer::Write => (Level::Warn, "the target has other values, which are overwritten"),
+    };
+    let differs = comparison.columns.iter().filter(|it| cell(it, source) != cell(it, target));
+    let columns = differs.map(|it| it.name.as_str()).collect::<Vec<_>>().join(", ");
+    let key = comparison.columns.iter().take(comparison.key).enumerate();
+    let key = key.map(|(place, it)| (it.name.as_str(), shown::cell(source.cell(place), true, it.secret)));
+    let line = Line::new(level, Step::Transform, format!("{what} ({columns})")).on(Topic::Conflict);
+    line.of(&comparison.target.name).about(shown::object(key))
 }
 
 /// The cells of a row as it is, whatever is coarsened for the comparison.

@@ -112,7 +112,10 @@ impl State {
     pub fn begin_run(&mut self, run: &RunRecord) -> Result<()> {
         self.run_folder_path(&run.id)?;
         let (plan, hash, target) = (&run.plan, &run.plan_hash, &run.target_fingerprint);
-        let detail = json!({ "plan": plan, "hash": hash, "target": target, "continues": run.continues });
+        let mut detail = json!({ "plan": plan, "hash": hash, "target": target, "continues": run.continues });
+        if !run.by.is_empty() {
+            detail["by"] = run.by.as_str().into();
+        }
         self.change(Lasting::Always, |change| {
             let query =
                 format!("INSERT INTO runs ({RUN}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)");
@@ -391,6 +394,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<RunRecord> {
         ended: row.get(10)?,
         outcome: row.get(11)?,
         advice: row.get(12)?,
+        by: String::new(),
     })
 }
 
