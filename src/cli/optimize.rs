@@ -142,7 +142,8 @@ impl Found {
             }
             (Some((_, kind, name)), Some(path)) => (kind, name, path),
             _ => {
-                let why = format!("a {} has no place for a scratch table that is nobody's", plan.target.kind);
+                let kind = &plan.target.kind;
+                let why = format!("only a target that is a file can have a scratch file beside it, and {kind} is none");
                 self.unmeasured = Some(format!("{why}; what follows is what is known of it"));
                 return Ok(());
             }
