@@ -232,7 +232,7 @@ pub fn plan(plan: &Plan, mut source: Opened, mut target: Opened, run: Option<&Ru
         let mut task = diff(source, target, &options, plan.gate.clone())?;
         task.zone.clone_from(&plan.zone);
         task.checks = plan.checks.clone();
-        task.schema = plan.target.schema.as_ref().map(|it| plan.resolve(it));
+        declare(plan, &mut task);
         return Ok(task);
     }
     let (from, to) = (source.store.tables()?, target.store.tables()?);
@@ -252,12 +252,13 @@ pub fn plan(plan: &Plan, mut source: Opened, mut target: Opened, run: Option<&Ru
         target_only: Vec::new(),
         checks: plan.checks.clone(),
         secret: plan.tables.iter().flat_map(|it| it.columns.iter().flatten()).any(|it| it.1.secret),
-        schema: plan.target.schema.as_ref().map(|it| plan.resolve(it)),
+        schema: None,
         zone: plan.zone.clone(),
         policy: plan.gate.clone(),
         unchecked: Vec::new(),
         notes: Vec::new(),
     };
+    declare(plan, &mut task);
     let (mut faults, mut read) = (Vec::new(), BTreeMap::<String, BTreeSet<String>>::new());
     let mut selected = Vec::new();
     for mapping in &plan.tables {
@@ -289,6 +290,16 @@ pub fn plan(plan: &Plan, mut source: Opened, mut target: Opened, run: Option<&Ru
     task.source_only.extend(from.iter().map(|it| it.name.clone()).filter(|it| !read.contains_key(it)));
     task.tables.iter_mut().for_each(|it| it.leave_behind(&mut read));
     if faults.is_empty() { Ok(task) } else { Err(Problem::Plan(faults)) }
+}
+
+/// Lets the target be compared with its declared schema, where that can be read.
+fn declare(plan: &Plan, task: &mut Task) {
+    let Some(schema) = &plan.target.schema else { return };
+    if plan.target.kind == "postgres" {
+        task.notes.push(format!("{schema}: only Postgres reads its statements, so the target was not compared with them"));
+    } else {
+        task.schema = Some(plan.resolve(schema));
+    }
 }
 
 /// The instant that stands for "now" where the plan records none: verify must make up what an earlier run made up.
