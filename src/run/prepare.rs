@@ -296,7 +296,8 @@ pub fn plan(plan: &Plan, mut source: Opened, mut target: Opened, run: Option<&Ru
 fn declare(plan: &Plan, task: &mut Task) {
     let Some(schema) = &plan.target.schema else { return };
     if plan.target.kind == "postgres" {
-        task.notes.push(format!("{schema}: only Postgres reads its statements, so the target was not compared with them"));
+        task.notes
+            .push(format!("{schema}: only Postgres reads its statements, so the target was not compared with them"));
     } else {
         task.schema = Some(plan.resolve(schema));
     }

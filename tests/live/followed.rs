@@ -75,12 +75,14 @@ fn edge_config_to_d1() {
     let api = format!("kind = \"edge-config\"\napi = \"{}\"", vercel.server.url());
     guide.edit("stores.toml", "kind = \"edge-config\"", &api);
     guide.follow("Dry run");
-    assert_eq!(database.execute("SELECT count(*) FROM sqlite_master WHERE name = 'profiles'")[0]["results"]["rows"][0][0], 0);
+    assert_eq!(
+        database.execute("SELECT count(*) FROM sqlite_master WHERE name = 'profiles'")[0]["results"]["rows"][0][0],
+        0
+    );
 
     guide.follow("Backup");
     let folder = fs::read_dir(guide.home().join("data/backups")).expect("backups");
-    let backups: Vec<String> =
-        folder.map(|it| fs::read_to_string(it.expect("a file").path()).expect("text")).collect();
+    let backups: Vec<String> = folder.map(|it| fs::read_to_string(it.expect("a file").path()).expect("text")).collect();
     let backup: BTreeMap<String, Value> = serde_json::from_str(&backups[0]).expect("an object");
     assert_eq!(json!(backup), vendors_own(&vercel), "the vendor's client reads what is in the backup");
 
@@ -89,7 +91,7 @@ fn edge_config_to_d1() {
     let all = || tables.map(|it| rows(&database, &format!("SELECT * FROM {it} ORDER BY id")));
     assert_eq!(all(), tables.map(|it| by_hand(&format!("edge-config-to-d1/expected/{it}.ndjson"))));
     guide.follow("Roll back");
-    assert_eq!(all(), tables.map(|_| Vec::new()));
+    assert_eq!(all(), tables.map(|_| Vec::<Value>::new()));
 
     guide.follow("Migrate again");
     let application = application(database);
@@ -127,12 +129,14 @@ fn django_to_d1() {
         guide.set(&format!("POSTGRES_{name}"), value);
     }
     guide.follow("Export");
-    let exported = fs::read_dir(guide.home().join("migration_data")).expect("an export").map(|it| it.expect("an entry").path());
+    let exported =
+        fs::read_dir(guide.home().join("migration_data")).expect("an export").map(|it| it.expect("an entry").path());
     let exported = exported.into_iter().find(|it| it.is_dir()).expect("a folder");
     for table in guides::DJANGO_TABLES {
         let own = format!("SELECT count(*) FROM {table}");
         let rows: Vec<Value> =
-            serde_json::from_str(&fs::read_to_string(exported.join(format!("{table}.json"))).expect("a file")).expect("rows");
+            serde_json::from_str(&fs::read_to_string(exported.join(format!("{table}.json"))).expect("a file"))
+                .expect("rows");
         assert_eq!(rows.len().to_string(), source.execute(&own), "{table}");
     }
     guide.follow("Dry run");
@@ -144,7 +148,14 @@ fn django_to_d1() {
     let digits = |it: &str| it.trim_end_matches('0').trim_end_matches('.').to_owned();
     let there: Vec<String> = rows(&database, users)
         .iter()
-        .map(|it| format!("{}|{}|{}", it["player_id"].as_str().unwrap_or_default(), it["is_streamer"], it["last_online"].as_str().unwrap_or_default()))
+        .map(|it| {
+            format!(
+                "{}|{}|{}",
+                it["player_id"].as_str().unwrap_or_default(),
+                it["is_streamer"],
+                it["last_online"].as_str().unwrap_or_default()
+            )
+        })
         .collect();
     assert_eq!(there, source.execute(own).lines().map(digits).collect::<Vec<_>>());
     for (report, format) in [
@@ -158,7 +169,10 @@ fn django_to_d1() {
         assert_eq!(report["format"], format);
     }
     guide.follow("Roll back");
-    let left = rows(&database, "SELECT (SELECT count(*) FROM chesscom_app_user) + (SELECT count(*) FROM chesscom_app_notificationlog) AS n");
+    let left = rows(
+        &database,
+        "SELECT (SELECT count(*) FROM chesscom_app_user) + (SELECT count(*) FROM chesscom_app_notificationlog) AS n",
+    );
     assert_eq!(left, [json!({"n": 0})]);
     guide.finish();
 }
@@ -167,18 +181,18 @@ fn django_to_d1() {
 fn kv_to_postgres() {
     let database = postgres::database();
     database.execute(&fixture("kv-to-postgres/source.postgres.sql"));
-    let source = || database.execute("SELECT md5(string_agg(key || value::text, ',' ORDER BY key)) FROM kv_store_ab12cd34");
+    let source =
+        || database.execute("SELECT md5(string_agg(key || value::text, ',' ORDER BY key)) FROM kv_store_ab12cd34");
     let before = source();
     let mut guide = Guide::open("kv-to-postgres");
     guide.set("DATABASE_URL", database.url());
     guide.follow("Verify");
     for table in ["clients", "products", "orders"] {
-        let own = database.execute(&format!("SELECT coalesce(json_agg(t ORDER BY id), '[]') FROM {table} AS t"));
-        let own: Vec<Value> = serde_json::from_str(&own).expect("rows");
-        assert_eq!(own.len(), by_hand(&format!("kv-to-postgres/expected/{table}.ndjson")).len(), "{table}");
+        let by_hand = fixture(&format!("kv-to-postgres/expected/{table}.ndjson")).lines().collect::<Vec<_>>().join(",");
+        let by_hand = format!("SELECT * FROM json_populate_recordset(NULL::{table}, $rows$[{by_hand}]$rows$)");
+        let others = format!("(TABLE {table} EXCEPT {by_hand}) UNION ALL ({by_hand} EXCEPT TABLE {table})");
+        assert_eq!(database.execute(&others), "", "{table}");
     }
-    let orphans = "SELECT count(*) FROM orders LEFT JOIN employees AS e ON e.id = employee_id WHERE employee_id IS NOT NULL AND e.id IS NULL";
-    assert_eq!(database.execute(orphans), "0");
     guide.follow("Roll back");
     assert_eq!((source(), database.execute("SELECT count(*) FROM employees")), (before, "0".to_owned()));
     guide.finish();
@@ -209,11 +223,18 @@ fn local_storage_to_postgres() {
     guide.follow("Verify");
     let user = "SELECT DISTINCT user_id FROM tasks UNION SELECT DISTINCT user_id FROM environments";
     assert_eq!(database.execute(user), "user-mira");
-    assert_eq!(database.execute("SELECT config ->> 'githubToken' FROM environments WHERE name = 'production'").len(), 40);
+    assert_eq!(
+        database.execute("SELECT config ->> 'githubToken' FROM environments WHERE name = 'production'").len(),
+        40
+    );
     guide.follow("Roll back");
     assert_eq!(database.execute(count), "0");
     guide.follow("Conflicts");
-    assert_eq!(database.execute("SELECT status FROM tasks WHERE title LIKE 'Renew%'"), "completed", "the newer one stays");
+    assert_eq!(
+        database.execute("SELECT status FROM tasks WHERE title LIKE 'Renew%'"),
+        "completed",
+        "the newer one stays"
+    );
     assert_eq!(database.execute("SELECT data ->> 'customer' FROM form_data WHERE key = 'form-invoice'"), "Zoë");
     guide.finish();
 }
@@ -255,7 +276,11 @@ fn kv_legacy_to_nested() {
     let snapshot = listed.as_array().expect("keys").iter().find(|it| it["name"] == "snap:s1").expect("a key");
     assert_eq!(*snapshot, json!({"name": "snap:s1", "expiration": 2_000_000_000, "metadata": {"owner": "u_ada"}}));
     let record = namespace.ask("GET", "values/snap:s1", b"");
-    assert_eq!((&record["createdBy"], &record["metadata"]["createdBy"]), (&json!("u_ada"), &json!("u_ada")), "additive");
+    assert_eq!(
+        (&record["createdBy"], &record["metadata"]["createdBy"]),
+        (&json!("u_ada"), &json!("u_ada")),
+        "additive"
+    );
     guide.follow("Migrate again");
 
     let other = miniflare::namespace();
