@@ -33,10 +33,10 @@ fn rows(page: &str) -> impl Iterator<Item = Vec<&str>> {
 
 /// What is wrong with the numbers of a page.
 fn numbers(page: &str) -> Vec<String> {
-    let mut seen = BTreeMap::<String, usize>::new();
-    for (guide, ranges) in NUMBERS {
-        ranges.iter().cloned().flatten().for_each(|it| drop(seen.insert(format!("{guide}-{it:02}"), 0)));
-    }
+    let of = |(guide, ranges): (&'static str, &'static [RangeInclusive<u32>])| {
+        ranges.iter().cloned().flatten().map(move |it| (format!("{guide}-{it:02}"), 0))
+    };
+    let mut seen: BTreeMap<String, usize> = NUMBERS.into_iter().flat_map(of).collect();
     let mut wrong = Vec::new();
     for number in rows(page).flat_map(|it| it[0].split(' ').map(str::to_owned).collect::<Vec<_>>()) {
         match seen.get_mut(&number) {

@@ -13,7 +13,7 @@ use cutover::cli::exit;
 use page::{Example, examples, matches};
 use serde_json::Value;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs,
     path::Path,
     process::{Command, Output},
@@ -52,16 +52,50 @@ fn other_commands_are_commands() {
     let blocks = blocks("sh").into_iter().chain(blocks("yaml"));
     let typed: Vec<String> = blocks.flat_map(|it| typed(&it.1)).collect();
     assert!(typed.len() > 10);
-    let mut helps = BTreeMap::new();
     for line in typed {
-        // Only `backup` has verbs of its own.
-        let words = if line.starts_with("backup ") { 2 } else { 1 };
-        let verb = line.split(' ').take(words).collect::<Vec<_>>().join(" ");
-        let help = helps.entry(verb.clone()).or_insert_with(|| run(&format!("cutover {verb} --help")));
-        let text = String::from_utf8(help.stdout.clone()).unwrap();
-        assert!(help.status.success(), "cutover {line}: {text}");
-        assert_eq!(unknown(&line, &text), Vec::<&str>::new(), "cutover {line}");
+        let words = words(&format!("cutover {line}"));
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        assert_eq!(cutover::cli::parse(&words).map_err(|it| it.to_string()), Ok(()), "cutover {line}");
     }
+}
+
+/// What docs/migrate.md types works, each line after a migration and with the ids of its run and its backup.
+#[test]
+fn what_is_typed_about_migrations_works() {
+    let lines: Vec<String> =
+        blocks("sh").iter().filter(|it| it.0 == "docs/migrate.md").flat_map(|it| typed(&it.1)).collect();
+    assert!(lines.len() > 15, "{lines:?}");
+    for line in lines {
+        let home = migrated();
+        let ids = |folder: &str| {
+            let mut all = fs::read_dir(home.path().join(".cutover").join(folder)).unwrap();
+            all.next().unwrap().unwrap().file_name().into_string().unwrap()
+        };
+        let (run, backup) = (ids("runs"), ids("backups"));
+        let line = line.replace("--run 2026-01-18T09-30-00Z", &format!("--run {run}"));
+        let line = line.replace("2026-01-18T09-30-01Z", &backup).replace("2026-01-18T09-30-00Z", &backup);
+        let output = shell(&format!("cutover {line}"), home.path());
+        assert!(output.status.success(), "$ cutover {line}\n{}", String::from_utf8_lossy(&output.stdout));
+    }
+}
+
+/// A folder with a plan that was carried out.
+fn migrated() -> tempfile::TempDir {
+    let home = tempfile::tempdir().unwrap();
+    let tables = "CREATE TABLE products (id INTEGER PRIMARY KEY, name TEXT);
+        CREATE TABLE orders (id INTEGER PRIMARY KEY, product_id INTEGER REFERENCES products (id));";
+    fs::write(home.path().join("schema.sql"), tables).unwrap();
+    let source = rusqlite::Connection::open(home.path().join("source.db")).unwrap();
+    source
+        .execute_batch(&format!("{tables} INSERT INTO products VALUES (1, 'mug'); INSERT INTO orders VALUES (7, 1);"))
+        .unwrap();
+    let plan = "version = 1\nsource = { kind = 'sqlite', path = 'source.db' }\n\
+        target = { kind = 'sqlite', path = 'target.db', schema = 'schema.sql' }\n\
+        table = [{ into = 'products' }, { into = 'orders' }]\n";
+    fs::write(home.path().join("cutover.toml"), plan).unwrap();
+    let output = shell("cutover migrate", home.path());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    home
 }
 
 #[test]
@@ -153,18 +187,18 @@ fn blocks(language: &str) -> Vec<(String, String)> {
     pages().into_iter().flat_map(of).collect()
 }
 
-/// What stands behind `cutover ` in the lines of a script, without comments.
+/// What stands behind `cutover ` in the lines of a script, without comments and without where its output goes.
 fn typed(block: &str) -> Vec<String> {
     let lines =
         block.lines().map(|it| it.trim_start().trim_start_matches("- run: ").split(" #").next().unwrap_or_default());
     let commands = lines.flat_map(|it| it.split(" && ")).filter_map(|it| it.strip_prefix("cutover "));
-    commands.map(|it| it.trim_end().to_owned()).collect()
+    commands.map(|it| it.split(['>', '|']).next().unwrap_or_default().trim_end().to_owned()).collect()
 }
 
-/// The options in a command that the help of its verb does not know.
-fn unknown<'l>(line: &'l str, help: &str) -> Vec<&'l str> {
-    let options = line.split(' ').filter(|it| it.starts_with("--"));
-    options.filter(|it| !help.split([' ', '\n', ',']).any(|word| word == *it)).collect()
+/// The words of a command, as a shell cuts it.
+fn words(line: &str) -> Vec<String> {
+    let output = shell(&format!("printf '%s\\n' {line}"), Path::new(ROOT));
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
 }
 
 /// A plan made of a part of one: what is shown, and what it takes beside that.
@@ -179,12 +213,17 @@ fn whole(text: &str) -> String {
     plan
 }
 
-/// Runs a line in a shell, with the binary that was built for this test, and both streams in one.
+/// Runs a line in the repository root.
 fn run(line: &str) -> Output {
+    shell(&line.replace("cargo run --", "cutover"), Path::new(ROOT))
+}
+
+/// Runs a line in a shell, with the binary that was built for this test, and both streams in one.
+fn shell(line: &str, home: &Path) -> Output {
     let folder = Path::new(BINARY).parent().unwrap();
-    let line = line.replace("cargo run --", "cutover");
-    let script = format!("exec 2>&1\nPATH=\"$FOLDER:$PATH\"\n{line}");
-    Command::new("sh").args(["-c", &script]).current_dir(ROOT).env("FOLDER", folder).output().unwrap()
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("exec 2>&1\nPATH=\"$FOLDER:$PATH\"\n{line}")]).current_dir(home);
+    shell.env("FOLDER", folder).env("CUTOVER_PASSPHRASE", "of the tests").output().unwrap()
 }
 
 /// The names of all properties in a JSON Schema.
@@ -201,9 +240,16 @@ fn keys(schema: &Value, names: &mut Vec<String>) {
 
 #[test]
 fn a_wrong_command_or_plan_is_seen() {
-    let block = "cutover diff a b --key id    # c\nless x\n      - run: cutover check x && cutover verify --outptu y";
+    let block =
+        "cutover diff a b --key id    # c\nless x\n      - run: cutover check x && cutover verify --outptu y > z";
     assert_eq!(typed(block), ["diff a b --key id", "check x", "verify --outptu y"]);
-    assert_eq!(unknown("verify --outptu y --limit", "  -o, --output <DIR>\n      --limit <N>"), ["--outptu"]);
+    assert_eq!(words("cutover show 'a b' c"), ["cutover", "show", "a b", "c"]);
+    for (expect, line) in
+        [(true, "verify --output y"), (false, "verify --outptu y"), (false, "verfy"), (false, "diff a")]
+    {
+        let words: Vec<&str> = ["cutover"].into_iter().chain(line.split(' ')).collect();
+        assert_eq!(cutover::cli::parse(&words).is_ok(), expect, "{line}");
+    }
     assert!(anchors("# A b's, c\n#no\n").contains("a-bs-c"));
     for (expect, text) in
         [(true, "[gate]\nleave = [\"a:\"]"), (false, "[gate]\nleaf = [\"a:\"]"), (false, "[target]\nkind = \"d2\"")]
