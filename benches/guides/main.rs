@@ -5,7 +5,6 @@
 //! a table `(key, value jsonb)` of Postgres to six tables beside it, by the plan of the fixture; rows are records. `django` is a
 //! whole `migrate` of users from Postgres to a SQLite file, by the plan of that fixture; its peak of memory is what counts.
 
-#[expect(dead_code, reason = "other benchmarks use more of it")]
 #[path = "../diff/measure.rs"]
 mod measure;
 #[expect(dead_code, clippy::expect_used, clippy::panic, reason = "a harness of tests, which use more of it")]
