@@ -81,9 +81,11 @@ fn edge_config_to_d1() {
     );
 
     guide.follow("Backup");
-    let folder = fs::read_dir(guide.home().join("data/backups")).expect("backups");
-    let backups: Vec<String> = folder.map(|it| fs::read_to_string(it.expect("a file").path()).expect("text")).collect();
-    let backup: BTreeMap<String, Value> = serde_json::from_str(&backups[0]).expect("an object");
+    let mut folder =
+        fs::read_dir(guide.home().join("data/backups")).expect("backups").map(|it| it.expect("an entry").path());
+    let backup = folder.find(|it| it.extension().is_some_and(|it| it == "json")).expect("a backup");
+    let backup = fs::read_to_string(backup).expect("text");
+    let backup: BTreeMap<String, Value> = serde_json::from_str(&backup).expect("an object");
     assert_eq!(json!(backup), vendors_own(&vercel), "the vendor's client reads what is in the backup");
 
     guide.follow("Verify");
