@@ -1,15 +1,19 @@
 //! README.md and what stands in `docs/` are tested: their commands run or are commands that there are, their plans parse, their
 //! links lead somewhere, and they mention every key of a plan, every kind of store and every exit code.
 //!
-//! Each block fenced as `console` is run in the repository root: lines that begin with `$ ` are commands, what follows is their
-//! output, and `# exit 1` is the exit code where it is not 0. A line `...` stands for any lines, and hashes of plans do not count.
+//! Each block fenced as `console` is run in the repository root, as `support/page.rs` says. Those of `docs/guides/` need live stores:
+//! they are run by `tests/live/followed.rs`. What is fenced as `sh` is parsed: its words are those of a command that there is.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+#[path = "support/page.rs"]
+mod page;
 
 use cutover::cli::exit;
+use page::{Example, examples, matches};
 use serde_json::Value;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs,
     path::Path,
     process::{Command, Output},
@@ -17,21 +21,17 @@ use std::{
 
 const BINARY: &str = env!("CARGO_BIN_EXE_cutover");
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-
-/// A command, and what a page shows of it.
-struct Example {
-    page: String,
-    command: String,
-    output: Vec<String>,
-    exit: i32,
-}
+/// Where the pages are that are followed with live stores.
+const GUIDES: &str = "docs/guides/";
 
 #[test]
 fn commands_give_what_is_shown() {
-    let examples = blocks("console").iter().flat_map(|(page, it)| examples(page, it)).collect::<Vec<_>>();
-    assert!(examples.iter().any(|it| it.command.starts_with("cargo run -- verify")));
+    let here = blocks("console").into_iter().filter(|it| !it.0.starts_with(GUIDES));
+    let examples: Vec<(String, Example)> =
+        here.flat_map(|(page, it)| examples(&it).into_iter().map(move |it| (page.clone(), it))).collect();
+    assert!(examples.iter().any(|it| it.1.command.starts_with("cargo run -- verify")));
     fs::create_dir_all(Path::new(ROOT).join("target")).unwrap();
-    for it in examples {
+    for (page, it) in examples {
         let output = run(&it.command);
         let text = String::from_utf8(output.stdout).unwrap();
         let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
@@ -39,7 +39,7 @@ fn commands_give_what_is_shown() {
             matches(&it.output, &lines),
             "$ {}\ngives\n{text}\nand {} shows\n{}",
             it.command,
-            it.page,
+            page,
             it.output.join("\n")
         );
         assert_eq!(output.status.code(), Some(it.exit), "$ {}\n{text}", it.command);
@@ -52,16 +52,50 @@ fn other_commands_are_commands() {
     let blocks = blocks("sh").into_iter().chain(blocks("yaml"));
     let typed: Vec<String> = blocks.flat_map(|it| typed(&it.1)).collect();
     assert!(typed.len() > 10);
-    let mut helps = BTreeMap::new();
     for line in typed {
-        // Only `backup` has verbs of its own.
-        let words = if line.starts_with("backup ") { 2 } else { 1 };
-        let verb = line.split(' ').take(words).collect::<Vec<_>>().join(" ");
-        let help = helps.entry(verb.clone()).or_insert_with(|| run(&format!("cutover {verb} --help")));
-        let text = String::from_utf8(help.stdout.clone()).unwrap();
-        assert!(help.status.success(), "cutover {line}: {text}");
-        assert_eq!(unknown(&line, &text), Vec::<&str>::new(), "cutover {line}");
+        let words = words(&format!("cutover {line}"));
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        assert_eq!(cutover::cli::parse(&words).map_err(|it| it.to_string()), Ok(()), "cutover {line}");
     }
+}
+
+/// What docs/migrate.md types works, each line after a migration and with the ids of its run and its backup.
+#[test]
+fn what_is_typed_about_migrations_works() {
+    let lines: Vec<String> =
+        blocks("sh").iter().filter(|it| it.0 == "docs/migrate.md").flat_map(|it| typed(&it.1)).collect();
+    assert!(lines.len() > 15, "{lines:?}");
+    for line in lines {
+        let home = migrated();
+        let ids = |folder: &str| {
+            let mut all = fs::read_dir(home.path().join(".cutover").join(folder)).unwrap();
+            all.next().unwrap().unwrap().file_name().into_string().unwrap()
+        };
+        let (run, backup) = (ids("runs"), ids("backups"));
+        let line = line.replace("--run 2026-01-18T09-30-00Z", &format!("--run {run}"));
+        let line = line.replace("2026-01-18T09-30-01Z", &backup).replace("2026-01-18T09-30-00Z", &backup);
+        let output = shell(&format!("cutover {line}"), home.path());
+        assert!(output.status.success(), "$ cutover {line}\n{}", String::from_utf8_lossy(&output.stdout));
+    }
+}
+
+/// A folder with a plan that was carried out.
+fn migrated() -> tempfile::TempDir {
+    let home = tempfile::tempdir().unwrap();
+    let tables = "CREATE TABLE products (id INTEGER PRIMARY KEY, name TEXT);
+        CREATE TABLE orders (id INTEGER PRIMARY KEY, product_id INTEGER REFERENCES products (id));";
+    fs::write(home.path().join("schema.sql"), tables).unwrap();
+    let source = rusqlite::Connection::open(home.path().join("source.db")).unwrap();
+    source
+        .execute_batch(&format!("{tables} INSERT INTO products VALUES (1, 'mug'); INSERT INTO orders VALUES (7, 1);"))
+        .unwrap();
+    let plan = "version = 1\nsource = { kind = 'sqlite', path = 'source.db' }\n\
+        target = { kind = 'sqlite', path = 'target.db', schema = 'schema.sql' }\n\
+        table = [{ into = 'products' }, { into = 'orders' }]\n";
+    fs::write(home.path().join("cutover.toml"), plan).unwrap();
+    let output = shell("cutover migrate", home.path());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    home
 }
 
 #[test]
@@ -125,12 +159,14 @@ fn readme() -> String {
     read(Path::new("README.md"))
 }
 
-/// README.md and the pages of `docs/`, each with its path.
+/// README.md and the pages of `docs/` and below, each with its path.
 fn pages() -> Vec<(String, String)> {
-    let mut names: Vec<String> = fs::read_dir(Path::new(ROOT).join("docs"))
-        .unwrap()
-        .map(|it| format!("docs/{}", it.unwrap().file_name().into_string().unwrap()))
-        .collect();
+    let names = |folder: &str| {
+        let entries = fs::read_dir(Path::new(ROOT).join(folder)).unwrap();
+        let names = entries.map(|it| format!("{folder}{}", it.unwrap().file_name().into_string().unwrap()));
+        names.filter(|it| it.ends_with(".md")).collect::<Vec<_>>()
+    };
+    let mut names = [names("docs/"), names(GUIDES)].concat();
     names.sort();
     names.insert(0, "README.md".to_owned());
     names.into_iter().map(|it| (it.clone(), read(Path::new(&it)))).collect()
@@ -138,32 +174,31 @@ fn pages() -> Vec<(String, String)> {
 
 /// What the headings of a page are called in links.
 fn anchors(text: &str) -> BTreeSet<String> {
-    let slug = |it: &str| it.to_lowercase().replace(' ', "-").replace(',', "");
+    let kept = |it: &char| it.is_alphanumeric() || " -_".contains(*it);
+    let slug = |it: &str| it.to_lowercase().chars().filter(kept).collect::<String>().replace(' ', "-");
     text.lines().filter_map(|it| it.trim_start_matches('#').strip_prefix(' ')).map(slug).collect()
 }
 
 /// The blocks fenced as `language`, each with its page.
 fn blocks(language: &str) -> Vec<(String, String)> {
-    let fence = format!("\n```{language}\n");
     let of = |(page, text): (String, String)| {
-        let blocks = text.split(&fence).skip(1).map(|it| it.split("\n```").next().unwrap_or_default());
-        blocks.map(|it| (page.clone(), it.to_owned())).collect::<Vec<_>>()
+        page::blocks(&text, language).into_iter().map(|it| (page.clone(), it)).collect::<Vec<_>>()
     };
     pages().into_iter().flat_map(of).collect()
 }
 
-/// What stands behind `cutover ` in the lines of a script, without comments.
+/// What stands behind `cutover ` in the lines of a script, without comments and without where its output goes.
 fn typed(block: &str) -> Vec<String> {
     let lines =
         block.lines().map(|it| it.trim_start().trim_start_matches("- run: ").split(" #").next().unwrap_or_default());
     let commands = lines.flat_map(|it| it.split(" && ")).filter_map(|it| it.strip_prefix("cutover "));
-    commands.map(|it| it.trim_end().to_owned()).collect()
+    commands.map(|it| it.split(['>', '|']).next().unwrap_or_default().trim_end().to_owned()).collect()
 }
 
-/// The options in a command that the help of its verb does not know.
-fn unknown<'l>(line: &'l str, help: &str) -> Vec<&'l str> {
-    let options = line.split(' ').filter(|it| it.starts_with("--"));
-    options.filter(|it| !help.split([' ', '\n', ',']).any(|word| word == *it)).collect()
+/// The words of a command, as a shell cuts it.
+fn words(line: &str) -> Vec<String> {
+    let output = shell(&format!("printf '%s\\n' {line}"), Path::new(ROOT));
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
 }
 
 /// A plan made of a part of one: what is shown, and what it takes beside that.
@@ -178,45 +213,17 @@ fn whole(text: &str) -> String {
     plan
 }
 
-fn examples(page: &str, block: &str) -> Vec<Example> {
-    let mut examples: Vec<Example> = Vec::new();
-    for line in block.lines() {
-        match (line.strip_prefix("$ "), line.strip_prefix("# exit "), examples.last_mut()) {
-            (Some(it), ..) => {
-                examples.push(Example { page: page.to_owned(), command: it.to_owned(), output: Vec::new(), exit: 0 })
-            }
-            (_, Some(code), Some(last)) => last.exit = code.parse().unwrap(),
-            (_, _, Some(last)) => last.output.push(line.trim_end().to_owned()),
-            (_, _, None) => panic!("a block begins with `$ `, not with {line}"),
-        }
-    }
-    examples
+/// Runs a line in the repository root.
+fn run(line: &str) -> Output {
+    shell(&line.replace("cargo run --", "cutover"), Path::new(ROOT))
 }
 
 /// Runs a line in a shell, with the binary that was built for this test, and both streams in one.
-fn run(line: &str) -> Output {
+fn shell(line: &str, home: &Path) -> Output {
     let folder = Path::new(BINARY).parent().unwrap();
-    let line = line.replace("cargo run --", "cutover");
-    let script = format!("exec 2>&1\nPATH=\"$FOLDER:$PATH\"\n{line}");
-    Command::new("sh").args(["-c", &script]).current_dir(ROOT).env("FOLDER", folder).output().unwrap()
-}
-
-/// Whether `lines` are the `shown` ones, where `...` stands for any number of lines.
-fn matches(shown: &[String], lines: &[&str]) -> bool {
-    match shown.split_first() {
-        None => lines.is_empty(),
-        Some((first, rest)) if first == "..." => (0..=lines.len()).any(|it| matches(rest, &lines[it..])),
-        Some((first, rest)) => lines
-            .split_first()
-            .is_some_and(|(line, lines)| without_hash(line) == without_hash(first) && matches(rest, lines)),
-    }
-}
-
-/// A line without the hash of a plan, `(0123456789ab)`, at its end.
-fn without_hash(line: &str) -> &str {
-    let hash = |it: &str| it.len() == 12 && it.bytes().all(|it| it.is_ascii_hexdigit());
-    let cut = line.strip_suffix(')').and_then(|it| it.rsplit_once('('));
-    cut.filter(|it| hash(it.1)).map_or(line, |it| it.0)
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("exec 2>&1\nPATH=\"$FOLDER:$PATH\"\n{line}")]).current_dir(home);
+    shell.env("FOLDER", folder).env("CUTOVER_PASSPHRASE", "of the tests").output().unwrap()
 }
 
 /// The names of all properties in a JSON Schema.
@@ -232,28 +239,18 @@ fn keys(schema: &Value, names: &mut Vec<String>) {
 }
 
 #[test]
-fn a_wrong_example_does_not_match() {
-    let shown = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
-    for (expect, text, lines) in [
-        (true, "a\nb", vec!["a", "b"]),
-        (true, "a\n...\nd", vec!["a", "b", "c", "d"]),
-        (true, "a\n...", vec!["a"]),
-        (true, "by x (0123456789ab)", vec!["by x (ba9876543210)"]),
-        (false, "by x (0123456789ab)", vec!["by y (0123456789ab)"]),
-        (false, "a", vec!["a", "b"]),
-        (false, "a\n...\nd", vec!["a", "b"]),
-        (false, "a\nb", vec!["a", "c"]),
-    ] {
-        assert_eq!(matches(&shown(text), &lines), expect, "{text:?} {lines:?}");
-    }
-}
-
-#[test]
 fn a_wrong_command_or_plan_is_seen() {
-    let block = "cutover diff a b --key id    # c\nless x\n      - run: cutover check x && cutover verify --outptu y";
+    let block =
+        "cutover diff a b --key id    # c\nless x\n      - run: cutover check x && cutover verify --outptu y > z";
     assert_eq!(typed(block), ["diff a b --key id", "check x", "verify --outptu y"]);
-    assert_eq!(unknown("verify --outptu y --limit", "  -o, --output <DIR>\n      --limit <N>"), ["--outptu"]);
-    assert!(anchors("# A b, c\n#no\n").contains("a-b-c"));
+    assert_eq!(words("cutover show 'a b' c"), ["cutover", "show", "a b", "c"]);
+    for (expect, line) in
+        [(true, "verify --output y"), (false, "verify --outptu y"), (false, "verfy"), (false, "diff a")]
+    {
+        let words: Vec<&str> = ["cutover"].into_iter().chain(line.split(' ')).collect();
+        assert_eq!(cutover::cli::parse(&words).is_ok(), expect, "{line}");
+    }
+    assert!(anchors("# A b's, c\n#no\n").contains("a-bs-c"));
     for (expect, text) in
         [(true, "[gate]\nleave = [\"a:\"]"), (false, "[gate]\nleaf = [\"a:\"]"), (false, "[target]\nkind = \"d2\"")]
     {

@@ -84,6 +84,14 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Whether these words, the first one the program itself, are a command, as far as that can be told without carrying it out.
+///
+/// # Errors
+/// What the command line would answer.
+pub fn parse(words: &[&str]) -> Result<()> {
+    Cli::try_parse_from(words).map(drop).map_err(|it| Error::new(Kind::Usage, it))
+}
+
 fn verify(args: &Verify, cli: &Cli) -> Result<u8> {
     let colour = output::colours(cli.color, std::io::stderr().is_terminal());
     let (plan, text) = stores::read_plan(&args.plan, colour)?;

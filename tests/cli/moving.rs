@@ -97,3 +97,29 @@ fn a_wait_is_interrupted() {
     assert!(line.ends_with("error: interrupted; nothing was changed\n"), "{line}");
     assert_eq!(child.wait().expect("it ends").code(), Some(130));
 }
+
+/// Where there is a terminal, a line says how far a run is, for as long as it lasts.
+#[test]
+fn a_terminal_shows_how_far_a_run_is() {
+    let folder = late("DELETE");
+    let line = format!(
+        "{} diff source.db target.db --recheck 1 --recheck-delay 1440m",
+        cutover(&folder).get_program().to_string_lossy()
+    );
+    let mut terminal = Command::new("script");
+    terminal.args(["-qec", &line, "/dev/null"]).current_dir(folder.path("")).env("TERM", "xterm");
+    let mut terminal = terminal.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("a terminal");
+    let mut output = BufReader::new(terminal.stdout.take().expect("a pipe"));
+    let mut said = Vec::new();
+    while !String::from_utf8_lossy(&said).contains(" rows  ") {
+        let some = output.fill_buf().expect("it goes on");
+        assert!(!some.is_empty(), "{}", String::from_utf8_lossy(&said));
+        let count = some.len();
+        said.extend_from_slice(some);
+        output.consume(count);
+    }
+    // The program loses its terminal and ends.
+    terminal.kill().expect("it runs");
+    terminal.wait().expect("it ends");
+    output.read_to_end(&mut said).expect("an end");
+}

@@ -24,6 +24,10 @@ struct Outcome {
     reasons: usize,
 }
 
+/// Parents first.
+pub(crate) const DJANGO_TABLES: [&str; 3] =
+    ["chesscom_app_user", "chesscom_app_emailsubscription", "chesscom_app_notificationlog"];
+
 /// The tables as Django makes them.
 const DJANGO: &str = "
     CREATE TABLE chesscom_app_user (
@@ -40,6 +44,20 @@ const DJANGO: &str = "
         subscription_id bigint NOT NULL REFERENCES chesscom_app_emailsubscription DEFERRABLE INITIALLY DEFERRED,
         sent_at timestamptz NOT NULL, notification_type varchar(50) NOT NULL, success boolean NOT NULL, error_message text);
 ";
+
+/// A database of Postgres with the rows of the fixture, in tables as Django makes them.
+pub(crate) fn django() -> postgres::Database {
+    let source = postgres::database();
+    source.execute(DJANGO);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/django-to-d1/migration_data");
+    for table in DJANGO_TABLES {
+        let rows = fs::read_to_string(folder.join(format!("{table}.json"))).expect("rows");
+        source.execute(&format!(
+            "INSERT INTO {table} SELECT * FROM json_populate_recordset(NULL::{table}, $rows${rows}$rows$)"
+        ));
+    }
+    source
+}
 
 /// Copies a folder and what is in it.
 fn copy(from: &Path, to: &Path) {
@@ -174,14 +192,7 @@ fn django_to_d1() {
 #[test]
 fn django_on_postgres_to_d1() {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/django-to-d1");
-    let source = postgres::database();
-    source.execute(DJANGO);
-    for table in ["chesscom_app_user", "chesscom_app_emailsubscription", "chesscom_app_notificationlog"] {
-        let rows = fs::read_to_string(fixture.join(format!("migration_data/{table}.json"))).expect("rows");
-        source.execute(&format!(
-            "INSERT INTO {table} SELECT * FROM json_populate_recordset(NULL::{table}, $rows${rows}$rows$)"
-        ));
-    }
+    let source = django();
     let swaps = [TO_D1, FROM_POSTGRES];
     let (_, live, said) = both(&fixture, None, &swaps, &source.url()).expect("D1 takes the dump");
     assert_eq!((live.exit, &live.verdict), (Some(0), &Value::from("pass")), "{said} {live:?}");

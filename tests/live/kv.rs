@@ -3,7 +3,7 @@
 #[path = "kv_answers.rs"]
 mod answers;
 #[path = "kv_nested.rs"]
-mod nested;
+pub(crate) mod nested;
 
 use crate::{NODE_MODULES, miniflare, miniflare::Namespace};
 use cutover::{

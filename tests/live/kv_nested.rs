@@ -22,7 +22,7 @@ struct Row {
 }
 
 /// Puts a file of the fixture into a namespace.
-fn fill(namespace: &Namespace, file: &str) {
+pub(crate) fn fill(namespace: &Namespace, file: &str) {
     for line in fs::read_to_string(fixture().join(file)).unwrap().lines() {
         let row: Row = serde_json::from_str(line).unwrap();
         let metadata = row.metadata.as_deref().map(RawValue::get);

@@ -18,16 +18,16 @@ use std::{
 };
 
 /// Each storage and its entries, as bytes of WTF-8.
-type Content = BTreeMap<String, BTreeMap<Vec<u8>, Vec<u8>>>;
+pub(crate) type Content = BTreeMap<String, BTreeMap<Vec<u8>, Vec<u8>>>;
 
 /// A Chromium that has written all and waits. It ends with its standard input, so also with the test.
-struct Browser {
+pub(crate) struct Browser {
     process: Child,
     output: BufReader<ChildStdout>,
 }
 
 impl Browser {
-    fn start(profile: &Path, features: &str, entries: &str) -> Browser {
+    pub(crate) fn start(profile: &Path, features: &str, entries: &str) -> Browser {
         let chromium = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
         let chromium = chromium.into_iter().find(|it| Path::new(it).exists());
         let chromium = chromium.expect("Chromium is not installed: run scripts/test once");
@@ -56,8 +56,25 @@ impl Browser {
         assert_eq!(line.trim_end(), word, "what the browser is doing");
     }
 
+    /// Waits until all is in its files. It writes some seconds late, and what is left when it is closed may be lost. Until then it
+    /// may be between two writes, which is an error or less data, and never other data.
+    pub(crate) fn write(&mut self, profile: &Path, expect: &Content) {
+        loop {
+            self.wait_for("changed");
+            let Ok((found, notes)) = read(profile) else { continue };
+            assert!(notes.iter().any(|it| it.contains("close it first")), "{notes:?}");
+            if found == *expect {
+                return;
+            }
+            let other = |(storage, found): (&String, &BTreeMap<_, _>)| {
+                found.iter().any(|it| expect[storage].get(it.0) != Some(it.1))
+            };
+            assert!(!found.iter().any(other), "other data");
+        }
+    }
+
     /// Closes it as a user would, so that everything is on the disk.
-    fn close(mut self) {
+    pub(crate) fn close(mut self) {
         self.tell("close");
         io::copy(&mut self.output, &mut io::sink()).unwrap();
         assert!(self.process.wait().unwrap().success());
@@ -140,20 +157,7 @@ fn check(features: &str) {
     let profile = tempfile::tempdir().unwrap();
     let (entries, expect) = entries();
     let mut browser = Browser::start(profile.path(), features, &entries);
-    // It writes some seconds late, and what is left when it is closed may be lost. Until all is there it may be between two
-    // writes, which is an error or less data, and never other data.
-    loop {
-        browser.wait_for("changed");
-        let Ok((found, notes)) = read(profile.path()) else { continue };
-        assert!(notes.iter().any(|it| it.contains("close it first")), "{notes:?}");
-        if found == expect {
-            break;
-        }
-        let other = |(storage, found): (&String, &BTreeMap<_, _>)| {
-            found.iter().any(|it| expect[storage].get(it.0) != Some(it.1))
-        };
-        assert!(!found.iter().any(other), "other data");
-    }
+    browser.write(profile.path(), &expect);
     browser.close();
     let (found, notes) = read(profile.path()).unwrap();
     assert!(found == expect, "{:?}", found.keys());

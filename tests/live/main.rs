@@ -14,11 +14,16 @@ mod postgres_secrets;
 mod postgres_store;
 mod postgres_write;
 mod postgres_versions;
+#[path = "../support/page.rs"]
+mod page;
 #[path = "../support/proxy.rs"]
 mod proxy;
 #[path = "../support/web.rs"]
 mod server;
 
+mod followed;
+#[path = "../support/guide.rs"]
+mod guide;
 mod guide2;
 mod http;
 mod web;

@@ -243,6 +243,11 @@ fn unprivileged(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
+/// The folder that has `psql`.
+pub(crate) fn programs() -> PathBuf {
+    program("psql").with_file_name("")
+}
+
 /// One of the programs of the newest Postgres: where Debian has them, or on the path.
 #[expect(clippy::disallowed_methods, reason = "programs are found by the environment")]
 fn program(name: &str) -> PathBuf {

@@ -233,9 +233,10 @@ impl Job<'_> {
         Ok((report, staged))
     }
 
-    /// Which pairings are written, parents first.
+    /// Which pairings are written, parents first. A source may have tables of the same names, to which its own tables refer.
     fn order(&self, staged: &BTreeMap<String, Staged>) -> Vec<usize> {
         let places: Vec<usize> = (0..self.task.tables.len())
+            .filter(|&it| self.task.tables[it].referred.is_none())
             .filter(|&it| staged.contains_key(&self.task.tables[it].comparison.target.name))
             .collect();
         let names: Vec<&str> = places.iter().map(|&it| self.task.tables[it].comparison.target.name.as_str()).collect();
