@@ -184,14 +184,13 @@ fn attempt(
     if let Some(draft) = draft {
         draft.finish(tally.same)?;
     }
-    let indexes = [source.indexes, target.indexes];
     Ok(Outcome {
         comparison: Arc::clone(comparison),
         tally,
         canary,
         selected: source.selected,
         sampler,
-        indexes,
+        indexes: [source.indexes, target.indexes],
         differing,
         recheck: None,
         unchecked: Vec::new(),
