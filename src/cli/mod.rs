@@ -112,7 +112,7 @@ fn verified(args: &Verify, cli: &Cli, (plan, text): (&Plan, &str), log: &Log) ->
     run.log.line(Line::new(Level::Info, Step::Verify, way));
     let task = prepare::plan(plan, source, target, Some(&run)).map_err(|it| problem(it, plan, text, colour))?;
     let again = format!("cutover verify {}", quoted(&plan.path));
-    compare(task, &run, &args.output, cli, Some(&plan), &again)
+    compare(task, &run, &args.output, cli, Some(plan), &again)
 }
 
 fn diff(args: &Diff, cli: &Cli) -> Result<u8> {

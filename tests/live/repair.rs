@@ -76,6 +76,8 @@ fn scripts_write_just_what_they_say() {
     target.execute(&script("undo.sql"));
     let back = [before.url(), target.url()];
     check([&back[0], &back[1]], &["diff", "env:FROM", "env:TO"], 0);
+    // No other type than that of the column holds this time of day.
+    source.execute("UPDATE kinds SET ti = '12:00' WHERE id = 2");
     check(urls, &["export", "env:FROM", "--format", "sql", "--output", "all.sql"], 0);
     other.execute(&script("all.sql"));
     let copy = other.url();

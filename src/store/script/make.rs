@@ -331,7 +331,7 @@ mod tests {
             lite,
             Type::Int,
             &[Value::Int(5), Value::Decimal("123456789012345678901")],
-            "TEXT: '5' '123456789012345678901'",
+            "TEXT: 5 '123456789012345678901'",
         );
         check(lite, Type::Decimal, &[Value::Decimal("1.50")], "DECIMAL: 1.5");
         check(lite, Type::Any, &[Value::Bool(true), Value::Bool(false)], "BOOLEAN: 1 0");
