@@ -238,13 +238,8 @@ fn attempt(
         spent: spent(&source, &target, &laps),
         differing: Some(noting.finish()),
         sampler,
-<<<<<<< HEAD
         selected: source.selected,
         indexes: [source.indexes, target.indexes],
-=======
-        indexes: [source.indexes, target.indexes],
-        differing,
->>>>>>> 03874c5eb75594072f4ab44cc2393e0c251367eb
         recheck: None,
         unchecked: Vec::new(),
     })
