@@ -80,6 +80,13 @@ pub struct ForeignKey {
     pub to: Vec<String>,
 }
 
+impl ForeignKey {
+    /// Whether it leads to the table of that name. Either name may have a schema in front.
+    pub fn is_to(&self, name: &str) -> bool {
+        self.table == name || name.rsplit('.').next() == Some(&self.table)
+    }
+}
+
 impl Table {
     /// A table without columns.
     pub fn new(name: impl Into<String>) -> Table {

@@ -125,6 +125,29 @@ pub fn orphans(
     Ok(found)
 }
 
+/// Calls `each` for every entry of `parents` whose value some of the `children` have.
+///
+/// # Errors
+/// As [`orphans`].
+pub fn referred(
+    parents: &mut Entries,
+    children: &mut Entries,
+    mut each: impl FnMut(Entry<'_>) -> Result<()>,
+) -> Result<()> {
+    children.0.rewind()?;
+    parents.0.rewind()?;
+    let mut child = children.next()?.map(|it| it.value.to_vec());
+    while let Some(parent) = parents.next()? {
+        while child.as_deref().is_some_and(|it| it.cmp(parent.value) == Ordering::Less) {
+            child = children.next()?.map(|it| it.value.to_vec());
+        }
+        if child.as_deref() == Some(parent.value) {
+            each(parent)?;
+        }
+    }
+    Ok(())
+}
+
 /// Calls `each` for every entry whose value the entry before it has too.
 ///
 /// # Errors

@@ -105,6 +105,10 @@ pub struct Undoing {
     pub theirs: u64,
     /// The keys of some of them.
     pub examples: Vec<String>,
+    /// Rows that were inserted and that stay, since rows that stay refer to them.
+    pub held: u64,
+    /// The keys of some of them, and who refers to them.
+    pub holding: Vec<String>,
 }
 
 impl Migration {
@@ -263,7 +267,9 @@ fn summary(it: &Migration) -> String {
             layout::count(it.tables.iter().filter_map(|it| it.undoing.as_ref()).map(each).sum())
         };
         let (restore, remove, theirs) = (undo(|it| it.restore), undo(|it| it.remove), undo(|it| it.theirs));
-        return format!("restore {restore}, remove {remove}, leave {theirs} that others changed since");
+        let held: u64 = it.tables.iter().filter_map(|it| it.undoing.as_ref()).map(|it| it.held).sum();
+        let held = if held > 0 { format!(", and {} that others refer to", layout::count(held)) } else { String::new() };
+        return format!("restore {restore}, remove {remove}, leave {theirs} that others changed since{held}");
     }
     if it.preview || it.tables.iter().all(|it| it.batches == 0) {
         let (insert, update) = (sum(|it| it.counts.insert), sum(|it| it.counts.update));
@@ -307,12 +313,18 @@ fn table_lines(it: &Migration) -> Vec<String> {
 /// Rows that others have changed since, and that stay.
 fn theirs(it: &Migration) -> Vec<String> {
     let mut lines = Vec::new();
+    let mut list = |table: &str, what: &str, count: u64, examples: &[String]| {
+        if count > 0 {
+            lines.push(format!("\n{}: {what}:", escape::message(table)));
+            lines.extend(examples.iter().map(|it| format!("  {}", escape::message(it))));
+            let more = count - examples.len() as u64;
+            lines.extend((more > 0).then(|| format!("  and {} more", layout::count(more))));
+        }
+    };
     for table in &it.tables {
-        let Some(undoing) = table.undoing.as_ref().filter(|it| it.theirs > 0) else { continue };
-        lines.push(format!("\n{}: changed by others since, and left as they are:", escape::message(&table.name)));
-        lines.extend(undoing.examples.iter().map(|it| format!("  {}", escape::message(it))));
-        let more = undoing.theirs - undoing.examples.len() as u64;
-        lines.extend((more > 0).then(|| format!("  and {} more", layout::count(more))));
+        let Some(undoing) = &table.undoing else { continue };
+        list(&table.name, "changed by others since, and left as they are", undoing.theirs, &undoing.examples);
+        list(&table.name, "left, as rows that stay refer to them", undoing.held, &undoing.holding);
     }
     lines
 }

@@ -262,10 +262,13 @@ fn a_run_is_undone_but_for_what_others_changed() {
         done.stdout
     );
     assert_eq!(ask(&folder, MEMBERS), ["1 1 a@b - x", "3 2 ada@example.test today theirs"]);
-    assert_eq!(
-        ask(&folder, "SELECT name FROM teams ORDER BY id"),
-        ["old", "blue"].map(str::to_owned)[..1].to_vec().as_slice()
+    // The row that is theirs refers to the second team.
+    assert!(
+        done.stdout.contains("teams: left, as rows that stay refer to them:\n  id=2, by members\n"),
+        "{}",
+        done.stdout
     );
+    assert_eq!(ask(&folder, "SELECT name FROM teams ORDER BY id"), ["old", "blue"]);
 }
 
 #[test]
@@ -313,4 +316,33 @@ fn small_batches_write_the_same() {
     let done = migrate(&parts, &["--batch-size", "1", "--format", "json"]);
     assert_eq!((done.code, &done.json()["tables"][1]["batches"]), (0, &json!(3)));
     assert_eq!(ask(&whole, MEMBERS), ask(&parts, MEMBERS));
+}
+
+/// A chain of tables, one of which refers to itself, and one that the run does not know.
+#[test]
+fn a_row_that_others_refer_to_is_not_taken_from_under_them() {
+    let tables = "CREATE TABLE a (id INTEGER PRIMARY KEY);
+        CREATE TABLE b (id INTEGER PRIMARY KEY, a INTEGER REFERENCES a (id) ON DELETE CASCADE, b INTEGER REFERENCES b);
+        CREATE TABLE c (id INTEGER PRIMARY KEY, b INTEGER REFERENCES b (id) ON DELETE CASCADE, name TEXT);";
+    let rows = "INSERT INTO a VALUES (1), (2), (3), (4); INSERT INTO b VALUES (1, 1, NULL), (2, 2, 1), (3, 3, 2), (4, 4, NULL);
+        INSERT INTO c VALUES (1, 1, 'x'), (2, 3, 'y'), (4, 4, 'z');";
+    let folder = Folder::new();
+    folder.sqlite("source.db", &format!("{tables}{rows}"));
+    folder.sqlite("target.db", &format!("{tables}CREATE TABLE own (id INTEGER PRIMARY KEY, a INTEGER REFERENCES a);"));
+    let plan = "version = 1\nsource = { kind = \"sqlite\", path = \"source.db\" }\n\
+        target = { kind = \"sqlite\", path = \"target.db\" }\n\
+        [[table]]\ninto = \"a\"\n[[table]]\ninto = \"b\"\n[[table]]\ninto = \"c\"\n[gate]\nunpaired = [\"own\"]\n";
+    fs::write(folder.path("cutover.toml"), plan).expect("a plan");
+    assert_eq!(migrate(&folder, &[]).code, 0);
+    // Row 2 of c is changed, so b 3 stays, and b 2 and b 1, to which that leads, and their parents in a. And somebody refers to a 4.
+    folder.sqlite("target.db", "UPDATE c SET name = 'mine' WHERE id = 2; INSERT INTO own VALUES (1, 4)");
+    let looked = run(&folder, &["rollback"]);
+    let says = "WOULD    restore 0, remove 3, leave 1 that others changed since, and 7 that others refer to\n";
+    assert!(looked.stdout.starts_with(says), "{}", looked.stdout);
+    let done = run(&folder, &["rollback", "--confirm"]);
+    assert_eq!(done.code, 1, "{}", done.stdout);
+    assert!(done.stdout.contains("b: left, as rows that stay refer to them:\n"), "{}", done.stdout);
+    assert!(done.stdout.contains("  id=3, by c\n") && done.stdout.contains("  id=4, by own\n"), "{}", done.stdout);
+    let all = |table: &str| ask(&folder, &format!("SELECT CAST(id AS TEXT) FROM {table} ORDER BY id")).concat();
+    assert_eq!([all("a"), all("b"), all("c")], ["1234", "123", "2"]);
 }

@@ -10,7 +10,7 @@ use crate::{
     gate::Verdict,
     report::{
         PlanName,
-        migration::{Migration, TableMigration},
+        migration::{Migration, TableMigration, Undoing},
     },
     run::{
         backup,
@@ -108,7 +108,9 @@ fn one_run(session: &mut Session, record: &RunRecord, args: &RollbackArgs, out: 
         undoing: Some(undoing),
         ..TableMigration::default()
     }));
-    let theirs: u64 = out.tables.iter().filter_map(|it| it.undoing.as_ref()).map(|it| it.theirs).sum();
+    let sum =
+        |each: fn(&Undoing) -> u64| -> u64 { out.tables.iter().filter_map(|it| it.undoing.as_ref()).map(each).sum() };
+    let (theirs, held) = (sum(|it| it.theirs), sum(|it| it.held));
     if !args.confirm {
         out.state = "The target is as it was; nothing was written: this is a preview.".to_owned();
         out.next = Some(format!("cutover rollback {} --run {} --confirm", quoted(&out.plan.path), record.id));
@@ -118,19 +120,24 @@ fn one_run(session: &mut Session, record: &RunRecord, args: &RollbackArgs, out: 
         let detail = it.undoing.as_ref().map(|undoing| kept(&it.name, undoing)).unwrap_or_default();
         session.state.audit(Some(&record.id), "undo", &detail, &clock::text())?;
     }
-    let detail = serde_json::json!({ "by": session.by, "tables": args.tables, "left": theirs });
+    let detail = serde_json::json!({ "by": session.by, "tables": args.tables, "left": theirs, "held": held });
     session.state.audit(Some(&record.id), "rollback", &detail, &clock::text())?;
     if whole {
         session.state.set_phase(&record.id, Phase::RolledBack, &clock::text())?;
         session.state.finish(&record.id, "rolled back", None, &clock::text())?;
     }
-    out.state = match theirs {
-        0 => "What the run wrote was taken back, and that was checked.".to_owned(),
-        count => format!("Taken back, but for {count} rows that others have changed since; they are left as they are."),
+    out.state = match (theirs, held) {
+        (0, 0) => "What the run wrote was taken back, and that was checked.".to_owned(),
+        (count, 0) => {
+            format!("Taken back, but for {count} rows that others have changed since; they are left as they are.")
+        }
+        _ => format!("Taken back, but for {} rows that others have changed or refer to; they are left.", theirs + held),
     };
-    if theirs > 0 {
-        out.verdict = Verdict::Fail;
-        out.reasons = vec![format!("{theirs} rows were changed by others since, and are left as they are")];
+    for (count, why) in [(theirs, "were changed by others since"), (held, "are referred to by rows that stay")] {
+        if count > 0 {
+            out.verdict = Verdict::Fail;
+            out.reasons.push(format!("{count} rows {why}, and are left as they are"));
+        }
     }
     Ok(())
 }

@@ -13,6 +13,7 @@
 
 pub mod apply;
 pub mod conflict;
+mod held;
 pub(super) mod kept;
 pub mod manifest;
 mod order;
@@ -496,15 +497,15 @@ impl Job<'_> {
         self.phase(Phase::RollingBack)?;
         self.task.target.release()?;
         match self.undo(run, plot, target) {
-            Ok(undone) if undone.iter().all(|it| it.1.theirs == 0) => {
+            Ok(undone) if undone.iter().all(|it| it.1.theirs + it.1.held == 0) => {
                 self.phase(Phase::RolledBack)?;
                 out.state =
                     "The target is as it was before: what was written was taken back, and that was checked.".into();
             }
             Ok(undone) => {
-                let theirs: u64 = undone.iter().map(|it| it.1.theirs).sum();
+                let left: u64 = undone.iter().map(|it| it.1.theirs + it.1.held).sum();
                 out.state =
-                    format!("Taken back but for {theirs} rows that others have changed meanwhile; they are left.");
+                    format!("Taken back but for {left} rows that others have changed or refer to; they are left.");
             }
             Err(again) => {
                 out.reasons.push(format!("it could not be taken back either: {again}"));

@@ -2,6 +2,7 @@
 
 use super::{
     apply::{Applied, Load, MayWrite, Pace, Sender, Walk},
+    held::{Child, Parent},
     manifest::{Entry, Manifest},
     pile::{Pile, Piled},
     stage::{BEFORE, LANDED, WRITTEN},
@@ -25,6 +26,7 @@ use crate::{
         target::{Begin, Target},
     },
 };
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
@@ -38,8 +40,8 @@ const KEYS_MAX: u64 = 10_000;
 const EXAMPLES: usize = 20;
 
 /// The names of the two files of rows that say what to do.
-const RESTORE: &str = "restore.rows";
-const REMOVE: &str = "remove.rows";
+pub(super) const RESTORE: &str = "restore.rows";
+pub(super) const REMOVE: &str = "remove.rows";
 
 /// A run that is to be undone.
 pub struct Undo<'u> {
@@ -68,7 +70,7 @@ pub type Undone = Vec<(String, Undoing)>;
 
 /// What the audit trail keeps of a table that was undone.
 pub fn kept(table: &str, it: &Undoing) -> Value {
-    json!({ "table": table, "restored": it.restore, "removed": it.remove, "left": it.theirs })
+    json!({ "table": table, "restored": it.restore, "removed": it.remove, "left": it.theirs, "held": it.held })
 }
 
 impl Undo<'_> {
@@ -114,10 +116,51 @@ impl Undo<'_> {
             let folder = folder.join(&entry.folder);
             disk::folder(&folder)?;
             let staged = self.folder.join(&entry.folder);
-            let undoing = stage(run, source.as_mut(), (table, &shape), &staged, &folder)?;
+            let mut undoing = stage(run, source.as_mut(), (table, &shape), &staged, &folder)?;
+            self.hold(run, source.as_mut(), (entry, zone.as_ref()), &mut undoing)?;
             found.push((entry.name.clone(), undoing));
         }
         Ok(found)
+    }
+
+    /// Leaves those of the rows to be removed that rows refer to which stay. Children come before their parents, so it is known of
+    /// them what goes.
+    fn hold(
+        &self,
+        run: &Run,
+        target: &mut dyn Source,
+        (entry, zone): (&Entry, Option<&TimeZone>),
+        undoing: &mut Undoing,
+    ) -> Result<()> {
+        let (table, shape, undo) = (self.table(&entry.name)?, entry.shape(zone), self.folder.join("undo"));
+        let parent = Parent { table, shape: &shape, folder: &undo.join(&entry.folder) };
+        let mut children = target.tables()?;
+        children.retain(|it| it.foreign_keys.iter().any(|it| it.is_to(&table.name)));
+        // What others hold may hold more of the same table.
+        children.sort_by_key(|it| it.name == table.name);
+        for child in &children {
+            let staged = self.entries().find(|it| it.name == child.name);
+            let staged = staged.map(|it| (it.shape(zone), undo.join(&it.folder)));
+            // A table that refers to itself may hold a row because of one that was held just now.
+            loop {
+                if undoing.remove == 0 {
+                    return Ok(());
+                }
+                let staged = staged.as_ref().map(|it| (&it.0, it.1.as_path())).filter(|it| it.1.join(REMOVE).exists());
+                let before = undoing.remove;
+                parent.hold(run, target, &Child { table: child, staged }, &mut |row| {
+                    undoing.remove -= 1;
+                    undoing.held += 1;
+                    if undoing.holding.len() < EXAMPLES {
+                        undoing.holding.push(format!("{}, by {}", key(row), child.name));
+                    }
+                })?;
+                if undoing.remove == before || child.name != table.name {
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn table(&self, name: &str) -> Result<&Table> {

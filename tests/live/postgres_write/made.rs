@@ -130,3 +130,28 @@ fn tables_are_written_side_by_side() {
     assert_eq!(inserted, vec![&serde_json::json!(95); 8]);
     assert_eq!(cutover(folder, &database.url(), &["verify"]).status.code(), Some(0));
 }
+
+/// The server would delete in a cascade what somebody else has put there.
+#[test]
+fn undoing_takes_nobody_elses_rows_along() {
+    let (folder, database) = (tempfile::tempdir().expect("a folder"), postgres::database());
+    let folder = folder.path();
+    database.execute(
+        "CREATE TABLE users (id bigint PRIMARY KEY, name text);
+        CREATE TABLE orders (id bigint PRIMARY KEY, buyer bigint NOT NULL REFERENCES users ON DELETE CASCADE, note text)",
+    );
+    let plan = PLAN.replace("schemas = [\"shop\"]\nschema = \"schema.sql\"\n", "");
+    fs::write(folder.join("cutover.toml"), plan + "[gate]\nunpaired = [\"orders.note\", \"users.mood\"]\n")
+        .expect("a plan");
+    export(folder, 2);
+    let run = |arguments: &[&str]| cutover(folder, &database.url(), arguments);
+    let done = run(&["migrate"]);
+    assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stdout));
+    database.execute("INSERT INTO orders VALUES (77, 2, 'bought since')");
+    let done = run(&["rollback", "--confirm"]);
+    assert_eq!(done.status.code(), Some(1), "{}", String::from_utf8_lossy(&done.stdout));
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(said.contains("users: left, as rows that stay refer to them:\n  id=2, by orders\n"), "{said}");
+    assert_eq!(database.execute("SELECT string_agg(id::text, ',') FROM orders"), "77");
+    assert_eq!(database.execute("SELECT string_agg(id::text, ',') FROM users"), "2");
+}

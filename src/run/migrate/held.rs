@@ -1,0 +1,192 @@
+//! Rows that a run inserted and that must stay although nobody has changed them, since rows that stay refer to them: to remove one
+//! would orphan those, or take them along where the store deletes in cascades.
+
+use super::{
+    apply::Walk,
+    pile::{Pile, Piled},
+    rollback::{REMOVE, RESTORE},
+};
+use crate::{
+    ahead::ahead,
+    diff::references::{Column, Entries, Entry, Index, referred},
+    error::{Error, Kind, Result},
+    row::{Batch, Field, Flow, Row, Rows, Shape},
+    run::{Run, pipeline},
+    schema::{ForeignKey, Table},
+    sort::{Sorted, Sorter},
+    store::Source,
+    value::cast::Cast,
+};
+use std::{fs, path::Path, sync::Arc, thread};
+
+/// A table whose rows are to be removed.
+pub(super) struct Parent<'p> {
+    pub table: &'p Table,
+    /// The shape of its staged rows.
+    pub shape: &'p Arc<Shape>,
+    /// Where they are staged.
+    pub folder: &'p Path,
+}
+
+/// A table that refers to another one.
+pub(super) struct Child<'c> {
+    pub table: &'c Table,
+    /// The shape and the folder of those of its rows that go or become others, if there are some.
+    pub staged: Option<(&'c Arc<Shape>, &'c Path)>,
+}
+
+impl Parent<'_> {
+    /// Takes the rows out of those to be removed that rows of a child refer to which stay. Their keys are told to `each`.
+    ///
+    /// # Errors
+    /// If something cannot be read, or not be staged.
+    pub(super) fn hold(
+        &self,
+        run: &Run,
+        target: &mut dyn Source,
+        child: &Child<'_>,
+        each: &mut dyn FnMut(Row<'_>),
+    ) -> Result<()> {
+        for reference in child.table.foreign_keys.iter().filter(|it| it.is_to(&self.table.name)) {
+            let to = if reference.to.is_empty() { self.table.names(&self.table.key) } else { reference.to.clone() };
+            let places: Option<Vec<usize>> =
+                to.iter().map(|name| self.shape.fields.iter().position(|it| it.column == *name)).collect();
+            // Which values the rows have in a column that the run did not write cannot be told from what it staged.
+            let Some(places) = places.filter(|it| it.len() == reference.columns.len()) else { continue };
+            let mut parents = self.values(run, &places)?;
+            let casts: Vec<Cast> = places.iter().map(|&it| self.shape.fields[it].cast.clone()).collect();
+            let mut children = child.values(run, target, reference, &casts)?;
+            let mut held = Sorter::new(run.share(24));
+            let mut some = false;
+            referred(&mut parents, &mut children, |it: Entry<'_>| {
+                some = true;
+                held.push(it.key, &[])
+            })?;
+            if some {
+                self.keep(held.finish()?, each)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What can be referred to of the rows to be removed.
+    fn values(&self, run: &Run, places: &[usize]) -> Result<Entries> {
+        let columns = places.iter().map(|&place| Column { place, cast: None }).collect();
+        let mut index = Index::new(columns, true, run.share(24));
+        Walk::new(Piled::open(&self.folder.join(REMOVE), self.shape)?)?.each(|row| {
+            index.add(row)?;
+            Ok(Flow::Continue)
+        })?;
+        index.finish()
+    }
+
+    /// Stages the rows to be removed anew, without those of these keys.
+    fn keep(&self, mut held: Sorted, each: &mut dyn FnMut(Row<'_>)) -> Result<()> {
+        let (path, draft) = (self.folder.join(REMOVE), self.folder.join(format!("{REMOVE}.new")));
+        let mut pile = Pile::create(&draft, self.shape.width())?;
+        let mut next = held.next()?.map(|it| it.0.to_vec());
+        Walk::new(Piled::open(&path, self.shape)?)?.each(|row| {
+            while next.as_deref().is_some_and(|it| it < row.key()) {
+                next = held.next()?.map(|it| it.0.to_vec());
+            }
+            if next.as_deref() == Some(row.key()) {
+                each(row);
+            } else {
+                pile.push((0..row.shape().width()).map(|it| row.cell(it)))?;
+            }
+            Ok(Flow::Continue)
+        })?;
+        pile.finish()?;
+        fs::rename(&draft, &path).map_err(|it| crate::disk::failed(&path, "cannot write", &it))
+    }
+}
+
+impl Child<'_> {
+    /// What the rows refer to that will be there once its own rows are undone.
+    fn values(&self, run: &Run, target: &mut dyn Source, reference: &ForeignKey, casts: &[Cast]) -> Result<Entries> {
+        let names = self.table.names(&reference.columns);
+        let fields = names.iter().zip(casts).map(|(name, cast)| Field::new(name.clone(), cast.clone()));
+        let (lead, compared, keyless) = match self.staged {
+            Some((shape, _)) => (shape.fields.clone(), shape.compared, shape.keyless),
+            None => (Vec::new(), 0, true),
+        };
+        let start = lead.len();
+        let key = self.staged.map_or(0, |it| it.0.key);
+        let fields: Vec<Field> = lead.into_iter().chain(fields).collect();
+        let compared = if self.staged.is_some() { compared } else { fields.len() };
+        let key = if self.staged.is_some() { key } else { fields.len() };
+        let shape = Arc::new(Shape { fields, key, compared, keyless });
+        let places = start..shape.width();
+        let columns = places.map(|place| Column { place, cast: None }).collect();
+        let mut index = Index::new(columns, false, run.share(24));
+        let (tap, rows) = ahead(&shape);
+        let reader = pipeline::Reader {
+            store: target,
+            table: self.table,
+            shape: &shape,
+            program: None,
+            renaming: None,
+            indexes: Vec::new(),
+            sort: self.staged.is_some().then(|| run.share(24)),
+            keys: None,
+        };
+        thread::scope(|scope| {
+            let reading = scope.spawn(move || reader.read(tap, run));
+            let added = self.add(rows, &names, start, &mut index);
+            let died =
+                |_| Error::new(Kind::Broken, "a thread that read the target panicked; please report this defect");
+            reading.join().map_err(died)?;
+            added
+        })?;
+        index.finish()
+    }
+
+    /// Adds rows as they will be: without those that go, and with those that become others as these.
+    fn add(&self, rows: impl Rows, names: &[String], start: usize, index: &mut Index) -> Result<()> {
+        let staged = |name: &str| {
+            let open = |(shape, folder): (&Arc<Shape>, &Path)| Walk::new(Piled::open(&folder.join(name), shape)?);
+            self.staged.map(open).transpose()
+        };
+        let (mut gone, mut before) = (staged(REMOVE)?, staged(RESTORE)?);
+        let mut again = Batch::new(Arc::clone(rows.shape()));
+        Walk::new(rows)?.each(|row| {
+            if let Some(gone) = &mut gone
+                && gone.at(row.key())?.is_some()
+            {
+                // Of rows without a key each one stands for itself.
+                if row.shape().keyless {
+                    gone.next()?;
+                }
+                return Ok(Flow::Continue);
+            }
+            let was = before.as_mut().map(|it| it.at(row.key())).transpose()?.flatten();
+            match was {
+                None => index.add(row)?,
+                Some(was) => {
+                    again.clear();
+                    replaced(row, was, names, start, &mut again);
+                    again.rows().try_for_each(|it| index.add(it))?;
+                }
+            }
+            Ok(Flow::Continue)
+        })
+    }
+}
+
+/// A row whose references are those of another one, as far as that has them.
+fn replaced(row: Row<'_>, was: Row<'_>, names: &[String], start: usize, out: &mut Batch) {
+    let (mut bytes, mut ends) = (Vec::new(), Vec::new());
+    for place in 0..row.shape().width() {
+        let name = place.checked_sub(start).and_then(|it| names.get(it));
+        let of = name.and_then(|name| was.shape().fields.iter().position(|it| it.column == *name));
+        match of {
+            Some(of) => {
+                let mut scratch = Vec::new();
+                row.shape().fields[place].cast.write(was.value(of, &mut scratch), place < row.shape().key, &mut bytes);
+            }
+            None => bytes.extend_from_slice(row.cell(place)),
+        }
+        ends.push(bytes.len() as u32);
+    }
+    out.push_cells(&bytes, ends.into_iter(), row.is_odd());
+}
