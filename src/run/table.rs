@@ -177,39 +177,11 @@ fn attempt(
     disorder: Disorder,
     again: Option<&Differing>,
 ) -> Result<Outcome> {
-    let [source_program, target_program] = [(job.programs[0])()?, (job.programs[1])()?];
     let mut sampler = (job.sampler)(comparison);
-    let budget = |known: bool, program: &Option<Program>| {
-        let scattered = program.as_ref().is_some_and(|it| !it.keeps_order());
-        (known || scattered).then(|| run.share(24))
-    };
-    let indexes = |side: Side| {
-        let specs = job.specs.iter().filter(|it| it.is_on(side));
-        specs.map(|it| it.index(comparison, run)).collect::<Vec<_>>()
-    };
-    let source = Reader {
-        store: &mut *job.source,
-        table: job.from,
-        shape: &comparison.source_shape,
-        sort: budget(disorder.source, &source_program),
-        program: source_program,
-        indexes: indexes(Side::Source),
-        renaming: job.renaming,
-        keys: again.map(|it| it.keys(&comparison.source_shape)),
-    };
-    let target = Reader {
-        store: &mut *job.target,
-        table: job.to,
-        shape: &comparison.target_shape,
-        sort: budget(disorder.target, &target_program),
-        program: target_program,
-        indexes: indexes(Side::Target),
-        renaming: None,
-        keys: again.map(|it| it.keys(&comparison.target_shape)),
-    };
+    let (migrating, to) = (job.migrating, &comparison.target.name);
+    let [source, target] = readers(run, comparison, job, disorder, again)?;
     let (source_tap, source_rows) = ahead(&comparison.source_shape);
     let (target_tap, target_rows) = ahead(&comparison.target_shape);
-    let (migrating, to) = (job.migrating, &comparison.target.name);
     let mut draft = migrating.stage.map(|it| it.draft(comparison)).transpose()?;
     let kept = migrating.staged.and_then(|it| it.get(to));
     let laps = Laps::new(run.clock);
@@ -243,6 +215,46 @@ fn attempt(
         recheck: None,
         unchecked: Vec::new(),
     })
+}
+
+/// The two sides, not read yet.
+fn readers<'r>(
+    run: &Run,
+    comparison: &'r Comparison,
+    job: &'r mut Job<'_>,
+    disorder: Disorder,
+    again: Option<&Differing>,
+) -> Result<[Reader<'r>; 2]> {
+    let [source_program, target_program] = [(job.programs[0])()?, (job.programs[1])()?];
+    let budget = |known: bool, program: &Option<Program>| {
+        let scattered = program.as_ref().is_some_and(|it| !it.keeps_order());
+        (known || scattered).then(|| run.share(24))
+    };
+    let indexes = |side: Side| {
+        let specs = job.specs.iter().filter(|it| it.is_on(side));
+        specs.map(|it| it.index(comparison, run)).collect::<Vec<_>>()
+    };
+    let source = Reader {
+        store: &mut *job.source,
+        table: job.from,
+        shape: &comparison.source_shape,
+        sort: budget(disorder.source, &source_program),
+        program: source_program,
+        indexes: indexes(Side::Source),
+        renaming: job.renaming,
+        keys: again.map(|it| it.keys(&comparison.source_shape)),
+    };
+    let target = Reader {
+        store: &mut *job.target,
+        table: job.to,
+        shape: &comparison.target_shape,
+        sort: budget(disorder.target, &target_program),
+        program: target_program,
+        indexes: indexes(Side::Target),
+        renaming: None,
+        keys: again.map(|it| it.keys(&comparison.target_shape)),
+    };
+    Ok([source, target])
 }
 
 /// Merges, and stages what comes of it if somebody wants to write it.
