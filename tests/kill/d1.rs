@@ -23,11 +23,6 @@ impl Trial for Remote {
     fn variables(&self) -> Vec<(String, String)> {
         self.1.environment().map(|(name, value)| (name.to_owned(), value)).to_vec()
     }
-
-    /// The client of HTTP has a thread of its own.
-    fn threads(&self) -> bool {
-        true
-    }
 }
 
 /// Any id is a fresh database.

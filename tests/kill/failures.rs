@@ -38,11 +38,11 @@ fn a_disk_that_fails() {
     let calls = "write,pwrite64,fsync,fdatasync,ftruncate";
     for error in ["ENOSPC", "EIO"] {
         let reference = folder();
-        let program = Program { folder: &reference, variables: Vec::new(), threads: false };
+        let program = Program { folder: &reference, variables: Vec::new() };
         let count = program.count(calls, &["migrate", "--quiet"]);
         for at in (1..=count).step_by(3) {
             let folder = folder();
-            let program = Program { folder: &folder, variables: Vec::new(), threads: false };
+            let program = Program { folder: &folder, variables: Vec::new() };
             // From here on everything fails, as it does on a full disk.
             let ended = program.inject(calls, &format!("error={error}:when={at}+"), &["migrate", "--quiet"]);
             let what = format!("{error} from write {at} on: {} {}", ended.stdout, ended.stderr);
@@ -59,7 +59,7 @@ fn a_file_that_another_program_holds() {
     let folder = folder();
     let holder = Connection::open(folder.path("target.db")).expect("the target");
     holder.execute_batch("BEGIN IMMEDIATE").expect("a lock");
-    let program = Program { folder: &folder, variables: Vec::new(), threads: false };
+    let program = Program { folder: &folder, variables: Vec::new() };
     let ended = program.run(&["migrate", "--quiet"]);
     assert!(ended.code != Some(0) && !ended.stdout.contains("holds all of it"), "{} {}", ended.stdout, ended.stderr);
     assert!(ended.stdout.contains("locked") || ended.stderr.contains("locked"), "{} {}", ended.stdout, ended.stderr);

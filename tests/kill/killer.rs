@@ -24,8 +24,6 @@ pub(crate) struct Ended {
 pub(crate) struct Program<'f> {
     pub(crate) folder: &'f Folder,
     pub(crate) variables: Vec<(String, String)>,
-    /// Whether what its threads do counts too. Each of them is counted by itself.
-    pub(crate) threads: bool,
 }
 
 impl Program<'_> {
@@ -41,7 +39,8 @@ impl Program<'_> {
         fs::create_dir_all(&logs).expect("a folder");
         let log = logs.join("log");
         let mut strace = Command::new("strace");
-        strace.args(if self.threads { &["-ff", "-f"][..] } else { &[] });
+        // Only the calls that are asked for are stopped at.
+        strace.args(["-ff", "-f", "--seccomp-bpf"]);
         strace.arg("-o").arg(&log).args(["-e", &format!("trace={calls}"), "-e", "signal=none"]);
         let ended = self.finish(strace.arg(env!("CARGO_BIN_EXE_cutover")).args(arguments));
         assert_eq!(ended.code, Some(0), "the reference run: {} {}", ended.stdout, ended.stderr);
@@ -60,7 +59,7 @@ impl Program<'_> {
     /// Runs it; what `how` says happens to those system calls, such as `error=ENOSPC:when=3`.
     pub(crate) fn inject(&self, calls: &str, how: &str, arguments: &[&str]) -> Ended {
         let mut strace = Command::new("strace");
-        strace.args(if self.threads { &["-f"][..] } else { &[] });
+        strace.args(["-f", "--seccomp-bpf"]);
         strace.args(["-o", "/dev/null", "-e", &format!("trace={calls}"), "-e", &format!("inject={calls}:{how}")]);
         self.finish(strace.arg(env!("CARGO_BIN_EXE_cutover")).args(arguments))
     }

@@ -56,7 +56,7 @@ fn a_backend_that_is_ended() {
                     PERFORM pg_terminate_backend(pg_backend_pid()); END IF; RETURN new; END $$;
             CREATE TRIGGER strike BEFORE INSERT ON people FOR EACH ROW EXECUTE FUNCTION strike()"
         ));
-        let program = Program { folder: trial.folder(), variables: trial.variables(), threads: false };
+        let program = Program { folder: trial.folder(), variables: trial.variables() };
         let ended = program.run(&["migrate"]);
         well(&ended, &format!("ended at {rows_there} rows"));
         assert_eq!(trial.rows(), after, "{} {}", ended.stdout, ended.stderr);

@@ -17,11 +17,6 @@ pub(crate) trait Trial {
     fn variables(&self) -> Vec<(String, String)> {
         Vec::new()
     }
-
-    /// Whether what its threads do counts too, as where one of them speaks to the target.
-    fn threads(&self) -> bool {
-        false
-    }
 }
 
 const MIGRATE: [&str; 4] = ["migrate", "--quiet", "--rate", "100000"];
@@ -101,7 +96,7 @@ pub(crate) fn at_writes_of_a_rollback<T: Trial>(make: impl Fn() -> T) {
 }
 
 fn program<T: Trial>(trial: &T) -> Program<'_> {
-    Program { folder: trial.folder(), variables: trial.variables(), threads: trial.threads() }
+    Program { folder: trial.folder(), variables: trial.variables() }
 }
 
 fn count<T: Trial>(trial: &T, calls: &str) -> usize {

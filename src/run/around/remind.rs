@@ -22,9 +22,10 @@ pub fn remind(plan: &Plan, backup: Option<&str>) -> Vec<String> {
     if !credentials.is_empty() {
         out.push(format!("rotate what the run signed in with: {}", credentials.join(", ")));
     }
-    let (name, in_place) = (format!("{} {}", source.kind, source.name), source == target);
+    let place = |it: &Endpoint| (it.kind.clone(), it.name.clone(), it.path.clone());
+    let (name, in_place) = (format!("{} {}", source.kind, source.name), place(source) == place(target));
     if in_place {
-        out.push(format!("remove the old fields from {name} only once nothing reads them any more"));
+        out.push(format!("remove what is old in {name} only once nothing reads it any more"));
     } else if is_live(source) {
         out.push(format!("keep {name} read-only for 48 hours, and remove its old data only after that"));
     }
@@ -84,7 +85,7 @@ mod tests {
             &[
                 "tell support",
                 "rotate what the run signed in with: the API token of Cloudflare",
-                "remove the old fields from kv USERS only once nothing reads them any more",
+                "remove what is old in kv USERS only once nothing reads it any more",
             ],
         );
         let http = "kind = \"http\"\nurl = \"https://h.test/api\"\ntoken = \"${T}\"";
