@@ -123,12 +123,10 @@ fn time(session: &Session, done: &mut Migration) -> Judgement {
     if plan.queries.is_empty() {
         return Judgement::pass();
     }
-    #[expect(clippy::disallowed_methods, reason = "cli reads the clock")]
-    let start = std::time::Instant::now();
     let asked = || {
         let mut source = stores::of_plan(plan, &plan.source, &session.options)?.store;
         let mut target = stores::of_plan(plan, &plan.target, &session.options)?.store;
-        query::ask(&plan.queries, source.as_mut(), target.as_mut(), &session.run, &|| start.elapsed())
+        query::ask(&plan.queries, source.as_mut(), target.as_mut(), &session.run, &clock::elapsed)
     };
     match asked() {
         Ok(queries) => {
