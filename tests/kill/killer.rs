@@ -2,6 +2,7 @@
 
 use super::support::Folder;
 use std::{
+    collections::BTreeMap,
     fs,
     os::unix::process::ExitStatusExt,
     process::{Command, Stdio},
@@ -20,6 +21,14 @@ pub(crate) struct Ended {
     pub(crate) stderr: String,
 }
 
+/// A system call of a run, by its name and how many there were before it.
+#[derive(Debug)]
+pub(crate) struct Moment {
+    call: String,
+    /// Counts from 1.
+    pub(crate) at: usize,
+}
+
 /// The program in that folder, as a test wants it.
 pub(crate) struct Program<'f> {
     pub(crate) folder: &'f Folder,
@@ -33,34 +42,42 @@ impl Program<'_> {
         self.finish(command.args(arguments))
     }
 
-    /// How many of these system calls a run makes on the thread that makes most of them.
-    pub(crate) fn count(&self, calls: &str, arguments: &[&str]) -> usize {
+    /// The moments of a run at which it makes one of these system calls, on the thread that makes most of that kind: `strace` counts
+    /// each kind of call by itself, and each thread.
+    pub(crate) fn moments(&self, calls: &str, arguments: &[&str]) -> Vec<Moment> {
         let logs = self.folder.path("strace");
         fs::create_dir_all(&logs).expect("a folder");
         let log = logs.join("log");
         let mut strace = Command::new("strace");
-        // Only the calls that are asked for are stopped at.
-        strace.args(["-ff", "-f", "--seccomp-bpf"]);
-        strace.arg("-o").arg(&log).args(["-e", &format!("trace={calls}"), "-e", "signal=none"]);
+        strace.args(["-ff", "-f", "-o"]).arg(&log).args(["-e", &format!("trace={calls}"), "-e", "signal=none"]);
         let ended = self.finish(strace.arg(env!("CARGO_BIN_EXE_cutover")).args(arguments));
         assert_eq!(ended.code, Some(0), "the reference run: {} {}", ended.stdout, ended.stderr);
-        let files = fs::read_dir(&logs).expect("logs").map(|it| fs::read_to_string(it.expect("a log").path()));
-        let lines = files.map(|it| it.expect("text").lines().filter(|it| !it.starts_with('+')).count());
-        let most = lines.max().expect("a log");
+        let mut most = BTreeMap::new();
+        for file in fs::read_dir(&logs).expect("logs") {
+            let text = fs::read_to_string(file.expect("a log").path()).expect("text");
+            let mut own = BTreeMap::new();
+            for call in text.lines().filter_map(|it| it.split_once('(')).map(|it| it.0) {
+                *own.entry(call.to_owned()).or_insert(0_usize) += 1;
+            }
+            for (call, count) in own {
+                let most = most.entry(call).or_default();
+                *most = count.max(*most);
+            }
+        }
         fs::remove_dir_all(&logs).expect("the logs go");
-        most
+        let all = |(call, count): (String, usize)| (1..=count).map(move |at| Moment { call: call.clone(), at });
+        most.into_iter().flat_map(all).collect()
     }
 
-    /// Runs it until the call of that number, and kills it there. A run that ends before is as good.
-    pub(crate) fn kill(&self, calls: &str, at: usize, arguments: &[&str]) -> Ended {
-        self.inject(calls, &format!("signal=KILL:when={at}"), arguments)
+    /// Runs it until that moment, and kills it there.
+    pub(crate) fn kill(&self, moment: &Moment, arguments: &[&str]) -> Ended {
+        self.inject(&moment.call, &format!("signal=KILL:when={}", moment.at), arguments)
     }
 
     /// Runs it; what `how` says happens to those system calls, such as `error=ENOSPC:when=3`.
     pub(crate) fn inject(&self, calls: &str, how: &str, arguments: &[&str]) -> Ended {
         let mut strace = Command::new("strace");
-        strace.args(["-f", "--seccomp-bpf"]);
-        strace.args(["-o", "/dev/null", "-e", &format!("trace={calls}"), "-e", &format!("inject={calls}:{how}")]);
+        strace.args(["-f", "-o", "/dev/null", "-e", &format!("trace={calls}"), "-e", &format!("inject={calls}:{how}")]);
         self.finish(strace.arg(env!("CARGO_BIN_EXE_cutover")).args(arguments))
     }
 
@@ -82,18 +99,25 @@ impl Program<'_> {
 /// Numbers drawn from a seed: SplitMix64, <https://prng.di.unimi.it/splitmix64.c>.
 pub(crate) struct Draw(u64);
 
+impl Ended {
+    /// It was killed, so what was to happen there did.
+    pub(crate) fn was_killed(&self) -> bool {
+        self.code.is_none()
+    }
+}
+
 impl Draw {
     pub(crate) fn new() -> Draw {
         Draw(variable("CUTOVER_SEED", 1))
     }
 
-    /// A number from 1 to `most`.
-    pub(crate) fn up_to(&mut self, most: usize) -> usize {
+    /// One of them.
+    pub(crate) fn of<'m>(&mut self, moments: &'m [Moment]) -> &'m Moment {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut it = self.0;
         it = (it ^ (it >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         it = (it ^ (it >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((it ^ (it >> 31)) % most.max(1) as u64) as usize + 1
+        &moments[((it ^ (it >> 31)) % moments.len() as u64) as usize]
     }
 }
 
