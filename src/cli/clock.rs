@@ -30,3 +30,8 @@ pub(super) fn now() -> Result<Timestamp> {
 pub(super) fn text() -> String {
     now().map_or_else(|it| it.to_string(), |it| format!("{it:.0}"))
 }
+
+/// The same in full: no two moments of one machine share it.
+pub(super) fn exact() -> String {
+    now().map_or_else(|it| it.to_string(), |it| it.to_string())
+}

@@ -36,8 +36,8 @@ pub type Each<'e> = dyn FnMut(Fate<'_>) -> Result<()> + 'e;
 
 /// Decides about each row of `written`, in key order. Rows of `now` that were not written are left out.
 ///
-/// All three have one shape with a key. Where rows have none, `before` is empty and a row counts as written as often as it is
-/// there, in both streams.
+/// All three have one shape with a key. Where rows have none, `before` holds those that had the cells of a written one: as many
+/// of them stay, and of the others each stands for itself.
 ///
 /// # Errors
 /// If a stream fails or does not come in order, or `each` fails.
@@ -52,7 +52,12 @@ pub fn undo(written: &mut dyn Rows, before: &mut dyn Rows, now: &mut dyn Rows, e
         skip(&mut before, row.key())?;
         skip(&mut now, row.key())?;
         let same_key = |it: &Row<'_>| it.key() == row.key();
-        let (was, is) = (before.row().filter(same_key), now.row().filter(same_key));
+        let keyless = row.shape().keyless;
+        while keyless && before.row().is_some_and(|it| same_key(&it)) && now.row().is_some_and(|it| same_key(&it)) {
+            before.advance(&mut no_rejects)?;
+            now.advance(&mut no_rejects)?;
+        }
+        let (was, is) = (before.row().filter(|it| !keyless && same_key(it)), now.row().filter(same_key));
         let there = is.is_some();
         each(match (was, is) {
             (Some(was), Some(is)) if is.compared() == was.compared() => Fate::Done,
@@ -61,8 +66,7 @@ pub fn undo(written: &mut dyn Rows, before: &mut dyn Rows, now: &mut dyn Rows, e
             (None, None) => Fate::Done,
             _ => Fate::Theirs { written: row },
         })?;
-        // Of rows without a key each one stands for itself.
-        if there && written.row().is_some_and(|it| it.shape().keyless) {
+        if there && keyless {
             now.advance(&mut no_rejects)?;
         }
         written.advance(&mut no_rejects)?;
@@ -146,5 +150,10 @@ mod tests {
         check(1, [&[(1, "b"), (3, "c"), (4, "d")], &[(3, "x")], now], "xt.");
         check(0, [&[(1, "a"), (1, "a"), (2, "b")], &[], &[(1, "a"), (2, "b"), (3, "c")]], "x.x");
         check(0, [&[(1, "a")], &[], &[(1, "a"), (1, "a")]], "x");
+        let two: &[(i64, &str)] = &[(1, "a"), (1, "a")];
+        check(0, [&[(1, "a")], &[(1, "a")], two], "x");
+        check(0, [&[(1, "a")], &[(1, "a")], &[(1, "a")]], ".");
+        check(0, [two, two, &[(1, "a")]], "..");
+        check(0, [&[(1, "a"), (2, "b")], two, &[(1, "a"), (2, "b")]], ".x");
     }
 }

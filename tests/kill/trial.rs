@@ -1,7 +1,7 @@
 //! The trials that every target has to stand, whichever store it is.
 
 use super::{
-    killer::{Draw, Ended, Moment, Program, WRITES, kills},
+    killer::{Draw, Ended, Program, WRITES, kills},
     support::Folder,
 };
 use std::fs;
@@ -19,7 +19,9 @@ pub(crate) trait Trial {
     }
 }
 
-const MIGRATE: [&str; 4] = ["migrate", "--quiet", "--rate", "100000"];
+const MIGRATE: [&str; 5] = ["migrate", "--quiet", "--rate", "100000", "--no-backup"];
+/// The same, with the backup before it.
+const SAVE: [&str; 4] = ["migrate", "--quiet", "--rate", "100000"];
 const ROLLBACK: [&str; 5] = ["rollback", "--confirm", "--quiet", "--rate", "100000"];
 
 /// Writes the source and the plan; `target` is the plan's.
@@ -33,8 +35,8 @@ pub(crate) fn folder(target: &str) -> Folder {
     folder.sqlite("source.db", &format!("{schema} {}", rows.chain(notes).collect::<String>()));
     let plan = format!(
         "version = 1\nsource = {{ kind = 'sqlite', path = 'source.db' }}\ntarget = {{ {target} }}\ngate = {{ extra = 1 }}\n\
-         table = [{{ into = 'people', conflict = 'overwrite' }}, {{ into = 'teams' }}, {{ into = 'notes', key = [] }}]\n\
-         migrate = {{ batch_size = 3, backup = false, backoff = 0.01 }}\n"
+         table = [{{ into = 'people', conflict = 'overwrite' }}, {{ into = 'teams', on_clash = 'new-id' }}, {{ into = 'notes', key = [] }}]\n\
+         migrate = {{ batch_size = 3, backoff = 0.01 }}\n"
     );
     fs::write(folder.path("cutover.toml"), plan).expect("a plan");
     folder
@@ -44,12 +46,13 @@ pub(crate) fn folder(target: &str) -> Folder {
 pub(crate) const TARGET: &str =
     "CREATE TABLE notes (text TEXT); CREATE TABLE teams (id INTEGER PRIMARY KEY, name TEXT);
     CREATE TABLE people (id INTEGER PRIMARY KEY, team INTEGER REFERENCES teams (id), name TEXT);
-    INSERT INTO people VALUES (2, NULL, 'old'), (99, NULL, 'theirs');";
+    INSERT INTO people VALUES (2, NULL, 'old'), (99, NULL, 'theirs'); INSERT INTO teams VALUES (2, 'theirs');
+    INSERT INTO notes VALUES ('note 0'), ('note 2');";
 
 /// Kills at every write of a run that nobody disturbs, and goes on.
 pub(crate) fn at_every_write<T: Trial>(make: impl Fn() -> T) {
     let (_, after) = reference(&make);
-    let moments = moments(&make(), WRITES);
+    let moments = program(&make()).moments(WRITES, &MIGRATE);
     assert!(moments.len() > 50, "{moments:?}");
     let mut killed = 0;
     for moment in &moments {
@@ -65,15 +68,15 @@ pub(crate) fn at_every_write<T: Trial>(make: impl Fn() -> T) {
 /// Kills at drawn moments: a run, the one that goes on with it, and the rollback of both.
 pub(crate) fn at_drawn_moments<T: Trial>(make: impl Fn() -> T) {
     let (before, after) = reference(&make);
-    let moments = moments(&make(), "all");
+    let moments = program(&make()).moments("all", &SAVE);
     let (mut draw, mut killed) = (Draw::new(), 0);
     for _ in 0..kills() {
         let trial = make();
         let (first, second, third) = (draw.of(&moments), draw.of(&moments), draw.of(&moments));
         let what = format!("killed at {first:?}, then {second:?}, then {third:?}");
-        killed += usize::from(program(&trial).kill(first, &MIGRATE).was_killed());
-        program(&trial).kill(second, &MIGRATE);
-        well(&program(&trial).run(&MIGRATE), &what);
+        killed += usize::from(program(&trial).kill(first, &SAVE).was_killed());
+        program(&trial).kill(second, &SAVE);
+        well(&program(&trial).run(&SAVE), &what);
         assert_eq!(trial.rows(), after, "{what}");
         program(&trial).kill(third, &ROLLBACK);
         undone(&trial, &before, &what);
@@ -107,10 +110,6 @@ fn mostly(killed: usize, tried: usize) {
 
 fn program<T: Trial>(trial: &T) -> Program<'_> {
     Program { folder: trial.folder(), variables: trial.variables() }
-}
-
-fn moments<T: Trial>(trial: &T, calls: &str) -> Vec<Moment> {
-    program(trial).moments(calls, &MIGRATE)
 }
 
 pub(crate) fn well(ended: &Ended, what: &str) {

@@ -100,7 +100,7 @@ fn one_run(session: &mut Session, record: &RunRecord, args: &RollbackArgs, out: 
     let plan = &session.plan;
     let mut undo =
         Undo { manifest, folder, target, reopen: &reopen, pace, tables, may_write: &may_write, wanted, plan };
-    let undone = undo.run(&session.run, !args.confirm, &clock::text)?;
+    let undone = undo.run(&session.run, !args.confirm, &clock::exact())?;
     let before = out.tables.len();
     out.id.clone_from(&record.id);
     out.tables.extend(undone.into_iter().map(|(name, undoing)| TableMigration {

@@ -532,11 +532,11 @@ impl Job<'_> {
             wanted: None,
             plan: self.plan,
         };
-        let mut undone = undo.run(run, false, &self.now)?;
+        let mut undone = undo.run(run, false, &self.id)?;
         for id in &self.continues {
             undo.folder = self.state.run_folder(id)?;
             undo.manifest = Manifest::read(&undo.folder)?;
-            undone.extend(undo.run(run, false, &self.now)?);
+            undone.extend(undo.run(run, false, &self.id)?);
         }
         drop(undo);
         for (table, it) in &undone {

@@ -5,7 +5,7 @@ use super::{
     held::{Child, Parent},
     manifest::{Entry, Manifest},
     pile::{Pile, Piled},
-    stage::{BEFORE, LANDED, WRITTEN},
+    stage::{BEFORE, EQUAL, LANDED, WRITTEN},
 };
 use crate::{
     ahead::ahead,
@@ -75,18 +75,18 @@ pub fn kept(table: &str, it: &Undoing) -> Value {
 
 impl Undo<'_> {
     /// Takes back what the run wrote, children before parents, and looks whether it is gone. With `preview` it only says what
-    /// it would do.
+    /// it would do. `attempt` tells this attempt from all others.
     ///
     /// # Errors
     /// If a store fails. What was taken back until then stays so, and doing it again goes on.
-    pub fn run(&mut self, run: &Run, preview: bool, now: &dyn Fn() -> String) -> Result<Undone> {
+    pub fn run(&mut self, run: &Run, preview: bool, attempt: &str) -> Result<Undone> {
         let found = self.find(run)?;
         if preview || found.iter().all(|it| it.1.restore + it.1.remove == 0) {
             return Ok(found);
         }
         let tables = self.tables.clone();
         self.target.begin(&Begin { tables: &tables, disable_indexes: false })?;
-        let written = self.write(run, now);
+        let written = self.write(run, attempt);
         self.target.end().and(written)?;
         for (name, left) in self.find(run)? {
             if left.restore + left.remove > 0 {
@@ -168,11 +168,11 @@ impl Undo<'_> {
         self.tables.iter().find(|it| it.name == name).ok_or_else(gone)
     }
 
-    fn write(&mut self, run: &Run, now: &dyn Fn() -> String) -> Result<()> {
+    fn write(&mut self, run: &Run, attempt: &str) -> Result<()> {
         let zone = self.manifest.zone()?;
         let entries: Vec<Entry> = self.entries().cloned().collect();
         // Marks of an earlier attempt say nothing about this one.
-        let id = format!("{} undone {}", self.manifest.id, now());
+        let id = format!("{} undone {attempt}", self.manifest.id);
         for entry in entries {
             let table = self.table(&entry.name)?.clone();
             let shape = entry.shape(zone.as_ref());
@@ -215,7 +215,7 @@ fn stage(
     folder: &Path,
 ) -> Result<Undoing> {
     let piled = |name: &str| Piled::open(&staged.join(name), shape);
-    let (written, mut before) = (piled(WRITTEN)?, piled(BEFORE)?);
+    let (written, mut before) = (piled(WRITTEN)?, piled(if shape.keyless { EQUAL } else { BEFORE })?);
     let few = written.count()? <= KEYS_MAX && !shape.keyless;
     let keys = few.then(|| keys(piled(WRITTEN)?, shape)).transpose()?;
     let reader = pipeline::Reader {

@@ -78,6 +78,8 @@ impl Staged {
 pub(super) const WRITTEN: &str = "written.rows";
 pub(super) const BEFORE: &str = "before.rows";
 pub(super) const LANDED: &str = "landed.rows";
+/// Rows of a table without a key that were there already, with the cells of a written one.
+pub(super) const EQUAL: &str = "equal.rows";
 const KEPT: &str = "kept.rows";
 const REJECTS: &str = "rejects.ndjson";
 
@@ -104,6 +106,7 @@ impl Stage {
         Ok(Draft {
             stage: self,
             piles: [pile(WRITTEN)?, pile(BEFORE)?, pile(KEPT)?],
+            equals: (comparison.key == 0).then(|| pile(EQUAL).map(Equals::new)).transpose()?,
             rejects: Rejects { path: folder.join(REJECTS), file: None },
             taken: Taken::default(),
             lines: Lines::default(),
@@ -117,6 +120,7 @@ impl Stage {
 pub(in crate::run) struct Draft<'s> {
     stage: &'s Stage,
     piles: [Pile; 3],
+    equals: Option<Equals>,
     rejects: Rejects,
     /// The rows that need a new id, if they are to have one.
     pub(in crate::run) taken: Taken,
@@ -151,6 +155,7 @@ impl Draft<'_> {
             written,
             before,
             kept,
+            equals: self.equals.as_mut(),
             rejects: &mut self.rejects,
             taken: &mut self.taken.ids,
             lines: &mut self.lines,
@@ -165,7 +170,7 @@ impl Draft<'_> {
     /// If it cannot be written.
     pub(in crate::run) fn finish(mut self, same: u64) -> Result<()> {
         self.rejects.finish()?;
-        self.piles.into_iter().try_for_each(Pile::finish)?;
+        self.piles.into_iter().chain(self.equals.map(|it| it.pile)).try_for_each(Pile::finish)?;
         self.staged.counts.same = same;
         self.staged.taken = self.taken;
         let Lines { rejects, conflicts } = self.lines;
@@ -258,6 +263,7 @@ struct Staging<'a> {
     written: &'a mut Pile,
     before: &'a mut Pile,
     kept: &'a mut Pile,
+    equals: Option<&'a mut Equals>,
     rejects: &'a mut Rejects,
     taken: &'a mut Vec<Vec<u8>>,
     lines: &'a mut Lines,
@@ -298,6 +304,9 @@ impl Sink for Staging<'_> {
         match finding {
             Finding::Missing(row) => {
                 self.counts.insert += 1;
+                if let Some(equals) = &mut self.equals {
+                    equals.written(exact(&self.comparison.columns, row))?;
+                }
                 self.written.push(exact(&self.comparison.columns, row))?;
             }
             Finding::Changed { source, target } => self.changed(source, target)?,
@@ -312,7 +321,43 @@ impl Sink for Staging<'_> {
     }
 
     fn same(&mut self, row: Row<'_>) -> Result<()> {
+        if let Some(equals) = &mut self.equals {
+            equals.same(exact(&self.comparison.columns, row));
+        }
         self.next.same(row)
+    }
+}
+
+/// Rows that were there already with the cells of a written one. Without a key only their number tells later which of them are ours.
+struct Equals {
+    pile: Pile,
+    /// The cells of the rows met last that both sides have, and how many of them there are.
+    met: (Vec<Vec<u8>>, u64),
+}
+
+impl Equals {
+    fn new(pile: Pile) -> Equals {
+        Equals { pile, met: Default::default() }
+    }
+
+    fn same<'a>(&mut self, cells: impl Iterator<Item = &'a [u8]> + Clone) {
+        let (met, count) = &mut self.met;
+        if !cells.clone().eq(met.iter()) {
+            *met = cells.map(<[u8]>::to_vec).collect();
+            *count = 0;
+        }
+        *count += 1;
+    }
+
+    /// The pairs of equal rows come before those that only the source has.
+    fn written<'a>(&mut self, cells: impl Iterator<Item = &'a [u8]>) -> Result<()> {
+        let (met, count) = &mut self.met;
+        if cells.eq(met.iter()) {
+            for _ in 0..std::mem::take(count) {
+                self.pile.push(met.iter().map(Vec::as_slice))?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -340,7 +385,7 @@ fn conflicting(comparison: &Comparison, source: Row<'_>, target: Row<'_>, answer
 }
 
 /// The cells of a row as it is, whatever is coarsened for the comparison.
-fn exact<'a>(pairs: &'a [Pair], row: Row<'a>) -> impl Iterator<Item = &'a [u8]> {
+fn exact<'a>(pairs: &'a [Pair], row: Row<'a>) -> impl Iterator<Item = &'a [u8]> + Clone {
     pairs.iter().filter_map(move |it| cell(it, row))
 }
 
