@@ -9,6 +9,7 @@ use crate::{
         self, Schemas, Source,
         files::FileOptions,
         settings::{Lookup, Settings},
+        target::Declared,
         target::Target,
     },
 };
@@ -190,11 +191,11 @@ pub(super) fn target_of_plan(plan: &Plan, options: &store::Options) -> Result<Bo
     store::target::open(&plan.target.kind, &path, &options)
 }
 
-/// What the schema of a plan's target makes there, as a store without rows.
+/// What the target of a plan will hold once its schema is carried out.
 ///
 /// # Errors
 /// As [`store::target::declared`].
-pub(super) fn declared_of_target(plan: &Plan, schema: &Path, options: &store::Options) -> Result<Box<dyn Source>> {
+pub(super) fn declared_of_target(plan: &Plan, schema: &Path, options: &store::Options) -> Result<Declared> {
     let (_, options) = place(plan, &plan.target, options)?;
     store::target::declared(&plan.target.kind, schema, &options)
 }

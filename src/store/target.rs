@@ -20,7 +20,7 @@ use crate::{
     row::{Batch, Shape},
     schema::Table,
 };
-use std::{fs, iter, path::Path, sync::Arc};
+use std::{collections::BTreeMap, fs, iter, path::Path, sync::Arc};
 
 /// A store that can be written to.
 ///
@@ -213,19 +213,28 @@ pub fn open(kind: &str, path: &Path, options: &Options) -> Result<Box<dyn Target
     })
 }
 
-/// What a file of statements makes in a store of that kind, as a store without rows. Postgres itself is asked, in a transaction
-/// that is rolled back.
+/// What a store will hold once a file of statements is carried out.
+pub struct Declared {
+    /// Its tables, without rows.
+    pub store: Box<dyn Source>,
+    /// Those of them that are there already, and what the store calls them until then. Nothing: as their names say.
+    pub there: Option<BTreeMap<String, String>>,
+}
+
+/// What a file of statements makes in a store of that kind. Postgres itself is asked, in a transaction that is rolled back.
 ///
 /// # Errors
 /// If a statement is refused, or the server cannot be reached.
-pub fn declared(kind: &str, schema: &Path, options: &Options) -> Result<Box<dyn Source>> {
+pub fn declared(kind: &str, schema: &Path, options: &Options) -> Result<Declared> {
     if kind != "postgres" {
-        return super::open("d1-export", schema, &Options::default());
+        let store = super::open("d1-export", schema, &Options::default())?;
+        return Ok(Declared { store, there: None });
     }
     let text = fs::read_to_string(schema).map_err(|it| Error::new(Kind::Plan, it))?;
-    let (tables, schemas) = postgres::Writer::open(options)?.would_be(&text)?;
+    let future = postgres::Writer::open(options)?.would_be(&text)?;
     let empty = |store: Memory, table: Table| store.with(table, iter::empty::<[Owned; 0]>());
-    Ok(Box::new(tables.into_iter().fold(Memory::new().of(schemas), empty)))
+    let store = future.tables.into_iter().fold(Memory::new().of(future.schemas), empty);
+    Ok(Declared { store: Box::new(store), there: Some(future.there) })
 }
 
 /// What tells the store of that kind from every other one, also where it is not there yet.

@@ -11,7 +11,7 @@ use crate::{
     },
     store::Source,
 };
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 /// What there is of the target, and what has to be made.
 pub(super) struct Wanted {
@@ -47,6 +47,7 @@ impl Wanted {
         let name = there.as_ref().map_or_else(|| stores::name(&plan.target), |it| it.name.clone());
         if let Some(Err(error)) = there.as_mut().map(|it| it.store.tables())
             && error.kind() == Kind::Plan
+            && declared.there.as_ref().is_some_and(BTreeMap::is_empty)
         {
             // A schema that the plan names and that will be made.
             there = None;

@@ -4,27 +4,36 @@ use crate::{
     error::{Error, Kind, Result},
     row::{Batch, Feed, Shape},
     schema::Table,
-    store::{Schemas, Source, about::Fact},
+    store::{Schemas, Source, about::Fact, target::Declared},
 };
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// A store with tables that will be made.
 pub struct Unmade {
     there: Option<Box<dyn Source>>,
     schema: Box<dyn Source>,
     missing: BTreeSet<String>,
+    /// Tables that are there, by the names that they will have, and what they are called now.
+    names: BTreeMap<String, String>,
 }
 
 impl Unmade {
-    /// What is `there`, if anything is, and what `schema` declares beyond it.
+    /// What is `there`, if anything is, and what is declared beyond it.
     ///
     /// # Errors
     /// If one of them cannot say what it holds.
-    pub fn new(mut there: Option<Box<dyn Source>>, mut schema: Box<dyn Source>) -> Result<Unmade> {
+    pub fn new(mut there: Option<Box<dyn Source>>, declared: Declared) -> Result<Unmade> {
+        let Declared { store: mut schema, there: names } = declared;
         let known = there.as_mut().map(|it| it.tables()).transpose()?.unwrap_or_default();
-        let declared = schema.tables()?.into_iter().map(|it| it.name);
-        let missing = declared.filter(|name| !known.iter().any(|it| it.name.eq_ignore_ascii_case(name))).collect();
-        Ok(Unmade { there, schema, missing })
+        let is_there = |name: &str| match &names {
+            Some(names) => names.contains_key(name),
+            None => known.iter().any(|it| it.name.eq_ignore_ascii_case(name)),
+        };
+        let missing = schema.tables()?.into_iter().map(|it| it.name).filter(|it| !is_there(it)).collect();
+        Ok(Unmade { there, schema, missing, names: names.unwrap_or_default() })
     }
 
     /// Whether anything has to be made.
@@ -37,11 +46,14 @@ impl Unmade {
         self.there
     }
 
-    fn of(&mut self, table: &str) -> Result<&mut dyn Source> {
+    /// The store that has a table, and the table as that store calls it.
+    fn of(&mut self, table: &Table) -> Result<(&mut dyn Source, Table)> {
+        let name = self.names.get(&table.name).unwrap_or(&table.name);
+        let own = Table { name: name.clone(), ..table.clone() };
         match &mut self.there {
-            _ if self.missing.contains(table) => Ok(self.schema.as_mut()),
-            Some(there) => Ok(there.as_mut()),
-            None => Err(Error::new(Kind::Store, format_args!("there is no table `{table}`"))),
+            _ if self.missing.contains(&table.name) => Ok((self.schema.as_mut(), own)),
+            Some(there) => Ok((there.as_mut(), own)),
+            None => Err(Error::new(Kind::Store, format_args!("there is no table `{}`", table.name))),
         }
     }
 }
@@ -49,6 +61,12 @@ impl Unmade {
 impl Source for Unmade {
     fn tables(&mut self) -> Result<Vec<Table>> {
         let mut tables = self.there.as_mut().map(|it| it.tables()).transpose()?.unwrap_or_default();
+        let later: BTreeMap<&String, &String> = self.names.iter().map(|(later, now)| (now, later)).collect();
+        for table in &mut tables {
+            if let Some(name) = later.get(&table.name) {
+                table.name.clone_from(name);
+            }
+        }
         tables.extend(self.schema.tables()?.into_iter().filter(|it| self.missing.contains(&it.name)));
         Ok(tables)
     }
@@ -58,15 +76,18 @@ impl Source for Unmade {
     }
 
     fn scan(&mut self, table: &Table, shape: &Arc<Shape>, feed: &mut dyn Feed) -> Result<()> {
-        self.of(&table.name)?.scan(table, shape, feed)
+        let (store, table) = self.of(table)?;
+        store.scan(&table, shape, feed)
     }
 
     fn scan_keys(&mut self, table: &Table, shape: &Arc<Shape>, keys: &Batch, feed: &mut dyn Feed) -> Result<()> {
-        self.of(&table.name)?.scan_keys(table, shape, keys, feed)
+        let (store, table) = self.of(table)?;
+        store.scan_keys(&table, shape, keys, feed)
     }
 
     fn keeps_order(&mut self, table: &Table, shape: &Shape) -> Result<bool> {
-        self.of(&table.name)?.keeps_order(table, shape)
+        let (store, table) = self.of(table)?;
+        store.keeps_order(&table, shape)
     }
 
     fn release(&mut self) -> Result<()> {

@@ -81,6 +81,46 @@ fn tables_are_made_once_the_check_has_passed() {
     run(&["verify"], 1, &["`users.name` takes NULL"]);
 }
 
+/// A table that is there is called otherwise once another schema has one of its name: its rows are still seen.
+#[test]
+fn what_is_there_is_not_taken_for_made() {
+    let (folder, database) = (tempfile::tempdir().expect("a folder"), postgres::database());
+    let folder = folder.path();
+    let (endpoints, _) = PLAN.split_once("[[table]]").expect("endpoints");
+    let tables = r#"
+        table = [{ from = "users", into = "crm.users" }, { from = "users", into = "shop.users" }]
+        gate = { extra = 1 }
+    "#;
+    let endpoints = endpoints.replace("[\"shop\"]", "[\"crm\", \"shop\"]");
+    fs::write(folder.join("cutover.toml"), endpoints.replacen('\n', tables, 1)).expect("the plan is written");
+    fs::write(
+        folder.join("schema.sql"),
+        "CREATE SCHEMA IF NOT EXISTS shop; CREATE TABLE shop.users (id bigint PRIMARY KEY, name text)",
+    )
+    .expect("the schema");
+    fs::write(folder.join("export.json"), r#"{"users":[{"id":1,"name":"Mira"},{"id":2,"name":"Tove"}]}"#)
+        .expect("the export");
+    database.execute(
+        "CREATE SCHEMA crm; CREATE TABLE crm.users (id bigint PRIMARY KEY, name text);
+        INSERT INTO crm.users VALUES (1, 'Mira'), (7, 'theirs')",
+    );
+    let run = |arguments: &[&str], expect: i32, says: &str| {
+        let done = cutover(folder, &database.url(), arguments);
+        let said = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
+        assert_eq!(done.status.code(), Some(expect), "{arguments:?}: {said}");
+        assert!(said.contains(says), "{arguments:?} does not say {says}: {said}");
+    };
+    let rows = |table: &str| database.execute(&format!("SELECT string_agg(id || name, ',' ORDER BY id) FROM {table}"));
+    run(&["migrate"], 2, "has no schema `shop`");
+    run(&["migrate"], 2, "CREATE SCHEMA");
+    database.execute("CREATE SCHEMA shop");
+    run(&["migrate", "--dry-run"], 0, "insert 3, update 0, skip 0; 1 are the same");
+    run(&["migrate"], 0, "The target holds all of it");
+    assert_eq!([rows("crm.users"), rows("shop.users")], ["1Mira,2Tove,7theirs", "1Mira,2Tove"]);
+    run(&["rollback", "--confirm"], 0, "");
+    assert_eq!([rows("crm.users"), rows("shop.users")], ["1Mira,7theirs", ""]);
+}
+
 /// Eight tables, half of which refer to the other half.
 #[test]
 fn tables_are_written_side_by_side() {

@@ -9,7 +9,7 @@ use crate::{
         postgres::statements::{Statement, statements},
     },
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use tokio_postgres::types::Type;
 
 /// What a user has to know about what is not carried out.
@@ -20,6 +20,14 @@ const ALLOWED: &str = "only CREATE TABLE, INDEX, TYPE, DOMAIN, SEQUENCE, VIEW, S
 const RELATION: &str = "SELECT pg_catalog.to_regclass($1)::oid";
 const EXTENSION: &str =
     "SELECT oid FROM pg_catalog.pg_extension WHERE ARRAY[extname::text] = pg_catalog.parse_ident($1)";
+
+/// What a database will hold.
+pub(in crate::store) struct Future {
+    pub tables: Vec<Table>,
+    pub schemas: Schemas,
+    /// Those of the tables that are there already, and what they are called now: a name says its schema only where it has to.
+    pub there: BTreeMap<String, String>,
+}
 
 /// What a statement is about, by a name as it is written.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,19 +56,34 @@ impl Writer {
         self.transaction(BEGIN, |it| it.make_all(&statements)).map_err(|(fault, _)| unheard(fault))
     }
 
-    /// The tables that there would be once that is carried out. It is tried in a transaction that is rolled back, on a connection
-    /// of its own.
+    /// What there would be once that is carried out. It is tried in a transaction that is rolled back, on a connection of its own.
     ///
     /// # Errors
-    /// As [`Writer::make`].
-    pub(in crate::store) fn would_be(&self, schema: &str) -> Result<(Vec<Table>, Schemas)> {
+    /// As [`Writer::make`], and if a schema of the plan is not there yet while others of them have tables.
+    pub(in crate::store) fn would_be(&self, schema: &str) -> Result<Future> {
         let statements = told(schema)?;
         let trial = self.twin()?;
         trial.run(BEGIN).map_err(Fault::Server).and_then(|()| trial.make_all(&statements)).map_err(unheard)?;
         let session = Session::within(trial.connection)?;
-        let catalog = Catalog::load(&session, session.connection.schemas(), false)?;
+        let load = || Catalog::load(&session, session.connection.schemas(), false);
+        let later = load()?;
         session.run("ROLLBACK")?;
-        Ok((catalog.tables, catalog.schemas))
+        let oids: Vec<u32> = later.relations.values().map(|it| it.oid).collect();
+        let kept = session.rows("SELECT oid FROM pg_catalog.pg_class WHERE oid = ANY($1)", &[&oids])?;
+        let mut there = BTreeMap::new();
+        if !kept.is_empty() {
+            let now = load().map_err(|it| match it.kind() {
+                Kind::Plan => {
+                    it.context("others of its `schemas` have tables already, so make it first, with CREATE SCHEMA")
+                }
+                _ => it,
+            })?;
+            let names: BTreeMap<u32, &String> = now.relations.iter().map(|(name, it)| (it.oid, name)).collect();
+            let both =
+                later.relations.iter().filter_map(|(name, it)| Some((name.clone(), (*names.get(&it.oid)?).clone())));
+            there.extend(both);
+        }
+        Ok(Future { tables: later.tables, schemas: later.schemas, there })
     }
 
     fn make_all(&self, statements: &[(Statement<'_>, About)]) -> Result<(), Fault> {
