@@ -81,9 +81,11 @@ pub struct ForeignKey {
 }
 
 impl ForeignKey {
-    /// Whether it leads to the table of that name. Either name may have a schema in front.
-    pub fn is_to(&self, name: &str) -> bool {
-        self.table == name || name.rsplit('.').next() == Some(&self.table)
+    /// Which of `tables` it leads to: the one of that name, or of that name behind its schema, or of that name letter case aside.
+    pub fn parent<'t>(&self, tables: &'t [Table]) -> Option<&'t Table> {
+        let exact = tables.iter().find(|it| it.name == self.table);
+        let behind = || tables.iter().find(|it| it.name.rsplit('.').next() == Some(&self.table));
+        exact.or_else(behind).or_else(|| tables.iter().find(|it| it.name.eq_ignore_ascii_case(&self.table)))
     }
 }
 

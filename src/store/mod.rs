@@ -78,6 +78,16 @@ pub trait Source: Send {
         self.scan(table, shape, feed)
     }
 
+    /// What removing rows of `table` may remove or change elsewhere that [`Source::tables`] does not tell: foreign keys that
+    /// cascade, from tables that are not read or by an equality that is not ours. Each for people.
+    ///
+    /// # Errors
+    /// If the store cannot say.
+    fn cascades(&mut self, table: &Table) -> Result<Vec<String>> {
+        let _ = table;
+        Ok(Vec::new())
+    }
+
     /// Lets go of whatever keeps others from writing while nothing is read. [`Source::refresh`] comes before the next scan.
     ///
     /// # Errors

@@ -31,6 +31,7 @@ mod selectors;
 mod server;
 mod state;
 mod stores;
+mod undo;
 
 #[path = "../support/mod.rs"]
 mod support;

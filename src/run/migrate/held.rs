@@ -36,7 +36,8 @@ pub(super) struct Child<'c> {
 }
 
 impl Parent<'_> {
-    /// Takes the rows out of those to be removed that rows of a child refer to which stay. Their keys are told to `each`.
+    /// Takes the rows out of those to be removed that rows of a child refer to by `reference` and stay. Their keys are told to
+    /// `each`.
     ///
     /// # Errors
     /// If something cannot be read, or not be staged.
@@ -44,29 +45,40 @@ impl Parent<'_> {
         &self,
         run: &Run,
         target: &mut dyn Source,
-        child: &Child<'_>,
+        (child, reference): (&Child<'_>, &ForeignKey),
         each: &mut dyn FnMut(Row<'_>),
     ) -> Result<()> {
-        for reference in child.table.foreign_keys.iter().filter(|it| it.is_to(&self.table.name)) {
-            let to = if reference.to.is_empty() { self.table.names(&self.table.key) } else { reference.to.clone() };
-            let places: Option<Vec<usize>> =
-                to.iter().map(|name| self.shape.fields.iter().position(|it| it.column == *name)).collect();
+        let to: Vec<usize> = match reference.to.as_slice() {
+            [] => self.table.key.clone(),
+            names => names.iter().filter_map(|it| self.table.column(it)).collect(),
+        };
+        let cast = |&at: &usize| Cast::new(self.table.columns[at].ty);
+        let staged = |at: &usize| self.shape.fields.iter().position(|it| it.column == self.table.columns[*at].name);
+        let places: Option<Vec<usize>> = to.iter().map(staged).collect();
+        let Some(places) = places.filter(|it| !it.is_empty() && it.len() == reference.columns.len()) else {
             // Which values the rows have in a column that the run did not write cannot be told from what it staged.
-            let Some(places) = places.filter(|it| it.len() == reference.columns.len()) else { continue };
-            let mut parents = self.values(run, &places)?;
-            let casts: Vec<Cast> = places.iter().map(|&it| self.shape.fields[it].cast.clone()).collect();
-            let mut children = child.values(run, target, reference, &casts)?;
-            let mut held = Sorter::new(run.share(24));
-            let mut some = false;
-            referred(&mut parents, &mut children, |it: Entry<'_>| {
-                some = true;
-                held.push(it.key, &[])
-            })?;
-            if some {
-                self.keep(held.finish()?, each)?;
-            }
-        }
-        Ok(())
+            let mut children = child.values(run, target, reference, &to.iter().map(cast).collect::<Vec<_>>())?;
+            return if children.next()?.is_some() { self.keep_all(each) } else { Ok(()) };
+        };
+        let mut parents = self.values(run, &places)?;
+        let casts: Vec<Cast> = places.iter().map(|&it| self.shape.fields[it].cast.clone()).collect();
+        let mut children = child.values(run, target, reference, &casts)?;
+        let mut held = Sorter::new(run.share(24));
+        let mut some = false;
+        referred(&mut parents, &mut children, |it: Entry<'_>| {
+            some = true;
+            held.push(it.key, &[])
+        })?;
+        if some { self.keep(held.finish()?, each) } else { Ok(()) }
+    }
+
+    /// Leaves all of the rows.
+    fn keep_all(&self, each: &mut dyn FnMut(Row<'_>)) -> Result<()> {
+        Walk::new(Piled::open(&self.folder.join(REMOVE), self.shape)?)?.each(|row| {
+            each(row);
+            Ok(Flow::Continue)
+        })?;
+        Pile::create(&self.folder.join(REMOVE), self.shape.width())?.finish()
     }
 
     /// What can be referred to of the rows to be removed.

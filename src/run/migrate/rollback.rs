@@ -20,7 +20,7 @@ use crate::{
         log::{Level, Line, Rows as Lines, Step},
         pipeline,
     },
-    schema::Table,
+    schema::{ForeignKey, Table},
     store::{
         Source,
         target::{Begin, Target},
@@ -29,6 +29,8 @@ use crate::{
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use std::{
+    collections::BTreeSet,
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
     thread,
@@ -108,7 +110,11 @@ impl Undo<'_> {
         let zone = self.manifest.zone()?;
         let mut source = (self.reopen)()?;
         let folder = self.folder.join("undo");
-        disk::folder(&folder)?;
+        // What an earlier look staged is no longer true.
+        match fs::remove_dir_all(&folder) {
+            Err(it) if it.kind() != io::ErrorKind::NotFound => Err(disk::failed(&folder, "cannot be emptied", &it)),
+            _ => disk::folder(&folder),
+        }?;
         let mut found = Vec::new();
         for entry in self.entries() {
             let table = self.table(&entry.name)?;
@@ -116,48 +122,69 @@ impl Undo<'_> {
             let folder = folder.join(&entry.folder);
             disk::folder(&folder)?;
             let staged = self.folder.join(&entry.folder);
-            let mut undoing = stage(run, source.as_mut(), (table, &shape), &staged, &folder)?;
-            self.hold(run, source.as_mut(), (entry, zone.as_ref()), &mut undoing)?;
-            found.push((entry.name.clone(), undoing));
+            found.push((entry.name.clone(), stage(run, source.as_mut(), (table, &shape), &staged, &folder)?));
         }
+        self.hold_all(run, source.as_mut(), zone.as_ref(), &mut found)?;
         Ok(found)
     }
 
-    /// Leaves those of the rows to be removed that rows refer to which stay. Children come before their parents, so it is known of
-    /// them what goes.
+    /// Leaves those of the rows to be removed that rows refer to which stay, and those that these refer to in turn.
+    fn hold_all(&self, run: &Run, target: &mut dyn Source, zone: Option<&TimeZone>, found: &mut Undone) -> Result<()> {
+        let (all, entries) = (target.tables()?, self.entries().collect::<Vec<_>>());
+        // Children come first, so each is looked at once, but where references go in a circle.
+        let mut waiting: BTreeSet<usize> = (0..entries.len()).collect();
+        while let Some(at) = waiting.pop_first() {
+            let (name, before) = (&entries[at].name, found[at].1.remove);
+            self.hold(run, target, (entries[at], zone, &all), &mut found[at].1)?;
+            if found[at].1.remove < before {
+                let own = all.iter().filter(|it| it.name == *name).flat_map(|it| &it.foreign_keys);
+                let parents: Vec<&Table> = own.filter_map(|it| it.parent(&all)).collect();
+                waiting.extend((0..entries.len()).filter(|&it| parents.iter().any(|of| of.name == entries[it].name)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves the rows of one table that rows refer to which stay, as far as it is known of these.
     fn hold(
         &self,
         run: &Run,
         target: &mut dyn Source,
-        (entry, zone): (&Entry, Option<&TimeZone>),
+        (entry, zone, all): (&Entry, Option<&TimeZone>, &[Table]),
         undoing: &mut Undoing,
     ) -> Result<()> {
         let (table, shape, undo) = (self.table(&entry.name)?, entry.shape(zone), self.folder.join("undo"));
+        if undoing.remove == 0 {
+            return Ok(());
+        }
+        let cascades = target.cascades(table)?;
+        if !cascades.is_empty() {
+            let message = format!(
+                "to remove rows of `{}` may remove or change rows that refer to them from {}, which this plan does not read; \
+                 name their schema under `schemas`, or take those foreign keys away meanwhile; nothing was changed",
+                table.name,
+                cascades.join(" and from ")
+            );
+            return Err(Error::new(Kind::Plan, message));
+        }
+        let table = all.iter().find(|it| it.name == table.name).unwrap_or(table);
         let parent = Parent { table, shape: &shape, folder: &undo.join(&entry.folder) };
-        let mut children = target.tables()?;
-        children.retain(|it| it.foreign_keys.iter().any(|it| it.is_to(&table.name)));
-        // What others hold may hold more of the same table.
-        children.sort_by_key(|it| it.name == table.name);
-        for child in &children {
+        for child in all {
             let staged = self.entries().find(|it| it.name == child.name);
             let staged = staged.map(|it| (it.shape(zone), undo.join(&it.folder)));
-            // A table that refers to itself may hold a row because of one that was held just now.
-            loop {
+            let staged = staged.as_ref().map(|it| (&it.0, it.1.as_path()));
+            let is_to = |it: &&ForeignKey| it.parent(all).is_some_and(|it| it.name == table.name);
+            for reference in child.foreign_keys.iter().filter(is_to) {
                 if undoing.remove == 0 {
                     return Ok(());
                 }
-                let staged = staged.as_ref().map(|it| (&it.0, it.1.as_path())).filter(|it| it.1.join(REMOVE).exists());
-                let before = undoing.remove;
-                parent.hold(run, target, &Child { table: child, staged }, &mut |row| {
+                parent.hold(run, target, (&Child { table: child, staged }, reference), &mut |row| {
                     undoing.remove -= 1;
                     undoing.held += 1;
                     if undoing.holding.len() < EXAMPLES {
                         undoing.holding.push(format!("{}, by {}", key(row), child.name));
                     }
                 })?;
-                if undoing.remove == before || child.name != table.name {
-                    break;
-                }
             }
         }
         Ok(())

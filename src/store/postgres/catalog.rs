@@ -24,6 +24,8 @@ pub(super) struct Catalog {
     pub schemas: Schemas,
     /// By the name of the table.
     pub relations: BTreeMap<String, Arc<Relation>>,
+    /// The foreign keys that the tables tell.
+    pub references: Vec<u32>,
     pub notes: Vec<String>,
 }
 
@@ -114,11 +116,19 @@ SELECT o.conrelid, o.contype::text, o.conname::text, o.confrelid, n.nspname::tex
             OR q.oprcode = 'bpchareq'::regproc AND (a.atttypid, a.atttypmod) <> (b.atttypid, b.atttypmod)
             OR q.oprcode = 'texteq'::regproc AND 'bpchar'::regtype IN (a.atttypid, b.atttypid)
             OR EXISTS (SELECT FROM pg_collation AS l WHERE l.oid IN (a.attcollation, b.attcollation)
-                AND to_jsonb(l) ->> 'collisdeterministic' = 'false'))
+                AND to_jsonb(l) ->> 'collisdeterministic' = 'false')),
+    o.oid
 FROM pg_constraint AS o LEFT JOIN pg_class AS c ON c.oid = o.confrelid LEFT JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE o.conrelid = ANY($1) AND (o.contype = 'x' OR o.contype = 'f' AND o.conparentid = 0)
     AND coalesce(to_jsonb(o) ->> 'conperiod', 'false') = 'false'
 ORDER BY o.conrelid, o.conname COLLATE \"C\"";
+
+/// Foreign keys to a table that take rows along, or change them, but for those that are known.
+const CASCADES: &str = "
+SELECT format('%I.%I', n.nspname, c.relname), o.conname::text
+FROM pg_constraint AS o JOIN pg_class AS c ON c.oid = o.conrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE o.contype = 'f' AND o.confrelid = $1 AND o.conparentid = 0 AND o.confdeltype IN ('c', 'n', 'd') AND NOT o.oid = ANY($2)
+ORDER BY n.nspname COLLATE \"C\", c.relname COLLATE \"C\", o.conname COLLATE \"C\"";
 
 const ELSEWHERE: &str = "
 SELECT n.nspname::text FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
@@ -155,7 +165,7 @@ impl Catalog {
         uniques(session, &oids, &places, &mut drafts)?;
         catalog.schemas =
             Schemas { read: schemas, plain: name(&mut drafts), usual: session.facts.schemas.first().cloned() };
-        constraints(session, &oids, &places, &mut drafts, &mut catalog.notes)?;
+        catalog.references = constraints(session, &oids, &places, &mut drafts, &mut catalog.notes)?;
         for draft in drafts {
             let table = draft.table;
             catalog.relations.insert(table.name.clone(), Arc::new(draft.relation));
@@ -163,6 +173,18 @@ impl Catalog {
         }
         catalog.tables.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(catalog)
+    }
+}
+
+impl Catalog {
+    /// The foreign keys to that relation that cascade and that its tables do not tell, for people.
+    ///
+    /// # Errors
+    /// If the server fails.
+    pub(super) fn cascades(&self, session: &Session, relation: &Relation) -> Result<Vec<String>> {
+        let rows = session.rows(CASCADES, &[&relation.oid, &self.references])?;
+        let told = |row: &Row| Ok(format!("{} by `{}`", row.try_get::<_, String>(0)?, row.try_get::<_, String>(1)?));
+        rows.iter().map(told).collect::<Result<_, _>>().map_err(|it| unread(&it))
     }
 }
 
@@ -337,8 +359,9 @@ fn constraints(
     places: &BTreeMap<u32, usize>,
     drafts: &mut [Draft],
     notes: &mut Vec<String>,
-) -> Result<()> {
+) -> Result<Vec<u32>> {
     let names: Vec<String> = drafts.iter().map(|it| it.table.name.clone()).collect();
+    let mut told = Vec::new();
     let rows = session.rows(CONSTRAINTS, &[&oids])?;
     let mut add = |row: &Row| -> Result<(), tokio_postgres::Error> {
         let Some(draft) = places.get(&row.try_get(0)?).and_then(|it| drafts.get_mut(*it)) else { return Ok(()) };
@@ -358,14 +381,18 @@ fn constraints(
         let elsewhere = || Ok(format!("{}.{}", row.try_get::<_, String>(4)?, row.try_get::<_, String>(5)?));
         let table = parent.map_or_else(elsewhere, Ok)?;
         match draft.places(&row.try_get::<_, Vec<i16>>(6)?) {
-            Some(columns) => draft.table.foreign_keys.push(ForeignKey { columns, table, to: row.try_get(7)? }),
+            Some(columns) => {
+                draft.table.foreign_keys.push(ForeignKey { columns, table, to: row.try_get(7)? });
+                told.push(row.try_get(9)?);
+            }
             None => {
                 notes.push(format!("{}: `{constraint}` refers from columns that may not be read", draft.table.name))
             }
         }
         Ok(())
     };
-    rows.iter().try_for_each(&mut add).map_err(|it| unread(&it))
+    rows.iter().try_for_each(&mut add).map_err(|it| unread(&it))?;
+    Ok(told)
 }
 
 #[cold]

@@ -123,6 +123,11 @@ impl Source for Postgres {
         scan.read(&self.session, &way, feed)
     }
 
+    fn cascades(&mut self, table: &Table) -> Result<Vec<String>> {
+        let (relation, catalog) = (self.relation(table)?, self.catalog()?);
+        catalog.cascades(&self.session, &relation)
+    }
+
     fn keeps_order(&mut self, table: &Table, shape: &Shape) -> Result<bool> {
         let relation = self.relation(table)?;
         let scan = Scan::new(&relation, table, &Arc::new(shape.clone()))?;

@@ -187,7 +187,13 @@ fn undoing_takes_nobody_elses_rows_along() {
     let run = |arguments: &[&str]| cutover(folder, &database.url(), arguments);
     let done = run(&["migrate"]);
     assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stdout));
-    database.execute("INSERT INTO orders VALUES (77, 2, 'bought since')");
+    // What the plan does not read cannot be looked after.
+    database.execute("CREATE SCHEMA crm; CREATE TABLE crm.notes (id bigint REFERENCES users ON DELETE SET NULL)");
+    let done = run(&["rollback", "--confirm"]);
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.code() == Some(2) && said.contains("crm.notes by `notes_id_fkey`"), "{said}");
+    assert_eq!(database.execute("SELECT count(*) FROM users"), "2");
+    database.execute("DROP SCHEMA crm CASCADE; INSERT INTO orders VALUES (77, 2, 'bought since')");
     let done = run(&["rollback", "--confirm"]);
     assert_eq!(done.status.code(), Some(1), "{}", String::from_utf8_lossy(&done.stdout));
     let said = String::from_utf8_lossy(&done.stdout).into_owned();
