@@ -116,7 +116,8 @@ impl Undo<'_> {
             let folder = folder.join(&entry.folder);
             disk::folder(&folder)?;
             let staged = self.folder.join(&entry.folder);
-            let mut undoing = stage(run, source.as_mut(), (table, &shape), &staged, &folder)?;
+            let key = |row: Row<'_>| key(self.plan, &table.name, row);
+            let mut undoing = stage(run, source.as_mut(), (table, &shape), (&staged, &folder), &key)?;
             self.hold(run, source.as_mut(), (entry, zone.as_ref()), &mut undoing)?;
             found.push((entry.name.clone(), undoing));
         }
@@ -148,6 +149,7 @@ impl Undo<'_> {
                 }
                 let staged = staged.as_ref().map(|it| (&it.0, it.1.as_path())).filter(|it| it.1.join(REMOVE).exists());
                 let before = undoing.remove;
+                let key = |row: Row<'_>| key(self.plan, &table.name, row);
                 parent.hold(run, target, &Child { table: child, staged }, &mut |row| {
                     undoing.remove -= 1;
                     undoing.held += 1;
@@ -203,7 +205,7 @@ impl Undo<'_> {
 
 /// Finds out what undoing a table takes, and stages it in `folder`. Nothing is written to the target.
 ///
-/// `staged` is the folder of the table in that of the run, `table` the target's.
+/// `staged` is the folder of the table in that of the run, `table` the target's, and `key` tells a row to people.
 ///
 /// # Errors
 /// If something cannot be read, or not be staged.
@@ -211,8 +213,8 @@ fn stage(
     run: &Run,
     target: &mut dyn Source,
     (table, shape): (&Table, &Arc<Shape>),
-    staged: &Path,
-    folder: &Path,
+    (staged, folder): (&Path, &Path),
+    key: &dyn Fn(Row<'_>) -> String,
 ) -> Result<Undoing> {
     let piled = |name: &str| Piled::open(&staged.join(name), shape);
     let (written, mut before) = (piled(WRITTEN)?, piled(BEFORE)?);
@@ -333,11 +335,12 @@ fn cells(row: Row<'_>) -> impl Iterator<Item = &[u8]> {
     (0..row.shape().width()).map(move |it| row.cell(it))
 }
 
-/// The key of a row as JSON.
-fn key(row: Row<'_>) -> String {
+/// The key of a row for people, its secrets masked.
+fn key(plan: &Plan, table: &str, row: Row<'_>) -> String {
     let fields = row.shape().fields.iter().take(row.shape().key).enumerate();
     let member = |(place, field): (usize, &crate::row::Field)| {
-        format!("{}={}", field.column, shown::cell(row.cell(place), true, false).json)
+        let secret = plan.is_secret(table, &field.column);
+        format!("{}={}", field.column, shown::cell(row.cell(place), true, secret).json)
     };
     fields.map(member).collect::<Vec<_>>().join(", ")
 }
