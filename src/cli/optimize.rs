@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     disk,
-    error::Result,
+    error::{Error, Kind, Result},
     plan::Plan,
     report::{escape, layout},
     run::{
@@ -157,16 +157,16 @@ impl Found {
     /// Asks the target what it takes, and says what to do.
     fn conclude(&mut self, plan: &Plan, options: &store::Options) {
         let widest = self.reads.iter().map(Read::average).max().unwrap_or(1);
-        match opened(plan, options) {
+        match rooms(plan, options) {
             Err(it) => self.silent = Some(it.to_string()),
-            Ok((target, tables)) => {
-                let rooms = tables.iter().map(|it| target.room(it));
-                self.room = rooms.min_by_key(|it| optimize::batch_size(it, widest, &self.writes));
+            Ok(rooms) => {
+                self.room = rooms.into_iter().min_by_key(|it| optimize::batch_size(it, widest, &self.writes));
                 let size = self.room.map(|it| optimize::batch_size(&it, widest, &self.writes));
                 self.batch_size = size;
                 let rows = |it: &Read| if it.whole { it.rows } else { it.rows_about.unwrap_or(it.rows) };
                 let batches = self.reads.iter().map(|it| rows(it).div_ceil(size.unwrap_or(1) as u64)).sum();
-                self.cost = target.cost(Work { batches, updates: 0 }).filter(|it| it.requests > 0);
+                let cost = target::cost(&self.kind, Work { batches, updates: 0 }, options.rate);
+                self.cost = cost.filter(|it| it.requests > 0);
             }
         }
     }
@@ -239,20 +239,19 @@ impl Found {
     }
 }
 
-/// The target, and its tables that the plan fills. Nothing is made: where there is no file yet, one like it says what it takes.
-pub(super) fn opened(plan: &Plan, options: &store::Options) -> Result<(Box<dyn Target>, Vec<Table>)> {
+/// What the target takes in a batch, for each of its tables that the plan fills. It is only read.
+///
+/// # Errors
+/// If it is not there and has no schema, or nothing can be written to it.
+pub(super) fn rooms(plan: &Plan, options: &store::Options) -> Result<Vec<Room>> {
     let mut tables = stores::target_or_schema(plan, options)?.store.tables()?;
     tables.retain(|it| plan.tables.is_empty() || plan.table(&it.name).is_some());
-    let absent = plan.target.path.as_ref().map(|it| plan.resolve(it)).filter(|it| !it.exists());
-    let scratch = SCRATCH.into_iter().find(|it| absent.is_some() && it.0 == plan.target.kind);
-    let target = match (scratch, absent) {
-        (Some((_, kind, name)), Some(path)) => {
-            let folder = disk::draft(disk::parent(&path), ".cutover-probe-")?;
-            target::open(kind, &folder.path().join(name), options)?
-        }
-        _ => stores::target_of_plan(plan, options)?,
-    };
-    Ok((target, tables))
+    let kind = &plan.target.kind;
+    let rooms: Option<Vec<Room>> = tables.iter().map(|it| target::room(kind, it)).collect();
+    rooms.ok_or_else(|| {
+        let what = format_args!("a store of the kind `{kind}` cannot be written to; name another target");
+        Error::new(Kind::Plan, what)
+    })
 }
 
 /// A folder of scratch files, gone with it.
