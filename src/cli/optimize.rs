@@ -49,10 +49,11 @@ pub(super) struct Optimize {
     /// The plan.
     #[arg(default_value = "cutover.toml")]
     plan: PathBuf,
-    /// Rows of each source table to read at most.
+    /// Rows of each source table to read, at least 1; some more, as a store hands over whole batches.
     #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..))]
     rows: u64,
-    /// Also measure writing, where the target is a file: into a scratch file beside it, which is removed afterwards.
+    /// Also measure writing, where the target is a file: into a scratch file beside it, which is removed afterwards. For each
+    /// size of batches that is tried, up to 16 MiB of rows are written.
     #[arg(long)]
     probe_writes: bool,
     #[command(flatten)]
