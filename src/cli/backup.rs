@@ -4,7 +4,7 @@ use super::{
     args::{Asking, Cli, Format, size},
     clock,
     connection::document_text,
-    exit, options, output,
+    exit, inspect, options, output,
     progress::{self, Progress},
     quoted, stores, usage,
 };
@@ -148,9 +148,6 @@ struct Create {
     home: Home,
     #[command(flatten)]
     sealing: Sealing,
-    /// Memory for sorting; more goes to temporary files.
-    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size)]
-    memory: usize,
     #[command(flatten)]
     asking: Asking,
     /// Say nothing but the path, and errors.
@@ -270,10 +267,7 @@ fn create(args: &Create, cli: &Cli) -> Result<u8> {
     drop(progress);
     let (path, tables, id) = made?;
     output::print(format!("{}\n", path.display()).as_bytes())?;
-    for table in tables.iter().filter(|it| it.partial.is_some()) {
-        let why = table.partial.as_deref().unwrap_or_default();
-        output::say(&escape::message(&format!("`{}` may not be whole: {why}", table.name)));
-    }
+    inspect::say_partial(&tables);
     if !args.quiet {
         let rows = tables.iter().map(|it| it.rows).sum();
         let checked = if args.quick && id.is_some() { "read back" } else { "compared with the store" };

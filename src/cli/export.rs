@@ -9,7 +9,7 @@ use super::{
 use crate::{
     disk,
     error::{Error, Kind, Result},
-    report::layout,
+    report::{escape, layout},
     run::{
         Watch,
         export::{Export, Format},
@@ -55,9 +55,6 @@ pub(super) struct ExportArgs {
     /// Mask nothing, also what the plan calls secret.
     #[arg(long, conflicts_with = "mask")]
     reveal: bool,
-    /// Memory for sorting; more goes to temporary files.
-    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size)]
-    memory: usize,
     #[command(flatten)]
     asking: Asking,
     /// Say nothing but errors.
@@ -102,7 +99,9 @@ pub(super) fn export(args: &ExportArgs, cli: &Cli) -> Result<u8> {
         made.and_then(|it| write(&it, &args.output, format.extension()).map(|path| (path, it.tables.clone())));
     drop(progress);
     let (path, tables) = written?;
+    inspect::say_partial(&tables);
     if !args.quiet {
+        opened.store.notes().iter().for_each(|it| output::say(&escape::message(it)));
         let rows = layout::count(tables.iter().map(|it| it.rows).sum());
         let to = path.map(|it| format!(" to {}", it.display())).unwrap_or_default();
         output::say(&format!("exported {rows} rows of {} tables{to}", tables.len()));
