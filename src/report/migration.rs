@@ -2,7 +2,7 @@
 
 use super::{
     PlanName, Report, StoreName, escape, layout,
-    queries::{self, QueryReport, QueryView},
+    queries::{self, QueryReport},
     timing::{self, TableTiming, Timing},
 };
 use crate::gate::Verdict;
@@ -153,8 +153,6 @@ struct View<'a> {
     facts: &'a [String],
     state: &'a str,
     next: Option<&'a str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    queries: Vec<QueryView<'a>>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     reminders: &'a [String],
     timing: serde_json::Value,
@@ -202,9 +200,8 @@ pub fn json(it: &Migration, mut out: impl io::Write) -> io::Result<()> {
         facts: &it.facts,
         state: &it.state,
         next: it.next.as_deref(),
-        queries: it.queries.iter().map(QueryView::of).collect(),
         reminders: &it.reminders,
-        timing: timing::json(&it.timing),
+        timing: queries::within(timing::json(&it.timing), &it.queries),
     };
     serde_json::to_writer_pretty(&mut out, &view)?;
     out.write_all(b"\n")
