@@ -1,7 +1,7 @@
 //! `analyze`: what stores hold, and where the time of a verification goes.
 
 use super::{
-    args::{Asking, Cli, Format, size},
+    args::{Cli, Format, Means},
     clock,
     connection::document_text,
     exit, inspect, log, options, output, problem,
@@ -50,7 +50,7 @@ pub(super) struct Analyze {
     #[arg(long)]
     profile: bool,
     #[command(flatten)]
-    asking: Asking,
+    means: Means,
     /// How to write it. As JSON it has the format `cutover-analyze/1`.
     #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = "Output")]
     format: Format,
@@ -75,15 +75,15 @@ struct Opened {
 
 pub(super) fn run(args: &Analyze, cli: &Cli) -> Result<u8> {
     let colour = output::colours(cli.color, std::io::stderr().is_terminal());
-    let options = options::store(&args.asking);
+    let options = options::store(&args.means.asking);
     let (planned, asked) = stores::all(&args.stores, &options, colour)?;
     if args.profile && planned.is_none() {
         return Err(usage("--profile verifies by a plan; name one, or none for cutover.toml"));
     }
     let watch = Arc::new(Watch::default());
     progress::stop_on_signal(&watch)?;
-    let run = options::run(args.memory, &args.asking, Arc::clone(&watch));
-    let masked = inspect::masked(&args.mask)?;
+    let run = options::run(&args.means, Arc::clone(&watch));
+    let masks = Masks { columns: inspect::masked(&args.mask)?, key: None };
     let bar = Progress::start(&watch, args.format == Format::Json);
     let opened = asked.into_iter().map(Opened::of).collect::<Result<Vec<_>>>()?;
     check(&opened, &args.only, &masks)?;

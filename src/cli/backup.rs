@@ -1,7 +1,7 @@
 //! `backup`: snapshots that count only after they were read back.
 
 use super::{
-    args::{Asking, Cli, Format, size},
+    args::{Cli, Format, Means},
     clock,
     connection::document_text,
     exit, inspect, options, output,
@@ -149,7 +149,7 @@ struct Create {
     #[command(flatten)]
     sealing: Sealing,
     #[command(flatten)]
-    asking: Asking,
+    means: Means,
     /// Say nothing but the path, and errors.
     #[arg(long, short)]
     quiet: bool,
@@ -251,7 +251,7 @@ fn create(args: &Create, cli: &Cli) -> Result<u8> {
         }
         None => backup::ensure(&folder.join(FOLDER))?,
     };
-    let run = options::run(args.memory, &args.asking, Arc::clone(&watch));
+    let run = options::run(&args.means, Arc::clone(&watch));
     let store = Store { kind: opened.name.kind.clone(), name: opened.name.name.clone() };
     let progress = Progress::start(&watch, args.quiet);
     let made = if args.format == Kept::Json {
@@ -279,7 +279,7 @@ fn create(args: &Create, cli: &Cli) -> Result<u8> {
 }
 
 fn subject(args: &Create, cli: &Cli) -> Result<Subject> {
-    let options = options::store(&args.asking);
+    let options = options::store(&args.means.asking);
     let path = Path::new(&args.of);
     if path.extension().is_none_or(|it| it != "toml") {
         if args.source || args.target {

@@ -1,7 +1,7 @@
 //! `export`: the rows of a store as JSON, lines of JSON, CSV or SQL.
 
 use super::{
-    args::{Asking, Cli, size},
+    args::{Cli, Means},
     exit, inspect, options, output,
     progress::{self, Progress},
     usage,
@@ -56,7 +56,7 @@ pub(super) struct ExportArgs {
     #[arg(long, conflicts_with = "mask")]
     reveal: bool,
     #[command(flatten)]
-    asking: Asking,
+    means: Means,
     /// Say nothing but errors.
     #[arg(long, short)]
     quiet: bool,
@@ -88,11 +88,11 @@ pub(super) fn export(args: &ExportArgs, cli: &Cli) -> Result<u8> {
     let watch = Arc::new(Watch::default());
     progress::stop_on_signal(&watch)?;
     let mask = (!args.reveal).then_some(args.mask.as_slice());
-    let (mut opened, masks) = inspect::open_masked(&args.store, args.plan.as_deref(), mask, &args.asking, cli)?;
+    let (mut opened, masks) = inspect::open_masked(&args.store, args.plan.as_deref(), mask, &args.means.asking, cli)?;
     let format = args.format(&opened.name.kind)?;
     let store = Store { kind: opened.name.kind.clone(), name: opened.name.name.clone() };
     let meta = Meta { store, captured: super::clock::text(), notes: Vec::new() };
-    let run = options::run(args.memory, &args.asking, Arc::clone(&watch));
+    let run = options::run(&args.means, Arc::clone(&watch));
     let progress = Progress::start(&watch, args.quiet);
     let made = Export::capture(&run, opened.store.as_mut(), meta, &args.only, format.clone(), &masks);
     let written =

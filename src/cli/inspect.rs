@@ -45,12 +45,13 @@ pub(super) fn say_partial(tables: &[TableRows]) {
 pub(super) fn capture(args: &Capture, cli: &Cli) -> Result<u8> {
     let watch = Arc::new(Watch::default());
     progress::stop_on_signal(&watch)?;
-    let (mut opened, masks) = open_masked(&args.store, args.plan.as_deref(), Some(&args.mask), &args.asking, cli)?;
+    let (mut opened, masks) =
+        open_masked(&args.store, args.plan.as_deref(), Some(&args.mask), &args.means.asking, cli)?;
     let captured = super::clock::text();
     let StoreName { kind, name } = opened.name;
     let meta = snapshot::Meta { store: snapshot::Store { kind, name }, captured, notes: Vec::new() };
     let how = snapshot::Options { replace: args.replace, ..snapshot::Options::default() };
-    let run = options::run(args.memory, &args.asking, Arc::clone(&watch));
+    let run = options::run(&args.means, Arc::clone(&watch));
     let progress = Progress::start(&watch, args.quiet);
     let rows = capture::capture(&run, opened.store.as_mut(), &args.folder, meta, how, &masks);
     drop(progress);

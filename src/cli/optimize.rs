@@ -1,7 +1,7 @@
 //! `optimize`: what to write under `[migrate]`, from what was measured and what is known.
 
 use super::{
-    args::{Asking, Cli, Format},
+    args::{Asking, Cli, Format, Means},
     connection::document_text,
     environment, exit, inspect, options, output, progress, stores, usage,
 };
@@ -88,7 +88,7 @@ pub(super) fn run(args: &Optimize, cli: &Cli) -> Result<u8> {
     let options = options::store(&args.asking);
     let watch = Arc::new(Watch::default());
     progress::stop_on_signal(&watch)?;
-    let run = options::run(64 << 20, &args.asking, watch);
+    let run = options::run(&Means { memory: 64 << 20, asking: args.asking }, watch);
     let mut found = Found::new(&plan.target.kind, run.threads);
     found.read(&run, &plan, &options, args.rows)?;
     found.write(&run, &plan, &options, args.probe_writes)?;
