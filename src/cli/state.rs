@@ -82,9 +82,6 @@ pub(super) struct Status {
     /// Compare nothing, only read the journal.
     #[arg(long)]
     offline: bool,
-    /// Memory for sorting and for constraints; more goes to temporary files.
-    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size, help_heading = "Limits")]
-    memory: usize,
     #[command(flatten)]
     means: Means,
     /// How to write it. As JSON it has the format `cutover-status/1`.

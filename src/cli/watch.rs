@@ -61,9 +61,6 @@ pub(super) struct WatchArgs {
     /// How long to wait before each such look.
     #[arg(long, value_name = "D", default_value = "5s", value_parser = delay, help_heading = "Moving data")]
     recheck_delay: Duration,
-    /// Memory for sorting and for constraints; more goes to temporary files.
-    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size, help_heading = "Limits")]
-    memory: usize,
     #[command(flatten)]
     means: Means,
     /// How to write each round. As JSON a line has the format `cutover-watch/1`.

@@ -75,9 +75,6 @@ impl Looking {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub(in crate::cli) struct Using {
-    /// Memory for sorting and for constraints; more goes to temporary files.
-    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size, help_heading = "Limits")]
-    memory: usize,
     #[command(flatten)]
     means: Means,
     /// How to write what came of it. As JSON it has the format `cutover-migration/1`.
