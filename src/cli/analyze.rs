@@ -1,7 +1,7 @@
 //! `analyze`: what stores hold, and where the time of a verification goes.
 
 use super::{
-    args::{Asking, Cli, Format, size},
+    args::{Cli, Format, Means},
     clock,
     connection::document_text,
     exit, inspect, log, options, output, problem,
@@ -11,7 +11,6 @@ use super::{
 };
 use crate::{
     error::Result,
-    plan::Plan,
     report::{
         Cell, StoreName, escape, layout,
         timing::{self, Timing},
@@ -19,9 +18,11 @@ use crate::{
     run::{
         Run, Watch,
         analyze::{self, ColumnAnalysis, TableAnalysis},
+        capture::Masks,
         prepare,
     },
-    store,
+    schema::Table,
+    store::{self, Source},
 };
 use clap::Args;
 use serde_json::{Map, Value, json, value::RawValue};
@@ -48,11 +49,8 @@ pub(super) struct Analyze {
     /// Also verify by the plan, and say where the time goes.
     #[arg(long)]
     profile: bool,
-    /// Memory for sorting and for constraints; more goes to temporary files.
-    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size, help_heading = "Limits")]
-    memory: usize,
     #[command(flatten)]
-    asking: Asking,
+    means: Means,
     /// How to write it. As JSON it has the format `cutover-analyze/1`.
     #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = "Output")]
     format: Format,
@@ -63,35 +61,34 @@ struct Looked {
     side: Option<&'static str>,
     name: StoreName,
     tables: Vec<TableAnalysis>,
+    /// What a reader has to know about the store, and why its rows may be of several states.
+    notes: Vec<String>,
+}
+
+/// One store that can be read, and its tables.
+struct Opened {
+    side: Option<&'static str>,
+    name: StoreName,
+    store: Box<dyn Source>,
+    tables: Vec<Table>,
 }
 
 pub(super) fn run(args: &Analyze, cli: &Cli) -> Result<u8> {
     let colour = output::colours(cli.color, std::io::stderr().is_terminal());
-    let options = options::store(&args.asking);
+    let options = options::store(&args.means.asking);
     let (planned, asked) = stores::all(&args.stores, &options, colour)?;
     if args.profile && planned.is_none() {
         return Err(usage("--profile verifies by a plan; name one, or none for cutover.toml"));
     }
     let watch = Arc::new(Watch::default());
     progress::stop_on_signal(&watch)?;
-    let run = options::run(args.memory, &args.asking, Arc::clone(&watch));
-    let masked = inspect::masked(&args.mask)?;
+    let run = options::run(&args.means, Arc::clone(&watch));
+    let masks = Masks { columns: inspect::masked(&args.mask)?, key: None };
     let bar = Progress::start(&watch, args.format == Format::Json);
-    let mut looked = Vec::new();
-    for Asked { side, name, store, .. } in asked {
-        let plan = planned.as_ref().map(|it| &it.plan);
-        let secret = |table: &str, column: &str| {
-            let typed = masked.iter().any(|it| it.0 == table && it.1.eq_ignore_ascii_case(column));
-            typed || plan.is_some_and(|it| is_secret(it, side, table, column))
-        };
-        let mut store = store.map_err(|it| it.context(name.label()))?;
-        let tables = analyze::analyze(&run, store.as_mut(), &args.only, &secret)?;
-        looked.push(Looked { side, name, tables });
-    }
-    let known = |name: &String| looked.iter().any(|it| it.tables.iter().any(|it| it.name == *name));
-    if let Some(name) = args.only.iter().find(|it| !known(it)) {
-        return Err(usage(format_args!("--only: there is no table `{name}`")));
-    }
+    let opened = asked.into_iter().map(Opened::of).collect::<Result<Vec<_>>>()?;
+    check(&opened, &args.only, &masks)?;
+    let look = |it: Opened| it.look(&run, &args.only, planned.as_ref(), &masks);
+    let looked = opened.into_iter().map(look).collect::<Result<Vec<_>>>()?;
     let profile = match planned.filter(|_| args.profile) {
         Some(it) => Some(profile(&it, &run, &options, colour)?),
         None => None,
@@ -109,13 +106,37 @@ pub(super) fn run(args: &Analyze, cli: &Cli) -> Result<u8> {
     Ok(exit::PASS)
 }
 
-/// Whether a plan keeps the values of a column to itself.
-fn is_secret(plan: &Plan, side: Option<&str>, table: &str, column: &str) -> bool {
-    match side {
-        Some("source") => inspect::secret_columns(plan)
-            .into_iter()
-            .any(|(_, from, name)| from == table && name.is_none_or(|it| it.eq_ignore_ascii_case(column))),
-        _ => plan.is_secret(table, column),
+/// Looks whether some store has what was typed, before anything is read.
+fn check(opened: &[Opened], only: &[String], masks: &Masks) -> Result<()> {
+    let tables: Vec<Table> = opened.iter().flat_map(|it| it.tables.iter().cloned()).collect();
+    if let Some(name) = only.iter().find(|name| !tables.iter().any(|it| it.name == **name)) {
+        return Err(usage(format_args!("--only: there is no table `{name}`")));
+    }
+    masks.check(&tables)
+}
+
+impl Opened {
+    fn of(asked: Asked) -> Result<Opened> {
+        let Asked { side, name, store, .. } = asked;
+        let told = store.and_then(|mut it| Ok((it.tables()?, it)));
+        let (tables, store) = told.map_err(|it| it.context(name.label()))?;
+        Ok(Opened { side, name, store, tables })
+    }
+
+    /// Reads the tables that are wanted.
+    fn look(mut self, run: &Run, only: &[String], planned: Option<&Planned>, masks: &Masks) -> Result<Looked> {
+        let plan = planned.map(|it| &it.plan);
+        let (source, target) = if self.side == Some("source") { (plan, None) } else { (None, plan) };
+        let taken = source.map(|it| inspect::secret_columns(it, &self.tables)).unwrap_or_default();
+        let secret = |table: &str, column: &str| {
+            let planned = taken.iter().any(|it| it.is_from(table, column));
+            planned || target.is_some_and(|it| it.is_secret(table, column)) || masks.hide(table, column)
+        };
+        self.tables.retain(|it| only.is_empty() || only.contains(&it.name));
+        let tables = analyze::analyze(run, self.store.as_mut(), &self.tables, &secret)?;
+        let torn = self.store.torn()?.map(|why| format!("what was read may never have been so: {why}"));
+        let notes = self.store.notes().into_iter().chain(torn).collect();
+        Ok(Looked { side: self.side, name: self.name, tables, notes })
     }
 }
 
@@ -149,6 +170,7 @@ impl Looked {
     fn text(&self) -> String {
         let side = self.side.map(|it| format!("{it}: ")).unwrap_or_default();
         let mut out = vec![escape::message(&format!("{side}{}", self.name.label()))];
+        out.extend(self.notes.iter().map(|it| format!("  {}", escape::message(it))));
         for table in &self.tables {
             out.push(String::new());
             out.push(format!("  {}", escape::message(&heading(table))));
@@ -160,7 +182,8 @@ impl Looked {
 
     fn json(&self) -> Value {
         let tables: Vec<Value> = self.tables.iter().map(table_json).collect();
-        json!({ "side": self.side, "kind": self.name.kind, "name": self.name.name, "tables": tables })
+        let StoreName { kind, name } = &self.name;
+        json!({ "side": self.side, "kind": kind, "name": name, "tables": tables, "notes": self.notes })
     }
 }
 
@@ -170,7 +193,9 @@ fn heading(it: &TableAnalysis) -> String {
     }
     let average = it.bytes.checked_div(it.rows).unwrap_or(0);
     let (rows, size, largest) = (layout::count(it.rows), timing::bytes(it.bytes), layout::count(it.largest));
-    format!("{}: {rows} rows, {size}; {} bytes a row, {largest} the largest", it.name, layout::count(average))
+    let partial = it.partial.as_ref().map(|why| format!("; maybe not all: {why}")).unwrap_or_default();
+    let average = layout::count(average);
+    format!("{}: {rows} rows, {size}; {average} bytes a row, {largest} the largest{partial}", it.name)
 }
 
 fn grid(columns: &[ColumnAnalysis]) -> Vec<String> {
@@ -233,7 +258,7 @@ fn members(it: &ColumnAnalysis) -> Option<String> {
 fn table_json(it: &TableAnalysis) -> Value {
     json!({
         "name": it.name, "rows": it.rows, "bytes": it.bytes, "average_row_bytes": it.bytes.checked_div(it.rows),
-        "largest_row_bytes": it.largest, "unreadable": it.unreadable,
+        "largest_row_bytes": it.largest, "unreadable": it.unreadable, "partial": it.partial,
         "columns": it.columns.iter().map(column_json).collect::<Vec<_>>(),
     })
 }
@@ -258,6 +283,38 @@ fn column_json(it: &ColumnAnalysis) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        row::{Feed, Shape},
+        store::memory::Memory,
+    };
+
+    /// A store that was written to while it was read.
+    struct Torn(Memory);
+
+    impl Source for Torn {
+        fn tables(&mut self) -> Result<Vec<Table>> {
+            self.0.tables()
+        }
+
+        fn scan(&mut self, table: &Table, shape: &Arc<Shape>, feed: &mut dyn Feed) -> Result<()> {
+            self.0.scan(table, shape, feed)
+        }
+
+        fn torn(&mut self) -> Result<Option<String>> {
+            Ok(Some("it was written to".to_owned()))
+        }
+    }
+
+    #[test]
+    fn rows_of_several_states_are_said_to_be_so() {
+        let store = Box::new(Torn(Memory::new()));
+        let opened = Opened { side: None, name: StoreName::default(), store, tables: Vec::new() };
+        let run = Run::new(8 << 20, std::env::temp_dir());
+        let looked = opened.look(&run, &[], None, &Masks::default()).expect("a store in memory");
+        let note = "what was read may never have been so: it was written to";
+        assert_eq!(looked.json()["notes"], json!([note]));
+        assert!(looked.text().contains(note));
+    }
 
     #[test]
     fn shares_add_up_for_people() {

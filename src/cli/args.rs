@@ -256,11 +256,8 @@ pub(super) struct Capture {
     /// hash, so that snapshots still compare.
     #[arg(long, value_name = "TABLE.COLUMN")]
     pub(super) mask: Vec<String>,
-    /// Memory for sorting; more goes to temporary files.
-    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size)]
-    pub(super) memory: usize,
     #[command(flatten)]
-    pub(super) asking: Asking,
+    pub(super) means: Means,
     /// Say nothing but errors.
     #[arg(long, short)]
     pub(super) quiet: bool,
@@ -396,18 +393,26 @@ pub(super) struct Diff {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub(super) struct Limits {
-    /// Memory for sorting and for constraints; more goes to temporary files.
-    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size)]
-    pub(super) memory: usize,
+    #[command(flatten)]
+    pub(super) means: Means,
     /// Examples of findings to keep for each table. Counts are always exact.
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(super) limit: usize,
+}
+
+/// What a verb may use of this machine and of the stores.
+#[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub(super) struct Means {
+    /// Memory for sorting and for constraints; more goes to temporary files.
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size)]
+    pub(super) memory: usize,
     #[command(flatten)]
     pub(super) asking: Asking,
 }
 
 /// How hard a store may be asked: the same for every verb that reads one.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Copy, Debug, Default, Args)]
 #[command(next_help_heading = "Limits")]
 pub(super) struct Asking {
     /// Threads that may read; each table that is compared takes two. As many as there are cores, if not said. If said, a large
@@ -471,7 +476,7 @@ pub(super) enum Color {
 }
 
 /// A number of bytes: `512MiB`, `2GiB`, `64M`, `1000000`. At least 8 MiB.
-pub(super) fn size(text: &str) -> Result<usize, String> {
+fn size(text: &str) -> Result<usize, String> {
     let digits = text.find(|it: char| !it.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let scale: usize = match unit.trim().to_ascii_lowercase().as_str() {

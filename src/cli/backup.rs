@@ -1,10 +1,10 @@
 //! `backup`: snapshots that count only after they were read back.
 
 use super::{
-    args::{Asking, Cli, Format, size},
+    args::{Cli, Format, Means},
     clock,
     connection::document_text,
-    exit, options, output,
+    exit, inspect, options, output,
     progress::{self, Progress},
     quoted, stores, usage,
 };
@@ -148,11 +148,8 @@ struct Create {
     home: Home,
     #[command(flatten)]
     sealing: Sealing,
-    /// Memory for sorting; more goes to temporary files.
-    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size)]
-    memory: usize,
     #[command(flatten)]
-    asking: Asking,
+    means: Means,
     /// Say nothing but the path, and errors.
     #[arg(long, short)]
     quiet: bool,
@@ -254,7 +251,7 @@ fn create(args: &Create, cli: &Cli) -> Result<u8> {
         }
         None => backup::ensure(&folder.join(FOLDER))?,
     };
-    let run = options::run(args.memory, &args.asking, Arc::clone(&watch));
+    let run = options::run(&args.means, Arc::clone(&watch));
     let store = Store { kind: opened.name.kind.clone(), name: opened.name.name.clone() };
     let progress = Progress::start(&watch, args.quiet);
     let made = if args.format == Kept::Json {
@@ -270,10 +267,7 @@ fn create(args: &Create, cli: &Cli) -> Result<u8> {
     drop(progress);
     let (path, tables, id) = made?;
     output::print(format!("{}\n", path.display()).as_bytes())?;
-    for table in tables.iter().filter(|it| it.partial.is_some()) {
-        let why = table.partial.as_deref().unwrap_or_default();
-        output::say(&escape::message(&format!("`{}` may not be whole: {why}", table.name)));
-    }
+    inspect::say_partial(&tables);
     if !args.quiet {
         let rows = tables.iter().map(|it| it.rows).sum();
         let checked = if args.quick && id.is_some() { "read back" } else { "compared with the store" };
@@ -285,7 +279,7 @@ fn create(args: &Create, cli: &Cli) -> Result<u8> {
 }
 
 fn subject(args: &Create, cli: &Cli) -> Result<Subject> {
-    let options = options::store(&args.asking);
+    let options = options::store(&args.means.asking);
     let path = Path::new(&args.of);
     if path.extension().is_none_or(|it| it != "toml") {
         if args.source || args.target {

@@ -55,11 +55,10 @@ fn runs(folder: &Path, plan: &str) -> String {
 
 /// What the target takes in one batch.
 fn limits(Planned { plan, .. }: &Planned, options: &store::Options) -> String {
-    match optimize::opened(plan, options) {
+    match optimize::rooms(plan, options) {
         Err(it) => format!("the target does not say: {it}"),
-        Ok((target, tables)) => {
-            let rooms = tables.iter().map(|it| target.room(it));
-            let narrowest = rooms.min_by_key(|it| (it.rows_max, it.bytes_max));
+        Ok(rooms) => {
+            let narrowest = rooms.into_iter().min_by_key(|it| (it.rows_max, it.bytes_max));
             narrowest.map_or_else(|| stores::name(&plan.target).label(), |it| taken(&it))
         }
     }

@@ -1,7 +1,7 @@
 //! `export`: the rows of a store as JSON, lines of JSON, CSV or SQL.
 
 use super::{
-    args::{Asking, Cli, size},
+    args::{Cli, Means},
     exit, inspect, options, output,
     progress::{self, Progress},
     usage,
@@ -9,7 +9,7 @@ use super::{
 use crate::{
     disk,
     error::{Error, Kind, Result},
-    report::layout,
+    report::{escape, layout},
     run::{
         Watch,
         export::{Export, Format},
@@ -55,11 +55,8 @@ pub(super) struct ExportArgs {
     /// Mask nothing, also what the plan calls secret.
     #[arg(long, conflicts_with = "mask")]
     reveal: bool,
-    /// Memory for sorting; more goes to temporary files.
-    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size)]
-    memory: usize,
     #[command(flatten)]
-    asking: Asking,
+    means: Means,
     /// Say nothing but errors.
     #[arg(long, short)]
     quiet: bool,
@@ -91,18 +88,20 @@ pub(super) fn export(args: &ExportArgs, cli: &Cli) -> Result<u8> {
     let watch = Arc::new(Watch::default());
     progress::stop_on_signal(&watch)?;
     let mask = (!args.reveal).then_some(args.mask.as_slice());
-    let (mut opened, masks) = inspect::open_masked(&args.store, args.plan.as_deref(), mask, &args.asking, cli)?;
+    let (mut opened, masks) = inspect::open_masked(&args.store, args.plan.as_deref(), mask, &args.means.asking, cli)?;
     let format = args.format(&opened.name.kind)?;
     let store = Store { kind: opened.name.kind.clone(), name: opened.name.name.clone() };
     let meta = Meta { store, captured: super::clock::text(), notes: Vec::new() };
-    let run = options::run(args.memory, &args.asking, Arc::clone(&watch));
+    let run = options::run(&args.means, Arc::clone(&watch));
     let progress = Progress::start(&watch, args.quiet);
     let made = Export::capture(&run, opened.store.as_mut(), meta, &args.only, format.clone(), &masks);
     let written =
         made.and_then(|it| write(&it, &args.output, format.extension()).map(|path| (path, it.tables.clone())));
     drop(progress);
     let (path, tables) = written?;
+    inspect::say_partial(&tables);
     if !args.quiet {
+        opened.store.notes().iter().for_each(|it| output::say(&escape::message(it)));
         let rows = layout::count(tables.iter().map(|it| it.rows).sum());
         let to = path.map(|it| format!(" to {}", it.display())).unwrap_or_default();
         output::say(&format!("exported {rows} rows of {} tables{to}", tables.len()));

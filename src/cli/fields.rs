@@ -44,12 +44,12 @@ pub(super) struct FieldsArgs {
 pub(super) fn fields(args: &FieldsArgs, cli: &Cli) -> Result<u8> {
     let colour = output::colours(cli.color, std::io::stderr().is_terminal());
     let (plan, text) = stores::read_plan(&args.plan, colour)?;
-    let options = options::store(&args.limits.asking);
+    let options = options::store(&args.limits.means.asking);
     let source = stores::of_plan(&plan, &plan.source, &options).map_err(|it| it.context("the source"))?;
     let target = stores::target_or_schema(&plan, &options).map_err(|it| it.context("the target"))?;
     let watch = Arc::new(Watch::default());
     progress::stop_on_signal(&watch)?;
-    let run = options::run(args.limits.memory, &args.limits.asking, Arc::clone(&watch));
+    let run = options::run(&args.limits.means, Arc::clone(&watch));
     let run = Run { limit: args.limits.limit, ..run };
     let mut task = prepare::plan(&plan, source, target, Some(&run)).map_err(|it| problem(it, &plan, &text, colour))?;
     let progress = Progress::start(&watch, args.format == Format::Json);

@@ -13,11 +13,13 @@ use crate::{
     report::{StoreName, escape, layout},
     run::{
         Watch,
+        backup::TableRows,
         capture::{self, Masks},
         checks, init,
         prepare::{self, Opened, Options},
         show,
     },
+    schema::Table,
     snapshot,
 };
 use clap::CommandFactory;
@@ -33,15 +35,23 @@ use std::{
 /// How wide a table is shown at most.
 pub(super) const WIDTH: usize = 160;
 
+/// Says of which tables the store may hold more rows than were read. Nobody can be spared that.
+pub(super) fn say_partial(tables: &[TableRows]) {
+    for (table, why) in tables.iter().filter_map(|it| Some((it, it.partial.as_ref()?))) {
+        output::say(&escape::message(&format!("`{}` may not be whole: {why}", table.name)));
+    }
+}
+
 pub(super) fn capture(args: &Capture, cli: &Cli) -> Result<u8> {
     let watch = Arc::new(Watch::default());
     progress::stop_on_signal(&watch)?;
-    let (mut opened, masks) = open_masked(&args.store, args.plan.as_deref(), Some(&args.mask), &args.asking, cli)?;
+    let (mut opened, masks) =
+        open_masked(&args.store, args.plan.as_deref(), Some(&args.mask), &args.means.asking, cli)?;
     let captured = super::clock::text();
     let StoreName { kind, name } = opened.name;
     let meta = snapshot::Meta { store: snapshot::Store { kind, name }, captured, notes: Vec::new() };
     let how = snapshot::Options { replace: args.replace, ..snapshot::Options::default() };
-    let run = options::run(args.memory, &args.asking, Arc::clone(&watch));
+    let run = options::run(&args.means, Arc::clone(&watch));
     let progress = Progress::start(&watch, args.quiet);
     let rows = capture::capture(&run, opened.store.as_mut(), &args.folder, meta, how, &masks);
     drop(progress);
@@ -71,23 +81,25 @@ pub(super) fn open_masked(
         "target" => &plan.target,
         _ => return Err(usage("with --plan, say `source` or `target` for the store")),
     };
-    let opened = stores::of_plan(&plan, endpoint, &options)?;
+    let mut opened = stores::of_plan(&plan, endpoint, &options)?;
     match (mask, store) {
         (None, _) => {}
-        (_, "source") => masks.columns.extend(source_secrets(&plan, &masks)?),
-        _ => masks.columns.extend(plan.tables.iter().flat_map(|table| {
-            let columns = table.columns.iter().flatten().filter(|it| it.1.secret);
-            columns.map(|it| (table.into.clone(), it.0.clone()))
-        })),
+        (_, "source") => {
+            let secrets = source_secrets(&plan, &opened.store.tables()?, &masks)?;
+            masks.columns.extend(secrets);
+        }
+        _ => masks
+            .columns
+            .extend(plan.tables.iter().flat_map(|table| table.secrets().map(|it| (table.into.clone(), it.to_owned())))),
     }
     Ok((opened, masks))
 }
 
 /// The columns of the source that the plan's secret columns are taken from. What an expression computes may come from any
 /// column, so then somebody has to say which.
-fn source_secrets(plan: &Plan, masks: &Masks) -> Result<Vec<(String, String)>> {
+fn source_secrets(plan: &Plan, tables: &[Table], masks: &Masks) -> Result<Vec<(String, String)>> {
     let mut secrets = Vec::new();
-    for (of, from, column) in secret_columns(plan) {
+    for Taken { of, from, column } in secret_columns(plan, tables) {
         match column {
             Some(column) => secrets.push((from, column)),
             None if masks.columns.iter().any(|it| it.0 == from) => {}
@@ -102,15 +114,34 @@ fn source_secrets(plan: &Plan, masks: &Masks) -> Result<Vec<(String, String)>> {
     Ok(secrets)
 }
 
-/// The plan's secret columns, and the source's table and column that each is taken from. Without a column: any may be it.
-pub(super) fn secret_columns(plan: &Plan) -> Vec<(String, String, Option<String>)> {
+/// A secret column of a plan, and what it is taken from.
+pub(super) struct Taken {
+    /// The target's `table.column`.
+    of: String,
+    /// The source's table.
+    from: String,
+    /// Its column. Nothing: any may be it.
+    column: Option<String>,
+}
+
+impl Taken {
+    /// Whether it may be taken from that column of the source.
+    pub(super) fn is_from(&self, table: &str, column: &str) -> bool {
+        self.from == table && self.column.as_ref().is_none_or(|it| it.eq_ignore_ascii_case(column))
+    }
+}
+
+/// The plan's secret columns, and what of the source's `tables` each is taken from.
+pub(super) fn secret_columns(plan: &Plan, tables: &[Table]) -> Vec<Taken> {
     let mut secrets = Vec::new();
     for table in &plan.tables {
-        let from = table.from.as_ref().unwrap_or(&table.into);
+        let named = || table.from.as_ref().unwrap_or(&table.into);
+        let from = prepare::collection(table, tables).map_or_else(named, |it| &it.name);
         for (name, rule) in table.columns.iter().flatten().filter(|it| it.1.secret && it.1.generated.is_none()) {
             let path = rule.from.as_ref().map_or(Some(name.as_str()), |it| it.text.trim().strip_prefix('.'));
             let path = path.map(|it| it.trim_matches('"')).filter(|it| is_plain(it) && table.each.is_none());
-            secrets.push((format!("{}.{name}", table.into), from.clone(), path.map(str::to_owned)));
+            let (of, column) = (format!("{}.{name}", table.into), path.map(str::to_owned));
+            secrets.push(Taken { of, from: from.clone(), column });
         }
     }
     secrets

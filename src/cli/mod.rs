@@ -101,7 +101,7 @@ fn verify(args: &Verify, cli: &Cli) -> Result<u8> {
 
 fn verified(args: &Verify, cli: &Cli, (plan, text): (&Plan, &str), log: &Log) -> Result<u8> {
     let colour = output::colours(cli.color, std::io::stderr().is_terminal());
-    let options = options::store(&args.limits.asking);
+    let options = options::store(&args.limits.means.asking);
     let source = stores::of_plan(plan, &plan.source, &options).map_err(|it| it.context("the source"))?;
     let target = stores::of_plan(plan, &plan.target, &options).map_err(|it| it.context("the target"))?;
     let watch = Arc::new(Watch::default());
@@ -116,7 +116,7 @@ fn verified(args: &Verify, cli: &Cli, (plan, text): (&Plan, &str), log: &Log) ->
 }
 
 fn diff(args: &Diff, cli: &Cli) -> Result<u8> {
-    let mut options = store::Options { views: args.views, ..options::store(&args.limits.asking) };
+    let mut options = store::Options { views: args.views, ..options::store(&args.limits.means.asking) };
     options.files.null.clone_from(&args.null);
     let source = stores::open(&args.source, &options).map_err(|it| it.context("the source"))?;
     let target = stores::open(&args.target, &options).map_err(|it| it.context("the target"))?;

@@ -1,13 +1,13 @@
 //! `optimize`: what to write under `[migrate]`, from what was measured and what is known.
 
 use super::{
-    args::{Asking, Cli, Format},
+    args::{Asking, Cli, Format, Means},
     connection::document_text,
     environment, exit, inspect, options, output, progress, stores, usage,
 };
 use crate::{
     disk,
-    error::Result,
+    error::{Error, Kind, Result},
     plan::Plan,
     report::{escape, layout},
     run::{
@@ -49,10 +49,11 @@ pub(super) struct Optimize {
     /// The plan.
     #[arg(default_value = "cutover.toml")]
     plan: PathBuf,
-    /// Rows of each source table to read at most.
+    /// Rows of each source table to read, at least 1; some more, as a store hands over whole batches.
     #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..))]
     rows: u64,
-    /// Also measure writing, where the target is a file: into a scratch file beside it, which is removed afterwards.
+    /// Also measure writing, where the target is a file: into a scratch file beside it, which is removed afterwards. For each
+    /// size of batches that is tried, up to 16 MiB of rows are written.
     #[arg(long)]
     probe_writes: bool,
     #[command(flatten)]
@@ -87,7 +88,7 @@ pub(super) fn run(args: &Optimize, cli: &Cli) -> Result<u8> {
     let options = options::store(&args.asking);
     let watch = Arc::new(Watch::default());
     progress::stop_on_signal(&watch)?;
-    let run = options::run(64 << 20, &args.asking, watch);
+    let run = options::run(&Means { memory: 64 << 20, asking: args.asking }, watch);
     let mut found = Found::new(&plan.target.kind, run.threads);
     found.read(&run, &plan, &options, args.rows)?;
     found.write(&run, &plan, &options, args.probe_writes)?;
@@ -157,16 +158,16 @@ impl Found {
     /// Asks the target what it takes, and says what to do.
     fn conclude(&mut self, plan: &Plan, options: &store::Options) {
         let widest = self.reads.iter().map(Read::average).max().unwrap_or(1);
-        match opened(plan, options) {
+        match rooms(plan, options) {
             Err(it) => self.silent = Some(it.to_string()),
-            Ok((target, tables)) => {
-                let rooms = tables.iter().map(|it| target.room(it));
-                self.room = rooms.min_by_key(|it| optimize::batch_size(it, widest, &self.writes));
+            Ok(rooms) => {
+                self.room = rooms.into_iter().min_by_key(|it| optimize::batch_size(it, widest, &self.writes));
                 let size = self.room.map(|it| optimize::batch_size(&it, widest, &self.writes));
                 self.batch_size = size;
                 let rows = |it: &Read| if it.whole { it.rows } else { it.rows_about.unwrap_or(it.rows) };
                 let batches = self.reads.iter().map(|it| rows(it).div_ceil(size.unwrap_or(1) as u64)).sum();
-                self.cost = target.cost(Work { batches, updates: 0 }).filter(|it| it.requests > 0);
+                let cost = target::cost(&self.kind, Work { batches, updates: 0 }, options.rate);
+                self.cost = cost.filter(|it| it.requests > 0);
             }
         }
     }
@@ -239,20 +240,19 @@ impl Found {
     }
 }
 
-/// The target, and its tables that the plan fills. Nothing is made: where there is no file yet, one like it says what it takes.
-pub(super) fn opened(plan: &Plan, options: &store::Options) -> Result<(Box<dyn Target>, Vec<Table>)> {
+/// What the target takes in a batch, for each of its tables that the plan fills. It is only read.
+///
+/// # Errors
+/// If it is not there and has no schema, or nothing can be written to it.
+pub(super) fn rooms(plan: &Plan, options: &store::Options) -> Result<Vec<Room>> {
     let mut tables = stores::target_or_schema(plan, options)?.store.tables()?;
     tables.retain(|it| plan.tables.is_empty() || plan.table(&it.name).is_some());
-    let absent = plan.target.path.as_ref().map(|it| plan.resolve(it)).filter(|it| !it.exists());
-    let scratch = SCRATCH.into_iter().find(|it| absent.is_some() && it.0 == plan.target.kind);
-    let target = match (scratch, absent) {
-        (Some((_, kind, name)), Some(path)) => {
-            let folder = disk::draft(disk::parent(&path), ".cutover-probe-")?;
-            target::open(kind, &folder.path().join(name), options)?
-        }
-        _ => stores::target_of_plan(plan, options)?,
-    };
-    Ok((target, tables))
+    let kind = &plan.target.kind;
+    let rooms: Option<Vec<Room>> = tables.iter().map(|it| target::room(kind, it)).collect();
+    rooms.ok_or_else(|| {
+        let what = format_args!("a store of the kind `{kind}` cannot be written to; name another target");
+        Error::new(Kind::Plan, what)
+    })
 }
 
 /// A folder of scratch files, gone with it.

@@ -1,7 +1,7 @@
 //! From what was typed to what is wanted.
 
 use super::{
-    args::{Asking, Diff, Limits, Moving},
+    args::{Asking, Diff, Limits, Means, Moving},
     clock, output,
 };
 use crate::{
@@ -63,15 +63,15 @@ pub(super) fn store(asking: &Asking) -> store::Options {
 }
 
 /// What a run may use.
-pub(super) fn run(memory: usize, asking: &Asking, watch: Arc<Watch>) -> Run {
+pub(super) fn run(means: &Means, watch: Arc<Watch>) -> Run {
     let cores = || std::thread::available_parallelism().map_or(2, usize::from);
-    let threads = asking.threads.map_or_else(cores, usize::from);
-    Run { threads, watch, clock: clock::elapsed, ..Run::new(memory, std::env::temp_dir()) }
+    let threads = means.asking.threads.map_or_else(cores, usize::from);
+    Run { threads, watch, clock: clock::elapsed, ..Run::new(means.memory, std::env::temp_dir()) }
 }
 
 /// What a comparison may use.
 pub(super) fn comparison(limits: &Limits, moving: &Moving, quiet: bool, watch: Arc<Watch>) -> Run {
     let recheck = Recheck { rounds: moving.recheck, delay: moving.recheck_delay };
     let tell = if quiet { |_: &str| () } else { output::tell };
-    Run { limit: limits.limit, recheck, tell, ..run(limits.memory, &limits.asking, watch) }
+    Run { limit: limits.limit, recheck, tell, ..run(&limits.means, watch) }
 }

@@ -5,7 +5,7 @@ mod history;
 mod status;
 
 use super::{
-    args::{Asking, Cli, Format, size},
+    args::{Asking, Cli, Format, Means},
     exit, output,
 };
 use crate::{
@@ -82,11 +82,8 @@ pub(super) struct Status {
     /// Compare nothing, only read the journal.
     #[arg(long)]
     offline: bool,
-    /// Memory for sorting and for constraints; more goes to temporary files.
-    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size, help_heading = "Limits")]
-    memory: usize,
     #[command(flatten)]
-    asking: Asking,
+    means: Means,
     /// How to write it. As JSON it has the format `cutover-status/1`.
     #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = "Output")]
     format: Format,

@@ -47,9 +47,9 @@ pub(super) struct ValidateArgs {
 pub(super) fn validate(args: &ValidateArgs, cli: &Cli) -> Result<u8> {
     let watch = Arc::new(Watch::default());
     progress::stop_on_signal(&watch)?;
-    let run = options::run(args.limits.memory, &args.limits.asking, Arc::clone(&watch));
+    let run = options::run(&args.limits.means, Arc::clone(&watch));
     let run = crate::run::Run { limit: args.limits.limit, ..run };
-    let options = options::store(&args.limits.asking);
+    let options = options::store(&args.limits.means.asking);
     let usual = Path::new("cutover.toml");
     let (path, side) = match args.what.as_str() {
         "source" => (args.plan.as_deref().unwrap_or(usual), Side::Source),

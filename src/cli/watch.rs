@@ -1,7 +1,7 @@
 //! `watch`: `verify`, again and again, until enough rounds in a row pass.
 
 use super::{
-    args::{Asking, Cli, Format, delay, size},
+    args::{Cli, Format, Means, delay},
     clock, exit, options, output, problem, progress, quoted, stores, usage,
 };
 use crate::{
@@ -61,11 +61,8 @@ pub(super) struct WatchArgs {
     /// How long to wait before each such look.
     #[arg(long, value_name = "D", default_value = "5s", value_parser = delay, help_heading = "Moving data")]
     recheck_delay: Duration,
-    /// Memory for sorting and for constraints; more goes to temporary files.
-    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size, help_heading = "Limits")]
-    memory: usize,
     #[command(flatten)]
-    asking: Asking,
+    means: Means,
     /// How to write each round. As JSON a line has the format `cutover-watch/1`.
     #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = "Output")]
     format: Format,
@@ -97,8 +94,8 @@ pub(super) fn watch(args: &WatchArgs, cli: &Cli) -> Result<u8> {
     let folder = state::folder_of(&args.plan);
     let mut state = State::open(&folder)?;
     let recheck = Recheck { rounds: args.recheck, delay: args.recheck_delay };
-    let run = Run { recheck, ..options::run(args.memory, &args.asking, Arc::clone(&watch)) };
-    let options = options::store(&args.asking);
+    let run = Run { recheck, ..options::run(&args.means, Arc::clone(&watch)) };
+    let options = options::store(&args.means.asking);
     let watching = Watching { args, plan, text, colour, folder, options, run };
     let name = state::plan_name(&args.plan);
     let mut before = state.rounds(&name)?.pop().map(|it| it.verdict);

@@ -155,6 +155,9 @@ pub struct Mapping {
     pub dated: Option<String>,
     /// How each column is made, in the plan's order. `None`: columns of the same names, cast by type.
     pub columns: Option<Vec<(String, Rule)>>,
+    /// Columns whose values are shown nowhere, beside those whose rule says so: for rows that are copied without rules. No plan
+    /// file says it.
+    pub veiled: Vec<String>,
     /// Sets of columns that no two rows may share.
     pub uniques: Vec<Vec<String>>,
     /// Columns that must find a row in another table.
@@ -386,8 +389,25 @@ impl Plan {
 
     /// Whether the values of a column of a target table are to be shown nowhere.
     pub fn is_secret(&self, table: &str, column: &str) -> bool {
-        let rules = self.tables.iter().filter(|it| it.into == table).flat_map(|it| it.columns.iter().flatten());
-        rules.into_iter().any(|(name, rule)| rule.secret && name == column)
+        self.tables.iter().filter(|it| it.into == table).any(|it| it.is_secret(column))
+    }
+
+    /// Whether the values of any column are.
+    pub fn has_secrets(&self) -> bool {
+        self.tables.iter().any(|it| it.secrets().next().is_some())
+    }
+}
+
+impl Mapping {
+    /// The columns of the target whose values are shown nowhere, as the plan spells them.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        let ruled = self.columns.iter().flatten().filter(|it| it.1.secret).map(|it| &it.0);
+        ruled.chain(&self.veiled).map(String::as_str)
+    }
+
+    /// Whether a column is one of them, letter case aside: columns are paired so.
+    pub fn is_secret(&self, column: &str) -> bool {
+        self.secrets().any(|it| it.eq_ignore_ascii_case(column))
     }
 }
 

@@ -131,6 +131,7 @@ fn mapping(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Mapping {
         newest_by: text(reader, table, "newest_by"),
         dated: text(reader, table, "dated"),
         columns,
+        veiled: Vec::new(),
         inverse,
         uniques: list(table, "unique").map(|it| strings(reader, it)).collect(),
         references: tables(table, "references")

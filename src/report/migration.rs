@@ -2,7 +2,7 @@
 
 use super::{
     PlanName, Report, StoreName, escape, layout,
-    queries::{self, QueryReport, QueryView},
+    queries::{self, QueryReport},
     timing::{self, TableTiming, Timing},
 };
 use crate::gate::Verdict;
@@ -59,6 +59,8 @@ pub struct Migration {
 pub struct TableMigration {
     /// The target's name for it.
     pub name: String,
+    /// The run whose rows these are, where there are several: each has its own line about a table.
+    pub run: Option<String>,
     /// What was to become of its rows.
     pub counts: Counts,
     /// Rows that arrived: inserted, updated, deleted.
@@ -137,6 +139,14 @@ impl Migration {
     }
 }
 
+impl TableMigration {
+    /// Its name for people, with that of the run where there are several.
+    fn label(&self) -> String {
+        let run = self.run.as_ref().map(|it| format!(" of {it}")).unwrap_or_default();
+        format!("{}{run}", self.name)
+    }
+}
+
 #[derive(Serialize)]
 struct View<'a> {
     format: &'static str,
@@ -153,8 +163,6 @@ struct View<'a> {
     facts: &'a [String],
     state: &'a str,
     next: Option<&'a str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    queries: Vec<QueryView<'a>>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     reminders: &'a [String],
     timing: serde_json::Value,
@@ -170,6 +178,8 @@ struct NameView<'a> {
 #[derive(Serialize)]
 struct TableView<'a> {
     name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run: Option<&'a str>,
     #[serde(flatten)]
     counts: Counts,
     inserted: u64,
@@ -202,9 +212,8 @@ pub fn json(it: &Migration, mut out: impl io::Write) -> io::Result<()> {
         facts: &it.facts,
         state: &it.state,
         next: it.next.as_deref(),
-        queries: it.queries.iter().map(QueryView::of).collect(),
         reminders: &it.reminders,
-        timing: timing::json(&it.timing),
+        timing: queries::within(timing::json(&it.timing), &it.queries),
     };
     serde_json::to_writer_pretty(&mut out, &view)?;
     out.write_all(b"\n")
@@ -214,6 +223,7 @@ impl<'a> TableView<'a> {
     fn of(it: &'a TableMigration) -> TableView<'a> {
         TableView {
             name: &it.name,
+            run: it.run.as_deref(),
             counts: it.counts,
             inserted: it.written[0],
             updated: it.written[1],
@@ -296,7 +306,7 @@ fn table_lines(it: &Migration) -> Vec<String> {
         ("batches", |it| it.batches),
     ];
     let shown: Vec<Count> = COUNTS.into_iter().filter(|count| it.tables.iter().any(|it| count.1(it) > 0)).collect();
-    let names = it.tables.iter().map(|it| escape::message(&it.name));
+    let names = it.tables.iter().map(|it| escape::message(&it.label()));
     let width = names.clone().map(|it| it.chars().count()).chain([5]).max().unwrap_or(5);
     let cell = |text: &str| format!("{text:>12}");
     let mut lines = vec![format!("\n{:<width$}{}", "table", shown.iter().map(|it| cell(it.0)).collect::<String>())];
@@ -313,9 +323,9 @@ fn table_lines(it: &Migration) -> Vec<String> {
 /// Rows that others have changed since, and that stay.
 fn theirs(it: &Migration) -> Vec<String> {
     let mut lines = Vec::new();
-    let mut list = |table: &str, what: &str, count: u64, examples: &[String]| {
+    let mut list = |table: &TableMigration, what: &str, count: u64, examples: &[String]| {
         if count > 0 {
-            lines.push(format!("\n{}: {what}:", escape::message(table)));
+            lines.push(format!("\n{}: {what}:", escape::message(&table.label())));
             lines.extend(examples.iter().map(|it| format!("  {}", escape::message(it))));
             let more = count - examples.len() as u64;
             lines.extend((more > 0).then(|| format!("  and {} more", layout::count(more))));
@@ -323,8 +333,8 @@ fn theirs(it: &Migration) -> Vec<String> {
     };
     for table in &it.tables {
         let Some(undoing) = &table.undoing else { continue };
-        list(&table.name, "changed by others since, and left as they are", undoing.theirs, &undoing.examples);
-        list(&table.name, "left, as rows that stay refer to them", undoing.held, &undoing.holding);
+        list(table, "changed by others since, and left as they are", undoing.theirs, &undoing.examples);
+        list(table, "left, as rows that stay refer to them", undoing.held, &undoing.holding);
     }
     lines
 }

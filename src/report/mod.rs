@@ -105,6 +105,8 @@ pub struct TableReport {
     pub findings: Vec<Finding>,
     /// Whether there are more than these.
     pub findings_truncated: bool,
+    /// How many there are, these included.
+    pub findings_all: u64,
     /// Where all of them are, counted from the report's folder.
     pub findings_file: Option<String>,
     /// What speaks for this table apart from the comparison itself: `count`, `check:NAME`, `expected`.

@@ -29,7 +29,7 @@ pub struct QueryReport {
 
 /// The same in JSON.
 #[derive(Serialize)]
-pub(super) struct QueryView<'a> {
+struct QueryView<'a> {
     name: &'a str,
     verdict: &'static str,
     runs: u64,
@@ -71,7 +71,7 @@ impl Report {
 }
 
 impl<'a> QueryView<'a> {
-    pub(super) fn of(it: &'a QueryReport) -> QueryView<'a> {
+    fn of(it: &'a QueryReport) -> QueryView<'a> {
         QueryView {
             name: &it.name,
             verdict: it.verdict.name(),

@@ -85,6 +85,7 @@ fn links() -> TableReport {
         ],
         findings,
         findings_truncated: true,
+        findings_all: 200,
         findings_file: Some("findings/bio_links.ndjson".to_owned()),
         witnesses: strings(&["count", "check:links per domain"]),
         recheck: None,

@@ -5,30 +5,35 @@ mod format;
 
 use super::{Run, Watch};
 use crate::{
-    error::Result,
+    error::{Error, Kind, Result},
     report::{Cell, cell as shown},
     row::{Batch, Feed, Field, Flow, Shape},
-    schema::Table,
+    schema::{self, Table},
     store::Source,
     value::{
         Value,
         cast::Cast,
         cell::{self, tag},
+        decimal,
     },
 };
 use distinct::Counter;
 pub use distinct::Distinct;
 use serde::de::IgnoredAny;
 use std::{
+    cmp::Ordering,
     collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
-/// Names of members of JSON objects that are counted for a column at most.
+/// Names of members of JSON objects that are counted for a column at most, and how many bytes such a name has at most.
 const MEMBERS_MAX: usize = 64;
 
 /// Bytes of a text that the least and the greatest value are told by.
 const PREFIX_MAX: usize = 120;
+
+/// Bytes that looking at a column takes, but for the values that are counted exactly: registers, ends and members.
+const COLUMN: usize = 16 << 10;
 
 /// What one table holds.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +50,8 @@ pub struct TableAnalysis {
     pub columns: Vec<ColumnAnalysis>,
     /// Why nothing was read.
     pub unreadable: Option<String>,
+    /// Why the store may hold more rows than these.
+    pub partial: Option<String>,
 }
 
 /// What one column holds.
@@ -64,7 +71,7 @@ pub struct ColumnAnalysis {
     pub largest: u64,
     /// How many different values there are.
     pub distinct: Distinct,
-    /// The least value, unless it is secret or has no order.
+    /// The least value, unless it is secret or has no order. Numbers of all classes go by their value.
     pub least: Option<Cell>,
     /// The greatest one.
     pub greatest: Option<Cell>,
@@ -81,36 +88,45 @@ pub struct ColumnAnalysis {
 /// Says whether the values of a column, by table and name, are shown nowhere.
 pub type Secret<'s> = dyn Fn(&str, &str) -> bool + 's;
 
-/// Reads every table, or those that are `wanted`.
+/// Reads these tables of a store.
 ///
 /// # Errors
-/// If the store fails, or somebody asks the run to end.
-pub fn analyze(
-    run: &Run,
-    store: &mut dyn Source,
-    wanted: &[String],
-    secret: &Secret<'_>,
-) -> Result<Vec<TableAnalysis>> {
-    let tables = store.tables()?;
-    let tables: Vec<Table> = tables.into_iter().filter(|it| wanted.is_empty() || wanted.contains(&it.name)).collect();
+/// If the store fails, a table has more columns than there is memory for, or somebody asks the run to end.
+pub fn analyze(run: &Run, store: &mut dyn Source, tables: &[Table], secret: &Secret<'_>) -> Result<Vec<TableAnalysis>> {
     tables.iter().for_each(|it| run.watch.expect(it.rows_about.unwrap_or(0)));
     tables.iter().map(|it| one(run, store, it, secret)).collect()
 }
 
 fn one(run: &Run, store: &mut dyn Source, table: &Table, secret: &Secret<'_>) -> Result<TableAnalysis> {
-    let mut out =
-        TableAnalysis { name: table.name.clone(), unreadable: table.unreadable.clone(), ..Default::default() };
+    let (unreadable, partial) = (table.unreadable.clone(), table.partial.clone());
+    let mut out = TableAnalysis { name: table.name.clone(), unreadable, partial, ..Default::default() };
     if table.unreadable.is_some() || table.columns.is_empty() {
         return Ok(out);
     }
     let fields: Vec<Field> = table.columns.iter().map(|it| Field::new(it.name.as_str(), Cast::new(it.ty))).collect();
     let shape = Arc::new(Shape { key: 0, compared: fields.len(), fields, keyless: false });
-    let columns = table.columns.iter().map(|it| Column::new(it.ty.name(), &it.name, secret(&table.name, &it.name)));
+    let exact = exact_max(run, table)?;
+    let column = |it: &schema::Column| Column::new(it.ty.name(), &it.name, secret(&table.name, &it.name), exact);
+    let columns = table.columns.iter().map(column);
     let mut looking = Looking { watch: &run.watch, columns: columns.collect(), rows: 0, bytes: 0, largest: 0 };
     store.scan(table, &shape, &mut looking)?;
     (out.rows, out.bytes, out.largest) = (looking.rows, looking.bytes, looking.largest);
     out.columns = looking.columns.into_iter().map(Column::finish).collect();
     Ok(out)
+}
+
+/// How many different values of each column are counted exactly within half of the memory; the rest is the store's.
+fn exact_max(run: &Run, table: &Table) -> Result<usize> {
+    let (columns, mebibyte) = (table.columns.len(), 1 << 20);
+    let each = (run.memory / 2 / columns).checked_sub(COLUMN).ok_or_else(|| {
+        let message = format!(
+            "`{}` has {columns} columns, too many to look at in so little memory; say --memory {}MiB",
+            table.name,
+            (2 * COLUMN * columns).div_ceil(mebibyte)
+        );
+        Error::new(Kind::Usage, message)
+    })?;
+    Ok(distinct::exact_max(each))
 }
 
 /// Looks at every row.
@@ -141,14 +157,14 @@ struct Column {
     told: ColumnAnalysis,
     found: HashMap<&'static str, u64>,
     distinct: Counter,
-    /// The least and the greatest value, in a form whose bytes sort.
-    ends: Option<[Vec<u8>; 2]>,
+    /// The least and the greatest value by its tag, in a form whose bytes sort.
+    ends: BTreeMap<u8, [Vec<u8>; 2]>,
     ordered: Vec<u8>,
     scratch: Vec<u8>,
 }
 
 impl Column {
-    fn new(declared: &'static str, name: &str, secret: bool) -> Column {
+    fn new(declared: &'static str, name: &str, secret: bool, exact: usize) -> Column {
         let told = ColumnAnalysis {
             name: name.to_owned(),
             declared,
@@ -165,7 +181,8 @@ impl Column {
             secret,
         };
         let (ordered, scratch) = (Vec::new(), Vec::new());
-        Column { told, found: HashMap::new(), distinct: Counter::default(), ends: None, ordered, scratch }
+        let (found, distinct, ends) = (HashMap::new(), Counter::new(exact), BTreeMap::new());
+        Column { told, found, distinct, ends, ordered, scratch }
     }
 
     /// Looks at a value. How many bytes it has.
@@ -180,7 +197,8 @@ impl Column {
         self.distinct.add(bytes);
         let mut scratch = std::mem::take(&mut self.scratch);
         let value = cell::decode(bytes, false, &mut scratch);
-        *self.found.entry(class(value)).or_default() += 1;
+        let whole = matches!(bytes.first(), Some(&(tag::INT_LOW | tag::INT_HIGH)));
+        *self.found.entry(if whole { "int" } else { class(value) }).or_default() += 1;
         match value {
             Value::Text(text) => {
                 self.text(text);
@@ -201,15 +219,16 @@ impl Column {
         }
     }
 
-    /// Moves the ends apart, if the value lies beyond one of them.
+    /// Moves the ends of its kind apart, if the value lies beyond one of them.
     fn order(&mut self, value: Value<'_>) {
         if self.told.secret {
             return;
         }
         self.ordered.clear();
         cell::encode(value, true, &mut self.ordered);
-        match &mut self.ends {
-            None => self.ends = Some([self.ordered.clone(), self.ordered.clone()]),
+        let tag = self.ordered.first().copied().unwrap_or_default();
+        match self.ends.get_mut(&tag) {
+            None => drop(self.ends.insert(tag, [self.ordered.clone(), self.ordered.clone()])),
             Some([least, greatest]) => {
                 if self.ordered < *least {
                     self.ordered.clone_into(least);
@@ -227,7 +246,7 @@ impl Column {
         }
         let names = serde_json::from_str::<BTreeMap<String, IgnoredAny>>(text).unwrap_or_default();
         for name in names.into_keys() {
-            let room = self.told.members.len() < MEMBERS_MAX;
+            let room = self.told.members.len() < MEMBERS_MAX && name.len() <= MEMBERS_MAX;
             match self.told.members.get_mut(&name) {
                 Some(count) => *count += 1,
                 None if room => drop(self.told.members.insert(name, 1)),
@@ -237,13 +256,33 @@ impl Column {
     }
 
     fn finish(self) -> ColumnAnalysis {
-        let [least, greatest] = match self.ends {
-            Some(ends) => ends.map(|it| Some(shown::cell(&it, true, false))),
-            None => [None, None],
-        };
+        let ends = self.ends.values();
+        let least = ends.clone().map(|it| &it[0]).min_by(|a, b| by_value(a, b));
+        let greatest = ends.map(|it| &it[1]).max_by(|a, b| by_value(a, b));
+        let [least, greatest] = [least, greatest].map(|it| it.map(|it| shown::cell(it, true, false)));
         let found = self.found.into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
         ColumnAnalysis { found, distinct: self.distinct.finish(), least, greatest, ..self.told }
     }
+}
+
+/// The order of two values in ordered form: numbers go by their value, other classes one after the other.
+fn by_value(a: &[u8], b: &[u8]) -> Ordering {
+    match (number(a), number(b)) {
+        (Some(a), Some(b)) => decimal::compare(&a, &b),
+        _ => a.cmp(b),
+    }
+}
+
+/// The canonical decimal of a number in ordered form. A double is its shortest text, as it is shown.
+fn number(ordered: &[u8]) -> Option<String> {
+    let (mut scratch, mut out) = (Vec::new(), Vec::new());
+    match cell::decode(ordered, true, &mut scratch) {
+        Value::Int(it) => decimal::from_i64(it, &mut out),
+        Value::Real(it) => decimal::from_f64(it, &mut out),
+        Value::Decimal(it) => return Some(it.to_owned()),
+        _ => return None,
+    }
+    String::from_utf8(out).ok()
 }
 
 /// Bytes of the value in a cell: without the tag, and without the length where the cell has one.
@@ -288,14 +327,15 @@ fn class(value: Value<'_>) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{schema, store::memory::Memory, value::Type};
+    use crate::{store::memory::Memory, value::Type};
 
     fn looked(ty: Type, values: Vec<Value<'static>>, secret: bool) -> (TableAnalysis, ColumnAnalysis) {
         let mut table = Table::new("t");
         table.columns = vec![schema::Column::new("c", ty)];
         let mut store = Memory::new().with(table, values.into_iter().map(|it| [it]));
         let run = Run::new(64 << 20, std::env::temp_dir());
-        let mut all = analyze(&run, &mut store, &[], &|_, _| secret).expect("a store in memory");
+        let tables = store.tables().expect("a table");
+        let mut all = analyze(&run, &mut store, &tables, &|_, _| secret).expect("a store in memory");
         let mut table = all.remove(0);
         let column = table.columns.remove(0);
         (table, column)
@@ -322,6 +362,43 @@ mod tests {
         assert_eq!(column.found, BTreeMap::from([("json array".to_owned(), 1), ("json object".to_owned(), 2)]));
         assert_eq!(column.members, BTreeMap::from([("a".to_owned(), 2), ("b".to_owned(), 1)]));
         assert!(column.least.is_none() && !column.more_members);
+    }
+
+    #[test]
+    fn numbers_of_several_classes_go_by_their_value() {
+        let check = |values: &[Value<'static>], least: &str, greatest: &str| {
+            let (_, column) = looked(Type::Any, values.to_vec(), false);
+            let ends = [column.least, column.greatest].map(|it| it.map(|it| it.json).unwrap_or_default());
+            assert_eq!(ends, [least, greatest], "{values:?}");
+        };
+        let (big, small) = (Value::Decimal("99999999999999999999.5"), Value::Decimal("-0.5"));
+        check(&[Value::Int(5), Value::Real(1.5)], "1.5", "5");
+        check(&[Value::Int(-3), Value::Real(-2.5), Value::Decimal("-2.75")], "-3", "-2.5");
+        // Decimals are shown as texts, since readers of JSON may make doubles of numbers.
+        check(&[Value::Real(1e3), Value::Int(7), small], "\"-0.5\"", "1000.0");
+        check(&[big, Value::Int(i64::MAX), Value::Real(0.25)], "0.25", "\"99999999999999999999.5\"");
+        check(&[Value::Text("a"), Value::Real(2.5), Value::Int(3)], "2.5", "\"a\"");
+    }
+
+    #[test]
+    fn integers_beyond_64_bits_are_integers() {
+        let (_, column) = looked(Type::Int, vec![Value::Int(1), Value::Text("18446744073709551616")], false);
+        assert_eq!(column.found, BTreeMap::from([("int".to_owned(), 2)]));
+        assert_eq!(column.greatest.map(|it| it.json).as_deref(), Some("\"18446744073709551616\""));
+    }
+
+    #[test]
+    fn memory_does_not_grow_with_columns() {
+        let wide = |columns: usize| {
+            let mut table = Table::new("wide");
+            table.columns = (0..columns).map(|it| schema::Column::new(format!("c{it}"), Type::Int)).collect();
+            exact_max(&Run::new(8 << 20, std::env::temp_dir()), &table)
+        };
+        assert_eq!(wide(1).ok(), Some(distinct::EXACT_MAX));
+        assert_eq!(wide(128).ok(), Some(((4 << 20) / 128 - COLUMN) / distinct::EACH));
+        assert_eq!(wide(256).ok(), Some(0));
+        let error = wide(257).expect_err("too many columns");
+        assert!(error.to_string().contains("`wide` has 257 columns") && error.to_string().ends_with("--memory 9MiB"));
     }
 
     #[test]

@@ -82,23 +82,28 @@ fn sorted(run: &Run, store: &mut dyn Source, writer: &mut Writer, table: &Table,
 }
 
 impl Masks {
-    fn check(&self, tables: &[Table]) -> Result<()> {
+    /// Looks whether each column that is to be masked is there: one that is misspelt would be shown.
+    ///
+    /// # Errors
+    /// If one is not.
+    pub fn check(&self, tables: &[Table]) -> Result<()> {
         for (table, column) in &self.columns {
             let known = tables.iter().any(|it| it.name == *table && it.column(column).is_some());
             if !known {
-                let message = format!("there is no column `{table}.{column}` to mask, and nothing was captured");
+                let message = format!("there is no column `{table}.{column}` to mask, and nothing was read");
                 return Err(Error::new(Kind::Usage, message));
             }
         }
         Ok(())
     }
 
+    /// Whether a column is not to be readable.
+    pub fn hide(&self, table: &str, column: &str) -> bool {
+        self.columns.iter().any(|it| it.0 == table && it.1.eq_ignore_ascii_case(column))
+    }
+
     fn places(&self, table: &Table, shape: &Shape) -> Vec<usize> {
-        let masked = |name: &str| {
-            let is = |it: &(String, String)| it.0 == table.name && it.1.eq_ignore_ascii_case(name);
-            self.columns.iter().any(is)
-        };
-        (0..shape.width()).filter(|&it| masked(&shape.fields[it].column)).collect()
+        (0..shape.width()).filter(|&it| self.hide(&table.name, &shape.fields[it].column)).collect()
     }
 
     fn text(&self, cell: &[u8]) -> String {

@@ -1,13 +1,13 @@
 //! What is written down while a run goes on, for those who look later or from elsewhere.
 //!
 //! The verbs say what happened; whoever keeps the lines knows the clock, the run and the files. A line holds no value of a row
-//! but its key, in which secrets are masked. No line is written for each row that goes its way: rows that are refused or decided
-//! about have one each, and of those only the first [`LINES_MAX`] of a table.
+//! but its key, in which secrets are masked. No line is written for each row that goes its way: rows that are refused, decided
+//! about or different have one each, and of those only the first [`LINES_MAX`] of a table.
 
 use crate::{
     gate::Verdict,
     report::{
-        FindingKind, Report, TableReport, cell,
+        Finding, FindingKind, Report, TableReport, cell,
         timing::{TableTiming, Timing},
     },
 };
@@ -187,7 +187,9 @@ impl Log {
     }
 
     fn table(&self, table: &TableReport, rejects: bool) {
-        for it in table.findings.iter().filter(|it| rejects || it.kind != FindingKind::Reject) {
+        let wanted = |it: &&Finding| rejects || it.kind != FindingKind::Reject;
+        let shown: Vec<&Finding> = table.findings.iter().filter(wanted).take(LINES_MAX).collect();
+        for it in &shown {
             let step = if it.kind == FindingKind::Reject { Step::Transform } else { Step::Verify };
             let detail = it.detail.as_ref().map(|it| format!(": {it}")).unwrap_or_default();
             let columns = it.cells.iter().map(|it| it.column.as_str()).collect::<Vec<_>>().join(", ");
@@ -195,6 +197,12 @@ impl Log {
             let key = cell::object(it.key.iter().map(|(name, cell)| (name.as_str(), cell.clone())));
             let says = format!("{}{detail}{columns}", it.kind.name());
             self.line(Line::new(Level::Warn, step, says).of(&table.name).about(key));
+        }
+        let unwanted = if rejects { 0 } else { table.tally.rejects };
+        let more = table.findings_all.saturating_sub(unwanted + shown.len() as u64);
+        if more > 0 {
+            let place = table.findings_file.as_ref().map(|it| format!(" in {it} of the report")).unwrap_or_default();
+            self.line(Line::new(Level::Warn, Step::Verify, format!("and {more} more{place}")).of(&table.name));
         }
         let why = if table.reasons.is_empty() { String::new() } else { format!(": {}", table.reasons.join("; ")) };
         let tally = &table.tally;
@@ -300,6 +308,36 @@ mod tests {
             assert_eq!(kept(level, all).len(), place + 1, "{level:?}");
         }
         all(&Log::default());
+    }
+
+    #[test]
+    fn what_has_no_line_is_counted() {
+        let finding = |kind| Finding { kind, side: None, key: Vec::new(), cells: Vec::new(), detail: None, seen: None };
+        let kinds = [FindingKind::Missing, FindingKind::Reject, FindingKind::Missing];
+        let mut report = Report::default();
+        let mut table =
+            TableReport { name: "t".to_owned(), findings: kinds.map(finding).to_vec(), ..Default::default() };
+        (table.findings_all, table.tally.rejects) = (9, 4);
+        report.tables.push(table.clone());
+        let check = |report: &Report, rejects: bool, lines: usize, expect: Option<&str>| {
+            let kept = kept(Level::Warn, |log| log.report(report, rejects));
+            let of = |it: &&Line| it.table.is_some() && it.level == Level::Warn;
+            let said: Vec<_> = kept.iter().filter(of).map(|it| it.says.as_str()).collect();
+            assert_eq!(
+                (said.len(), said.iter().copied().find(|it| it.starts_with("and "))),
+                (lines, expect),
+                "{said:?}"
+            );
+        };
+        check(&report, true, 4, Some("and 6 more"));
+        check(&report, false, 3, Some("and 3 more"));
+        report.tables[0].findings_file = Some("findings/t.ndjson".to_owned());
+        check(&report, true, 4, Some("and 6 more in findings/t.ndjson of the report"));
+        report.tables[0].findings_all = 3;
+        check(&report, true, 3, None);
+        report.tables[0].findings = vec![finding(FindingKind::Missing); LINES_MAX + 5];
+        report.tables[0].findings_all = (LINES_MAX + 5) as u64;
+        check(&report, true, LINES_MAX + 1, Some("and 5 more in findings/t.ndjson of the report"));
     }
 
     #[test]

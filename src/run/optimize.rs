@@ -17,14 +17,18 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// Rows in a batch that are tried, each ten times the one before and the largest as large as targets like.
+/// Rows in a batch that are tried, each ten times the one before and the largest as large as targets like; no more than there
+/// are to write.
 const SIZES: [usize; 4] = [100, 1_000, 10_000, 25_000];
 
 /// A size that is this much slower than the best one is not worth its memory less, as clocks and disks differ by as much.
 const AS_GOOD: f64 = 0.9;
 
-/// Bytes that are written for one measurement at most.
-const WRITE_MAX: u64 = 16 << 20;
+/// Bytes of the rows that are written for one size of batches at most.
+const WRITE_MAX: usize = 16 << 20;
+
+/// Bytes of one of them at most.
+const ROW_MAX: usize = 1 << 20;
 
 /// What reading a part of a table took.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,7 +72,7 @@ impl Write {
     }
 }
 
-/// Reads up to `most` rows of a table.
+/// Reads `most` rows of a table, or some more: a store hands over whole batches.
 ///
 /// # Errors
 /// If the store fails, or somebody asks the run to end.
@@ -108,7 +112,7 @@ fn since(run: &Run, begun: Duration) -> f64 {
     (run.clock)().saturating_sub(begun).as_secs_f64()
 }
 
-/// Writes rows of two columns, of `bytes` each, in batches of several sizes. `scratch` opens a target that is there for nothing
+/// Writes rows of two columns, of `bytes` each and at most [`ROW_MAX`], in batches of several sizes. `scratch` opens a target that is there for nothing
 /// else, a new one for each size.
 ///
 /// # Errors
@@ -119,25 +123,33 @@ pub fn write(run: &Run, scratch: &dyn Fn(&Table) -> Result<Box<dyn Target>>, byt
     table.key = vec![0];
     let fields = table.columns.iter().map(|it| Field::new(it.name.as_str(), Cast::new(it.ty))).collect();
     let shape = Arc::new(Shape { fields, key: 1, compared: 2, keyless: false });
-    let text = "x".repeat(usize::try_from(bytes.clamp(1, 1 << 20)).unwrap_or(1));
-    let rows = (WRITE_MAX / text.len() as u64).clamp(100, 25_000);
-    let mut measured = Vec::new();
-    for batch in SIZES.into_iter().filter(|it| *it as u64 <= rows) {
+    let (row, rows, sizes) = measures(bytes);
+    let (text, mut measured) = ("x".repeat(row), Vec::new());
+    for batch in sizes {
         let mut target = scratch(&table)?;
         let room = target.room(&table);
-        if batch > room.rows_max || batch > SIZES[0] && batch * text.len() > room.bytes_max {
+        if batch > room.rows_max || batch * text.len() > room.bytes_max {
             break;
         }
         target.begin(&Begin { tables: std::slice::from_ref(&table), disable_indexes: false })?;
         let begun = (run.clock)();
-        let written = fill(run, target.as_mut(), (&table, &shape), &text, (rows, batch))?;
+        let written = fill(run, target.as_mut(), (&table, &shape), &text, (rows as u64, batch))?;
         target.end()?;
         measured.push(Write { batch, rows: written, seconds: since(run, begun) });
     }
     Ok(measured)
 }
 
-/// Writes so many rows in batches of that size. How many they were: the smallest batches need not write them all.
+/// How many bytes of that many a row gets, how many rows there are to write, and in batches of which sizes.
+fn measures(bytes: u64) -> (usize, usize, Vec<usize>) {
+    let row = usize::try_from(bytes).unwrap_or(ROW_MAX).clamp(1, ROW_MAX);
+    let rows = (WRITE_MAX / row).min(SIZES[SIZES.len() - 1]);
+    let mut sizes = SIZES.map(|it| it.min(rows)).to_vec();
+    sizes.dedup();
+    (row, rows, sizes)
+}
+
+/// Writes so many rows in batches of that size, but no more than 20 batches. How many rows they were.
 fn fill(
     run: &Run,
     target: &mut dyn Target,
@@ -145,7 +157,7 @@ fn fill(
     text: &str,
     (rows, batch): (u64, usize),
 ) -> Result<u64> {
-    // A file that is made anew with each batch would take long with small ones, and few tell as much.
+    // A file that is made anew with each batch would take long with many small ones, and few tell as much.
     let (rows, nothing) = (rows.min(20 * batch as u64), Batch::new(Arc::clone(shape)));
     let (mut inserts, mut number, mut written) = (Batch::new(Arc::clone(shape)), 0, 0);
     while written < rows {
@@ -179,6 +191,19 @@ mod tests {
 
     fn took(batch: usize, rows: u64, seconds: f64) -> Write {
         Write { batch, rows, seconds }
+    }
+
+    #[test]
+    fn what_is_written_to_measure_is_bounded() {
+        let check = |bytes: u64, expect: (usize, usize, &[usize])| {
+            let (row, rows, sizes) = measures(bytes);
+            assert_eq!((row, rows, sizes.as_slice()), expect, "{bytes}");
+            assert!(row * rows <= WRITE_MAX);
+        };
+        check(0, (1, 25_000, &SIZES));
+        check(1000, (1000, 16_777, &[100, 1_000, 10_000, 16_777]));
+        check(100 << 10, (100 << 10, 163, &[100, 163]));
+        check(u64::MAX, (1 << 20, 16, &[16]));
     }
 
     #[test]

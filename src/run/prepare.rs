@@ -254,7 +254,7 @@ pub fn plan(plan: &Plan, mut source: Opened, mut target: Opened, run: Option<&Ru
         source_only: Vec::new(),
         target_only: Vec::new(),
         checks: plan.checks.clone(),
-        secret: plan.tables.iter().flat_map(|it| it.columns.iter().flatten()).any(|it| it.1.secret),
+        secret: plan.has_secrets(),
         schema: plan.target.schema.as_ref().map(|it| plan.resolve(it)),
         zone: plan.zone.clone(),
         policy: plan.gate.clone(),
@@ -314,7 +314,7 @@ pub fn read_tables(plan: &Plan, from: &[Table]) -> BTreeSet<String> {
 }
 
 /// The source's table that a mapping reads.
-fn collection<'t>(mapping: &Mapping, from: &'t [Table]) -> Option<&'t Table> {
+pub fn collection<'t>(mapping: &Mapping, from: &'t [Table]) -> Option<&'t Table> {
     let named = |name: &str| {
         let place = from.iter().position(|it| it.name == name);
         let folded = || {
@@ -355,8 +355,13 @@ fn mapped(
         references: mapping.references.clone(),
         ..Choices::default()
     };
+    // The plan may spell a column in another letter case than the target, by whose names the choices go.
+    let spelled = |name: &str| into.column(name).map_or(name, |it| &into.columns[it].name).to_owned();
     for (name, rule) in mapping.columns.iter().flatten() {
-        choices.columns.insert(name.clone(), choice(rule));
+        choices.columns.insert(spelled(name), choice(rule));
+    }
+    for name in mapping.secrets() {
+        choices.columns.entry(spelled(name)).or_default().secret = true;
     }
     let maps = mapping.columns.is_some() || mapping.filter.is_some() || mapping.each.is_some();
     let maps = maps || !mapping.prefix.is_empty() || mapping.index.is_some();

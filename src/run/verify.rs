@@ -472,9 +472,10 @@ fn table_report(
     if let Some(outcome) = outcome {
         comparison = outcome.comparison;
         report.tally = outcome.tally;
-        let all = outcome.sampler.seen();
+        report.findings_all = outcome.sampler.seen();
         (report.findings, report.findings_truncated, report.columns) = outcome.sampler.finish()?;
-        report.findings_file = (written && all > 0).then(|| crate::report::folder::findings_file(&report.name));
+        report.findings_file =
+            (written && report.findings_all > 0).then(|| crate::report::folder::findings_file(&report.name));
         if let crate::report::Canary::Missed(missed) = &outcome.canary {
             unchecked.push(format!("the comparer did not see {missed} that was planted; please report this defect"));
         }

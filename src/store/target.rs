@@ -7,13 +7,13 @@ use super::{
     Options, Source,
     about::Fact,
     d1, edge_config,
-    files::write::FileTarget,
+    files::{self, write::FileTarget},
     http, kv,
     memory::{Memory, Owned},
     pace::Cost,
     postgres,
     script::{Edit, Frame},
-    sqlite::write::SqliteTarget,
+    sqlite::{self, write::SqliteTarget},
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -211,6 +211,34 @@ pub fn open(kind: &str, path: &Path, options: &Options) -> Result<Box<dyn Target
             return Err(Error::new(Kind::Plan, what));
         }
     })
+}
+
+/// How much goes into one batch of a table of a store of that kind, which nobody opens for that: to open a store for writing may
+/// change it, or make it. Nothing, where it cannot be written to.
+pub fn room(kind: &str, table: &Table) -> Option<Room> {
+    Some(match kind {
+        "sqlite" | "d1-local" => sqlite::write::ROOM,
+        "postgres" => postgres::ROOM,
+        "d1" => d1::write::room(table),
+        "json" | "ndjson" | "csv" => files::write::ROOM,
+        "edge-config" => edge_config::write::ROOM,
+        "http" => http::write::ROOM,
+        "kv" => kv::write::ROOM,
+        "kv-local" => kv::local_write::ROOM,
+        _ => return None,
+    })
+}
+
+/// What requests it takes to write so much to a store of that kind, at a rate that somebody said or that is allowed. Nothing,
+/// where it is not asked by requests.
+pub fn cost(kind: &str, work: Work, rate: Option<f64>) -> Option<Cost> {
+    match kind {
+        "d1" => Some(d1::write::cost(work, rate)),
+        "edge-config" => Some(edge_config::write::cost(work, rate)),
+        "http" => Some(http::write::cost(work, rate)),
+        "kv" => Some(kv::write::cost(work, rate)),
+        _ => None,
+    }
 }
 
 /// What a store will hold once a file of statements is carried out.

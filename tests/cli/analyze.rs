@@ -5,6 +5,16 @@ use super::{
     command::{contents, names, run},
     support::Folder,
 };
+use cutover::{
+    run::{
+        Run,
+        capture::{Masks, capture},
+    },
+    schema::{Column, Table},
+    snapshot,
+    store::memory::Memory,
+    value::{self, Type},
+};
 use serde_json::{Value, json};
 use std::fs;
 
@@ -67,6 +77,11 @@ fn each_column_is_told() {
     let text = run(&folder, &["analyze", "source.db", "--only", "users"]).stdout;
     assert!(text.contains("users: 3 rows, ") && text.contains("e-mail") && !text.contains("empty"), "{text}");
     assert_eq!(run(&folder, &["analyze", "source.db", "--only", "nope"]).code, 2);
+    for mask in ["users.tokn", "user.token", "token"] {
+        let done = run(&folder, &["analyze", "source.db", "--mask", mask]);
+        assert_eq!((done.code, done.stdout.as_str()), (2, ""), "{mask}: what is misspelt would be shown");
+        assert!(done.stderr.contains("to mask") || done.stderr.contains("TABLE.COLUMN"), "{}", done.stderr);
+    }
     assert_eq!(before, (names(&folder), contents(&folder)), "to look leaves nothing behind");
 }
 
@@ -83,4 +98,35 @@ fn a_plan_masks_both_sides_and_has_a_profile() {
     assert_eq!((&json["profile"]["items"], &json["profile"]["failed"]), (&json!(3), &json!(1)), "{json}");
     assert!(json["profile"]["connect"].is_number());
     assert_eq!(run(&folder, &["analyze", "source.db", "--profile"]).code, 2);
+}
+
+#[test]
+fn a_part_is_never_told_as_the_whole() {
+    let folder = Folder::new();
+    let mut users = Table::new("users");
+    users.columns = vec![Column::new("id", Type::Int)];
+    users.partial = Some("rows are hidden".to_owned());
+    let mut store = Memory::new().with(users, [[value::Value::Int(1)], [value::Value::Int(2)]]);
+    let of = snapshot::Store { kind: "postgres".to_owned(), name: "app".to_owned() };
+    let meta = snapshot::Meta { store: of, captured: "2026-01-01T00:00:00Z".to_owned(), notes: Vec::new() };
+    let (here, how) = (Run::new(8 << 20, folder.path("")), snapshot::Options::default());
+    capture(&here, &mut store, &folder.path("before"), meta, how, &Masks::default()).expect("a snapshot");
+
+    let text = run(&folder, &["analyze", "before"]).stdout;
+    assert!(
+        text.contains("\n  a snapshot of postgres `app`") && text.contains("; maybe not all: rows are hidden"),
+        "{text}"
+    );
+    let json = run(&folder, &["analyze", "before", "--format", "json"]).json();
+    assert_eq!(json["stores"][0]["tables"][0]["partial"], "rows are hidden");
+    assert_eq!(json["stores"][0]["notes"].as_array().map(Vec::len), Some(1), "{json}");
+
+    let export = ["export", "before", "--only", "users", "--format", "json", "--output", "-"];
+    let done = run(&folder, &export);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    for part in ["`users` may not be whole: rows are hidden", "a snapshot of postgres `app`"] {
+        assert!(done.stderr.contains(part), "no {part:?} in {}", done.stderr);
+    }
+    let quiet = run(&folder, &[&export[..], &["--quiet"]].concat());
+    assert_eq!(quiet.stderr, "`users` may not be whole: rows are hidden\n");
 }

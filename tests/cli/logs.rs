@@ -203,3 +203,14 @@ fn the_audit_trail_is_for_people_and_vouches_for_the_journal() {
     let expect = "the outcome in the journal is `pass`, and the trail says `fail`";
     assert!(told.code == 2 && told.stdout.contains(expect), "{}", told.stdout);
 }
+
+#[test]
+fn differences_without_a_line_are_counted() {
+    let folder = folder("");
+    let done = run(&folder, &["verify", "--log", "logs", "--limit", "1", "--output", "report"]);
+    assert_eq!(done.code, 1, "{}", done.stderr);
+    let all = fs::read_to_string(folder.path("report/findings/members.ndjson")).expect("findings").lines().count();
+    let errors = lines(&folder, "errors");
+    let message = format!("and {} more in findings/members.ndjson of the report", all - 1);
+    assert!(has(&errors, &json!({ "table": "members", "message": message })), "{errors:?}");
+}

@@ -346,3 +346,42 @@ fn a_row_that_others_refer_to_is_not_taken_from_under_them() {
     let all = |table: &str| ask(&folder, &format!("SELECT CAST(id AS TEXT) FROM {table} ORDER BY id")).concat();
     assert_eq!([all("a"), all("b"), all("c")], ["1234", "123", "2"]);
 }
+
+#[test]
+fn several_runs_are_undone_each_with_its_own_counts() {
+    let folder = folder("");
+    assert_eq!(migrate(&folder, &["--only", "teams"]).code, 0);
+    assert_eq!(migrate(&folder, &[]).code, 0);
+    let all = ["rollback", "--before", "2000-01-01T00:00:00Z"];
+    let looked = run(&folder, &all);
+    // To a preview the members of the later run are still there, and hold their teams.
+    let says = "WOULD    restore 0, remove 3, leave 0 that others changed since, and 2 that others refer to";
+    assert!(looked.stdout.starts_with(says), "{}", looked.stdout);
+    let next = "next: cutover rollback cutover.toml --before 2000-01-01T00:00:00Z --confirm\n";
+    assert!(looked.stdout.ends_with(next), "{}", looked.stdout);
+    let one = run(&folder, &["rollback", "--tables", "members"]).stdout;
+    assert!(one.contains(" --tables members --confirm\n") && !one.contains("an earlier run"), "{one}");
+
+    // It refers to a team that the first run wrote.
+    folder.sqlite("target.db", "UPDATE members SET note = 'theirs' WHERE id = 3");
+    let done = run(&folder, &[&all[..], &["--confirm", "--format", "json"]].concat());
+    assert_eq!(done.code, 1, "{} {}", done.stdout, done.stderr);
+    let report = done.json();
+    let reasons = [
+        "1 rows were changed by others since, and are left as they are",
+        "1 rows are referred to by rows that stay, and are left as they are",
+    ];
+    assert_eq!(report["reasons"], json!(reasons));
+    let tables = report["tables"].as_array().expect("tables");
+    let of = |name: &str| tables.iter().find(|it| it["name"] == name && it["undo"]["remove"] != 0).expect("a table");
+    assert_ne!(of("members")["run"], of("teams")["run"]);
+
+    let events = run(&folder, &["history", "--audit", "--format", "json"]).json()["audit"]["events"].clone();
+    let left = |run: &Value| {
+        let of = |it: &&Value| it["event"] == "rollback" && it["run"] == *run;
+        let detail = events.as_array().and_then(|it| it.iter().find(of)).map(|it| it["detail"].clone());
+        detail.map(|it| [it["left"].clone(), it["held"].clone()]).expect("an entry")
+    };
+    assert_eq!(left(&of("members")["run"]), [1, 0]);
+    assert_eq!(left(&of("teams")["run"]), [0, 1]);
+}

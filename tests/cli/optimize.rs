@@ -84,3 +84,30 @@ fn what_there_is_around_a_plan() {
     assert!(json["stores"][0]["about"].as_array().is_some_and(|it| !it.is_empty()), "{json}");
     assert!(!run(&folder, &["info"]).stdout.contains("environment"));
 }
+
+#[test]
+fn to_ask_what_a_target_takes_changes_nothing_of_it() {
+    let absent = folder("sqlite", "missing/target.db");
+    assert_eq!(looked(&absent, &[])["proposed"]["batch_size"], 25000);
+    let text = run(&absent, &["info", "--detailed"]).stdout;
+    assert!(text.contains("a batch takes 1,000,000 rows") && !absent.path("missing").exists(), "{text}");
+
+    // What a process left behind that died: whoever opens it for writing takes the log into the file.
+    let left = folder("sqlite", "target.db");
+    let held = left.sqlite(
+        "held.db",
+        "PRAGMA journal_mode = WAL; CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO users VALUES (1, 'x');",
+    );
+    let files = || ["target.db", "target.db-wal"].map(|it| fs::read(left.path(it)).expect("a file"));
+    for end in ["", "-wal"] {
+        fs::copy(left.path(format!("held.db{end}")), left.path(format!("target.db{end}"))).expect("a copy");
+    }
+    drop(held);
+    let before = files();
+    for arguments in [&["optimize"][..], &["info", "--detailed"]] {
+        let done = run(&left, arguments);
+        assert_eq!(done.code, 0, "{}{}", done.stdout, done.stderr);
+        assert!(done.stdout.contains("a batch takes 1,000,000 rows"), "{}", done.stdout);
+        assert!(files() == before, "{arguments:?} changed the target");
+    }
+}

@@ -242,3 +242,71 @@ fn secrets_of_files_turn_up_nowhere() {
     nest.run(&by_plan, 2, &["`new.token` is secret and computed"]);
     nest.run(&[&by_plan[..], &["--mask", "old.value"]].concat(), 0, &[]);
 }
+
+/// A plan that spells the columns of its target in other letters, and calls all of them secret but one.
+const CASED: &str = r#"version = 1
+source = { kind = "sqlite", path = "source.db" }
+target = { kind = "sqlite", path = "target.db" }
+gate.unpaired = ["log"]
+[[table]]
+into = "team"
+columns.Token = { from = ".key", secret = true }
+columns.PIN = { from = ".code", secret = true }
+columns.note = ".note"
+"#;
+
+/// A database that makes something else of what is inserted into it.
+const TWISTED: &str = "DELETE FROM team; CREATE TRIGGER twist AFTER INSERT ON team BEGIN UPDATE team SET";
+
+fn cased() -> Nest {
+    let nest = Nest::new(&[("cutover.toml", CASED)]);
+    drop(nest.folder.sqlite(
+        "source.db",
+        "CREATE TABLE team (key TEXT PRIMARY KEY, code TEXT, note TEXT);
+        INSERT INTO team VALUES ('CANARY-1', 'CANARY-2', 'a'), ('CANARY-3', 'CANARY-4', 'b');",
+    ));
+    drop(nest.folder.sqlite("target.db", "CREATE TABLE team (token TEXT PRIMARY KEY, pin TEXT, note TEXT);"));
+    nest
+}
+
+#[test]
+fn columns_in_another_letter_case_are_secret_too() {
+    let nest = cased();
+    drop(nest.folder.sqlite("target.db", "INSERT INTO team VALUES ('CANARY-1', 'CANARY-5', 'a');"));
+    nest.verify("cutover.toml", 1, &["********", "changed"]);
+    nest.run(&["analyze"], 0, &["********"]);
+    nest.run(&["capture", "target", "out/target", "--plan", "cutover.toml"], 0, &[]);
+    nest.run(&["repair"], 2, &["the plan has secret columns"]);
+}
+
+#[test]
+fn what_goes_back_shows_no_secret() {
+    let nest = cased();
+    nest.run(&["migrate"], 0, &["2 inserted"]);
+    for arguments in [&["backup", "create", "--target"][..], &["backup", "create", "--source"]] {
+        let twisted = if arguments.contains(&"--target") { ("target.db", "pin") } else { ("source.db", "code") };
+        let before = backups(&nest);
+        nest.run(arguments, 0, &[]);
+        let id = backups(&nest).into_iter().find(|it| !before.contains(it)).expect("a backup");
+        drop(nest.folder.sqlite(twisted.0, &format!("{TWISTED} {} = 'CANARY-7'; END;", twisted.1)));
+        nest.run(&["backup", "restore", &id], 0, &["insert 2"]);
+        nest.run(&["backup", "restore", &id, "--confirm"], 1, &["changed 2", "********"]);
+        drop(nest.folder.sqlite(twisted.0, "DROP TRIGGER twist;"));
+        nest.run(&["backup", "restore", &id, "--confirm"], 0, &["2 inserted"]);
+    }
+}
+
+/// The ids of all backups.
+fn backups(nest: &Nest) -> Vec<String> {
+    let entries = fs::read_dir(nest.folder.path(".cutover/backups")).expect("a folder");
+    entries.map(|it| it.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
+}
+
+#[test]
+fn a_rollback_shows_no_secret_key() {
+    let nest = cased();
+    nest.run(&["migrate"], 0, &["2 inserted"]);
+    drop(nest.folder.sqlite("target.db", "UPDATE team SET note = 'theirs' WHERE note = 'a';"));
+    nest.run(&["rollback"], 0, &["leave 1 that others changed since", "token=\"********\""]);
+    nest.run(&["rollback", "--confirm"], 1, &["token=\"********\""]);
+}

@@ -354,7 +354,14 @@ fn clean_shows_before_it_removes() {
     check(&folder, &["clean", "--confirm"], 2, &["removed the folder of run old", "the target cannot be cleaned: "]);
     assert_eq!(left(), "late later new unknown");
     let told = journal.events(None).expect("the audit trail");
-    assert_eq!(told.last().map(|it| it.event.as_str()), Some("clean"));
+    let [.., before, after] = told.as_slice() else { panic!("two entries at least: {told:?}") };
+    assert_eq!([&before.event, &after.event], ["clean", "cleaned"], "it is told before anything is gone");
+    assert!(before.detail.contains(r#""folders":["old","half","on","dead"]"#), "{}", before.detail);
+    assert!(
+        after.told().starts_with("4 folders of runs removed; then: the target cannot be cleaned: "),
+        "{}",
+        after.told()
+    );
     assert_eq!(journal.runs().expect("runs").len(), 7, "what was run stays known");
     drop(journal);
     half(&folder, "open", Phase::Applying);

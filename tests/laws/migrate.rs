@@ -133,7 +133,7 @@ impl Stage {
             let (may_write, plan): (&(dyn Fn() -> Result<()> + Sync), _) = (&may_write, &self.plan);
             let mut undo =
                 Undo { manifest, folder, target, reopen: &reopen, pace, tables, may_write, wanted: None, plan };
-            undo.run(&run(), false, &|| NOW.to_owned()).unwrap_or_else(|it| panic!("{it:?}"));
+            undo.run(&run(), false, NOW).unwrap_or_else(|it| panic!("{it:?}"));
         }
     }
 

@@ -106,8 +106,7 @@ impl RepairArgs {
     }
 
     fn check(&self, plan: &Plan) -> Result<()> {
-        let secret = plan.tables.iter().flat_map(|it| it.columns.iter().flatten()).any(|it| it.1.secret);
-        if self.prints() && secret {
+        if self.prints() && plan.has_secrets() {
             let what = "the plan has secret columns, and a patch holds what is written";
             return Err(usage(format_args!("{what}; name a file for your eyes only with --output")));
         }

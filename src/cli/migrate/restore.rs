@@ -7,7 +7,7 @@ use super::{
     target::Wanted,
 };
 use crate::{
-    cli::{args::Cli, backup::Secrets, log, quoted, usage},
+    cli::{args::Cli, backup::Secrets, inspect, log, quoted, usage},
     error::{Error, Kind, Result},
     plan::{Conflict, Endpoint, Limit, Mapping, Names, Plan, Policy},
     report::StoreName,
@@ -16,6 +16,7 @@ use crate::{
         log::Step,
         prepare::Opened,
     },
+    schema::Table,
     store::Source,
 };
 use clap::Args;
@@ -100,15 +101,27 @@ fn back(plan: &Plan, kept: &mut Backup, only: &[String]) -> Result<Plan> {
     if let Some(name) = only.iter().find(|name| !tables.iter().any(|it| it.name == **name)) {
         return Err(usage(format_args!("--tables: the backup has no table `{name}`")));
     }
-    let wanted = tables.into_iter().filter(|it| only.is_empty() || only.contains(&it.name));
-    let mapping = |name: String| Mapping {
-        from: Some(name.clone()),
-        into: name,
+    let wanted = tables.iter().filter(|it| only.is_empty() || only.contains(&it.name));
+    let mapping = |table: &Table| Mapping {
+        from: Some(table.name.clone()),
+        into: table.name.clone(),
         conflict: Conflict::Overwrite,
+        veiled: veiled(plan, &target, &tables, table),
         ..Mapping::default()
     };
     let gate =
         Policy { extra: Limit { all: u64::MAX, ..Limit::default() }, allow_empty: Names::All, ..Policy::default() };
-    let tables = wanted.map(|it| mapping(it.name)).collect();
+    let tables = wanted.map(mapping).collect();
     Ok(Plan { target, tables, checks: Vec::new(), gate, ..plan.clone() })
+}
+
+/// The columns of a table of that store whose values the plan keeps to itself, on whichever side of it the store is.
+fn veiled(plan: &Plan, store: &Endpoint, tables: &[Table], table: &Table) -> Vec<String> {
+    let is = |it: &Endpoint| it.kind == store.kind && it.name == store.name;
+    let taken = if is(&plan.source) { inspect::secret_columns(plan, tables) } else { Vec::new() };
+    let secret = |name: &String| {
+        let written = is(&plan.target) && plan.is_secret(&table.name, name);
+        written || taken.iter().any(|it| it.is_from(&table.name, name))
+    };
+    table.columns.iter().map(|it| &it.name).filter(|it| secret(it)).cloned().collect()
 }

@@ -15,7 +15,11 @@ use crate::{
     run::{
         backup,
         log::Step,
-        migrate::{Undo, manifest::Manifest, rollback::kept},
+        migrate::{
+            Undo,
+            manifest::Manifest,
+            rollback::{Undone, kept},
+        },
         state::{self, Phase, RunRecord},
     },
 };
@@ -66,15 +70,23 @@ fn undo(mut session: Session, args: &RollbackArgs) -> Result<u8> {
         target: stores::name(&session.plan.target),
         ..Migration::default()
     };
-    for record in runs {
+    for record in &runs {
         session.book.name(&record.id);
-        one_run(&mut session, &record, args, &mut out)?;
+        let undone = one_run(&mut session, record, args)?;
+        out.id.clone_from(&record.id);
+        out.tables.extend(undone.into_iter().map(|(name, undoing)| TableMigration {
+            name,
+            run: (runs.len() > 1).then(|| record.id.clone()),
+            undoing: Some(undoing),
+            ..TableMigration::default()
+        }));
     }
+    conclude(&mut out, &runs, args);
     session.end(out, &args.using)
 }
 
 /// Undoes one run, or says what that takes.
-fn one_run(session: &mut Session, record: &RunRecord, args: &RollbackArgs, out: &mut Migration) -> Result<()> {
+fn one_run(session: &mut Session, record: &RunRecord, args: &RollbackArgs) -> Result<Undone> {
     let folder = session.state.run_folder(&record.id)?;
     let manifest = Manifest::read(&folder)?;
     let target = stores::target_of_plan(&session.plan, &session.options).map_err(|it| it.context("the target"))?;
@@ -101,32 +113,39 @@ fn one_run(session: &mut Session, record: &RunRecord, args: &RollbackArgs, out: 
     let mut undo =
         Undo { manifest, folder, target, reopen: &reopen, pace, tables, may_write: &may_write, wanted, plan };
     let undone = undo.run(&session.run, !args.confirm, &clock::exact())?;
-    let before = out.tables.len();
-    out.id.clone_from(&record.id);
-    out.tables.extend(undone.into_iter().map(|(name, undoing)| TableMigration {
-        name,
-        undoing: Some(undoing),
-        ..TableMigration::default()
-    }));
-    let sum =
-        |each: fn(&Undoing) -> u64| -> u64 { out.tables.iter().filter_map(|it| it.undoing.as_ref()).map(each).sum() };
-    let (theirs, held) = (sum(|it| it.theirs), sum(|it| it.held));
     if !args.confirm {
-        out.state = "The target is as it was; nothing was written: this is a preview.".to_owned();
-        out.next = Some(format!("cutover rollback {} --run {} --confirm", quoted(&out.plan.path), record.id));
-        return Ok(());
+        return Ok(undone);
     }
-    for it in out.tables.iter().skip(before) {
-        let detail = it.undoing.as_ref().map(|undoing| kept(&it.name, undoing)).unwrap_or_default();
-        session.state.audit(Some(&record.id), "undo", &detail, &clock::text())?;
+    for (name, undoing) in &undone {
+        session.state.audit(Some(&record.id), "undo", &kept(name, undoing), &clock::text())?;
     }
-    let detail = serde_json::json!({ "by": session.by, "tables": args.tables, "left": theirs, "held": held });
+    let sum = |each: fn(&Undoing) -> u64| -> u64 { undone.iter().map(|it| each(&it.1)).sum() };
+    let (left, held) = (sum(|it| it.theirs), sum(|it| it.held));
+    let detail = serde_json::json!({ "by": session.by, "tables": args.tables, "left": left, "held": held });
     session.state.audit(Some(&record.id), "rollback", &detail, &clock::text())?;
     if whole {
         session.state.set_phase(&record.id, Phase::RolledBack, &clock::text())?;
         session.state.finish(&record.id, "rolled back", None, &clock::text())?;
     }
+    Ok(undone)
+}
+
+/// Says what came of it, or what would, over all runs.
+fn conclude(out: &mut Migration, runs: &[RunRecord], args: &RollbackArgs) {
+    if !args.confirm {
+        out.state = "The target is as it was; nothing was written: this is a preview.".to_owned();
+        if runs.len() > 1 {
+            out.state +=
+                " What an earlier run wrote is compared with the rows as they are before a later one is undone.";
+        }
+        out.next = Some(again(args, &out.plan.path, runs));
+        return;
+    }
+    let sum =
+        |each: fn(&Undoing) -> u64| -> u64 { out.tables.iter().filter_map(|it| it.undoing.as_ref()).map(each).sum() };
+    let (theirs, held) = (sum(|it| it.theirs), sum(|it| it.held));
     out.state = match (theirs, held) {
+        (0, 0) if runs.len() > 1 => format!("What {} runs wrote was taken back, and that was checked.", runs.len()),
         (0, 0) => "What the run wrote was taken back, and that was checked.".to_owned(),
         (count, 0) => {
             format!("Taken back, but for {count} rows that others have changed since; they are left as they are.")
@@ -139,7 +158,21 @@ fn one_run(session: &mut Session, record: &RunRecord, args: &RollbackArgs, out: 
             out.reasons.push(format!("{count} rows {why}, and are left as they are"));
         }
     }
-    Ok(())
+}
+
+/// What to type to undo the same runs and tables.
+fn again(args: &RollbackArgs, plan: &str, runs: &[RunRecord]) -> String {
+    let last = runs.first().map(|it| it.id.as_str()).unwrap_or_default();
+    let which = match (&args.before, &args.backup) {
+        (Some(time), _) => format!("--before {time}"),
+        (None, Some(id)) => format!("--backup {}", quoted(id)),
+        (None, None) => format!("--run {last}"),
+    };
+    let tables = match args.tables.as_slice() {
+        [] => String::new(),
+        names => format!(" --tables {}", quoted(&names.join(","))),
+    };
+    format!("cutover rollback {} {which}{tables} --confirm", quoted(plan))
 }
 
 /// The runs to undo, the last one first.

@@ -2,7 +2,7 @@
 
 use crate::{
     cli::{
-        args::{Asking, Cli, Format, delay, size},
+        args::{Cli, Format, Means, delay},
         clock, exit, log, options, output, progress,
         state::who,
         stores,
@@ -75,11 +75,8 @@ impl Looking {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub(in crate::cli) struct Using {
-    /// Memory for sorting and for constraints; more goes to temporary files.
-    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size, help_heading = "Limits")]
-    memory: usize,
     #[command(flatten)]
-    asking: Asking,
+    means: Means,
     /// How to write what came of it. As JSON it has the format `cutover-migration/1`.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
@@ -142,13 +139,13 @@ impl Session {
         progress::stop_on_signal(&watch)?;
         let tell = if using.quiet { |_: &str| () } else { output::tell };
         let book = using.logging.open(&plan, &start)?;
-        let run = Run { tell, log: book.log(), ..options::run(using.memory, &using.asking, Arc::clone(&watch)) };
+        let run = Run { tell, log: book.log(), ..options::run(&using.means, Arc::clone(&watch)) };
         let folder = state::folder_of(Path::new(&plan.path));
         let state = State::open(&folder)?;
         let owner = lock::Owner::this(verb, &start);
         let lock = lock::Lock::take(&folder, &owner)?;
         let by = who(&owner);
-        let options = options::store(&using.asking);
+        let options = options::store(&using.means.asking);
         Ok(Session { plan, text, colour, start, options, watch, run, state, folder, lock, by, book, begun })
     }
 

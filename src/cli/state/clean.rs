@@ -45,24 +45,35 @@ pub(super) fn clean(args: &Clean, cli: &Cli) -> Result<u8> {
         output::print(out.as_bytes())?;
         return Ok(exit::PASS);
     };
-    let mut removed = Vec::new();
-    for (id, path) in &old {
-        fs::remove_dir_all(path).map_err(|it| Error::new(Kind::File, format_args!("{}: {it}", path.display())))?;
-        output::print(format!("removed the folder of run {}\n", escape::message(id)).as_bytes())?;
-        removed.push(id);
-    }
-    let options = options::store(&args.asking);
-    let marks = stores::target_of_plan(&plan, &options).and_then(|mut it| it.clean());
-    let detail =
-        json!({ "by": super::who(&owner), "target": target.trim(), "marks": marks.as_ref().ok(), "folders": removed });
+    let folders: Vec<&String> = old.iter().map(|it| &it.0).collect();
+    let detail = json!({ "by": super::who(&owner), "target": target.trim(), "folders": folders });
+    // Before anything is gone, so that no end of this process leaves the trail without a word of it.
     state.audit(None, "clean", &detail, &stamp(now))?;
+    let mut removed = Vec::new();
+    let marks = remove(&old, &mut removed).and_then(|()| {
+        let marks = stores::target_of_plan(&plan, &options::store(&args.asking)).and_then(|mut it| it.clean());
+        marks.map_err(|it| it.context("the target cannot be cleaned"))
+    });
+    let (done, error) = (marks.as_ref().ok(), marks.as_ref().err().map(ToString::to_string));
+    let detail = json!({ "marks": done, "folders": removed, "error": error });
+    state.audit(None, "cleaned", &detail, &clock::text())?;
     let target = escape::message(target.trim());
-    let text = match marks.map_err(|it| it.context("the target cannot be cleaned"))? {
+    let text = match marks? {
         true => format!("removed what this tool kept in {target}\n"),
         false => format!("this tool keeps nothing in {target}\n"),
     };
     output::print(text.as_bytes())?;
     Ok(exit::PASS)
+}
+
+/// Removes the folders of runs. `removed` are those that are gone, however it ends.
+fn remove<'o>(old: &'o [(String, PathBuf)], removed: &mut Vec<&'o str>) -> Result<()> {
+    for (id, path) in old {
+        fs::remove_dir_all(path).map_err(|it| Error::new(Kind::File, format_args!("{}: {it}", path.display())))?;
+        removed.push(id);
+        output::print(format!("removed the folder of run {}\n", escape::message(id)).as_bytes())?;
+    }
+    Ok(())
 }
 
 /// A run that left the target of that plan half done.

@@ -36,7 +36,10 @@ pub(super) fn history(args: &History) -> Result<u8> {
     if state.is_none() && !args.plan.exists() {
         return Err(usage(format_args!("{}: no such file, and no runs beside it", args.plan.display())));
     }
-    let told = read(args, state.as_ref())?;
+    let told = match &state {
+        Some(it) => it.moment(|it| read(args, Some(it)))?,
+        None => read(args, None)?,
+    };
     let whole = told.audited.as_ref().is_none_or(|it| it.broken.is_none()) && told.contradictions.is_empty();
     let out = match args.format {
         Format::Json => document_text(&told.json())?,

@@ -178,12 +178,12 @@ impl Known {
 
     /// Asks the stores.
     fn compare(&mut self, args: &Status, (plan, text): (&Plan, &str), colour: bool) -> Result<()> {
-        let options = options::store(&args.asking);
+        let options = options::store(&args.means.asking);
         let source = stores::of_plan(plan, &plan.source, &options).map_err(|it| it.context("the source"))?;
         let target = stores::target_or_schema(plan, &options).map_err(|it| it.context("the target"))?;
         let watch = Arc::new(Watch::default());
         progress::stop_on_signal(&watch)?;
-        let run = options::run(args.memory, &args.asking, Arc::clone(&watch));
+        let run = options::run(&args.means, Arc::clone(&watch));
         let mut task = prepare::plan(plan, source, target, Some(&run)).map_err(|it| problem(it, plan, text, colour))?;
         // Without tables in the plan, every table of the source goes along.
         let goes = |it: &&String| plan.tables.is_empty() || plan.table(it).is_some();

@@ -122,7 +122,9 @@ impl Undo<'_> {
             let folder = folder.join(&entry.folder);
             disk::folder(&folder)?;
             let staged = self.folder.join(&entry.folder);
-            found.push((entry.name.clone(), stage(run, source.as_mut(), (table, &shape), &staged, &folder)?));
+            let key = |row: Row<'_>| key(self.plan, &table.name, row);
+            let undoing = stage(run, source.as_mut(), (table, &shape), (&staged, &folder), &key)?;
+            found.push((entry.name.clone(), undoing));
         }
         self.hold_all(run, source.as_mut(), zone.as_ref(), &mut found)?;
         Ok(found)
@@ -178,6 +180,7 @@ impl Undo<'_> {
                 if undoing.remove == 0 {
                     return Ok(());
                 }
+                let key = |row: Row<'_>| key(self.plan, &table.name, row);
                 parent.hold(run, target, (&Child { table: child, staged }, reference), &mut |row| {
                     undoing.remove -= 1;
                     undoing.held += 1;
@@ -230,7 +233,7 @@ impl Undo<'_> {
 
 /// Finds out what undoing a table takes, and stages it in `folder`. Nothing is written to the target.
 ///
-/// `staged` is the folder of the table in that of the run, `table` the target's.
+/// `staged` is the folder of the table in that of the run, `table` the target's, and `key` tells a row to people.
 ///
 /// # Errors
 /// If something cannot be read, or not be staged.
@@ -238,8 +241,8 @@ fn stage(
     run: &Run,
     target: &mut dyn Source,
     (table, shape): (&Table, &Arc<Shape>),
-    staged: &Path,
-    folder: &Path,
+    (staged, folder): (&Path, &Path),
+    key: &dyn Fn(Row<'_>) -> String,
 ) -> Result<Undoing> {
     let piled = |name: &str| Piled::open(&staged.join(name), shape);
     let (written, mut before) = (piled(WRITTEN)?, piled(if shape.keyless { EQUAL } else { BEFORE })?);
@@ -360,11 +363,12 @@ fn cells(row: Row<'_>) -> impl Iterator<Item = &[u8]> {
     (0..row.shape().width()).map(move |it| row.cell(it))
 }
 
-/// The key of a row as JSON.
-fn key(row: Row<'_>) -> String {
+/// The key of a row for people, its secrets masked.
+fn key(plan: &Plan, table: &str, row: Row<'_>) -> String {
     let fields = row.shape().fields.iter().take(row.shape().key).enumerate();
     let member = |(place, field): (usize, &crate::row::Field)| {
-        format!("{}={}", field.column, shown::cell(row.cell(place), true, false).json)
+        let secret = plan.is_secret(table, &field.column);
+        format!("{}={}", field.column, shown::cell(row.cell(place), true, secret).json)
     };
     fields.map(member).collect::<Vec<_>>().join(", ")
 }

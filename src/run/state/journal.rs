@@ -8,6 +8,7 @@ use super::{
 use crate::error::{Error, Kind, Result};
 use rusqlite::{OptionalExtension, Params, Row, Transaction, TransactionBehavior, params};
 use serde_json::{Value, json};
+use std::borrow::Cow;
 
 /// `runs.number` gives the order: an id follows a clock, and a clock may be set back.
 pub(super) const SCHEMA: &str = "
@@ -111,8 +112,10 @@ impl State {
     /// If there is a run of that name, or the journal cannot be written.
     pub fn begin_run(&mut self, run: &RunRecord) -> Result<()> {
         self.run_folder_path(&run.id)?;
-        let (plan, hash, target) = (&run.plan, &run.plan_hash, &run.target_fingerprint);
-        let mut detail = json!({ "plan": plan, "hash": hash, "target": target, "continues": run.continues });
+        let mut detail = json!({
+            "plan": run.plan, "hash": run.plan_hash, "target": run.target_fingerprint, "continues": run.continues,
+            "phase": run.phase.name(),
+        });
         if !run.by.is_empty() {
             detail["by"] = run.by.as_str().into();
         }
@@ -259,15 +262,29 @@ impl State {
     pub fn events(&self, run: Option<&str>) -> Result<Vec<Event>> {
         let query = "SELECT seq, at, run, event, detail, hash FROM audit WHERE ?1 IS NULL OR run = ?1 ORDER BY seq";
         self.list(query, [run], |it| {
+            // A trail that somebody damaged is shown as well as it can be.
+            let text =
+                |place| Ok::<_, rusqlite::Error>(it.get_ref(place)?.as_bytes_or_null()?.map(String::from_utf8_lossy));
+            let told = |place| text(place).map(|it| it.unwrap_or_default().into_owned());
             Ok(Event {
                 entry: counted(it.get(0)?),
-                at: it.get(1)?,
-                run: it.get(2)?,
-                event: it.get(3)?,
-                detail: it.get(4)?,
-                hash: it.get(5)?,
+                at: told(1)?,
+                run: text(2)?.map(Cow::into_owned),
+                event: told(3)?,
+                detail: told(4)?,
+                hash: told(5)?,
             })
         })
+    }
+
+    /// Reads several things of one and the same moment, although another process writes meanwhile. It is not called within itself.
+    ///
+    /// # Errors
+    /// If the journal cannot be read, or `read` fails.
+    pub fn moment<T>(&self, read: impl FnOnce(&State) -> Result<T>) -> Result<T> {
+        // Whatever is read within a transaction is as it was when the first of it was read.
+        let _held = self.connection.unchecked_transaction().map_err(|it| self.failed(&it))?;
+        read(self)
     }
 
     /// The run of that name.

@@ -30,6 +30,21 @@ pub struct Round {
 }
 
 impl Round {
+    /// The round that an entry of the audit trail tells of, if it does.
+    pub(super) fn of(detail: &Value) -> Option<Round> {
+        let count = |name: &str| detail[name].as_u64();
+        let text = |it: &Value| it.as_str().map(str::to_owned);
+        Some(Round {
+            number: u32::try_from(count("round")?).ok()?,
+            at: text(&detail["at"])?,
+            verdict: text(&detail["verdict"])?,
+            rows: count("rows")?,
+            same: count("same")?,
+            differ: count("differ")?,
+            reasons: detail["reasons"].as_array()?.iter().filter_map(text).collect(),
+        })
+    }
+
     /// For programs.
     pub fn json(&self) -> Value {
         json!({
@@ -74,18 +89,8 @@ impl State {
     /// If the journal cannot be read.
     pub fn rounds(&self, plan: &str) -> Result<Vec<Round>> {
         let round = |detail: &str| {
-            let it: Value = serde_json::from_str(detail).ok().filter(|it: &Value| it["plan"] == plan)?;
-            let count = |name: &str| it[name].as_u64();
-            let text = |it: &Value| it.as_str().map(str::to_owned);
-            Some(Round {
-                number: u32::try_from(count("round")?).ok()?,
-                at: text(&it["at"])?,
-                verdict: text(&it["verdict"])?,
-                rows: count("rows")?,
-                same: count("same")?,
-                differ: count("differ")?,
-                reasons: it["reasons"].as_array()?.iter().filter_map(text).collect(),
-            })
+            let detail: Value = serde_json::from_str(detail).ok()?;
+            Round::of(&detail).filter(|_| detail["plan"] == plan)
         };
         let events = self.events(None)?.into_iter().filter(|it| it.event == EVENT);
         Ok(events.filter_map(|it| round(&it.detail)).collect())

@@ -358,3 +358,81 @@ fn where_the_state_of_a_plan_lies() {
     check("./a/prod.toml", "./a/.cutover", "prod.toml");
     check("/a/prod.toml", "/a/.cutover", "prod.toml");
 }
+
+#[test]
+fn what_is_read_in_one_moment_knows_nothing_of_later() {
+    let (_around, mut writer) = state();
+    run_to(&mut writer, "a", Phase::Checked);
+    let reader = State::look(writer.folder()).unwrap().unwrap();
+    let mut change = || {
+        writer.set_phase("a", Phase::Applying, AT).unwrap();
+        writer.begin_run(&record("b")).unwrap();
+        writer.finish("a", "done", None, AT).unwrap();
+    };
+    let told = reader.moment(|it| {
+        let before = (it.runs()?, it.audit_verify()?, it.contradictions()?);
+        change();
+        assert_eq!((it.runs()?, it.audit_verify()?, it.contradictions()?), before);
+        Ok(before)
+    });
+    let (runs, audited, contradictions) = told.unwrap();
+    assert_eq!((runs.len(), audited.entries, contradictions.len()), (1, 1, 0));
+    assert_eq!((reader.runs().unwrap().len(), reader.audit_verify().unwrap().entries), (2, 4));
+}
+
+#[test]
+fn what_the_journal_says_otherwise_than_the_trail() {
+    let check = |sql: &str, expect: &[&str]| {
+        let (_around, mut state) = state();
+        run_to(&mut state, "a", Phase::Connected);
+        let second = RunRecord { continues: Some("a".to_owned()), ..record("b") };
+        state.begin_run(&second).unwrap();
+        state.set_phase("b", Phase::Staged, AT).unwrap();
+        state.set_table("b", &TableCounts { name: "users".to_owned(), ..TableCounts::default() }).unwrap();
+        let decision = Decision { table: "users".to_owned(), key: "1".to_owned(), ..Decision::default() };
+        state.decide("b", &[decision], AT).unwrap();
+        state.audit(Some("b"), "write", &json!({ "table": "users" }), AT).unwrap();
+        state.finish("b", "pass", None, AT).unwrap();
+        let change = Connection::open(state.folder().join(JOURNAL)).unwrap();
+        change.execute_batch(&format!("PRAGMA foreign_keys = OFF; {sql}")).unwrap();
+        assert_eq!(state.contradictions().unwrap(), expect, "{sql}");
+        assert_eq!(state.audit_verify().unwrap().broken, None, "{sql}");
+    };
+    check("", &[]);
+    check(
+        "DELETE FROM runs WHERE id = 'b'",
+        &["run b: the trail says that it began, and the journal does not know it"],
+    );
+    check(
+        "INSERT INTO runs SELECT 9, 'c', NULL, plan, plan_hash, source, source_fingerprint, target, target_fingerprint, phase, \
+         started, NULL, NULL, NULL FROM runs WHERE id = 'a'",
+        &["run c: it is in the journal, and the trail does not know it"],
+    );
+    let differs = |what: &str, journal: &str, trail: &str| {
+        format!("run b: the {what} in the journal is {journal}, and the trail says {trail}")
+    };
+    for (change, what, journal, trail) in [
+        ("plan = 'x'", "plan file", "`x`", "`cutover.toml`"),
+        ("target_fingerprint = 'x'", "target", "`x`", "`sqlite:2`"),
+        ("continues = NULL", "run before it", "nothing", "`a`"),
+        ("started = 'x'", "begin", "`x`", &format!("`{AT}`")),
+        ("phase = 'done'", "phase", "`done`", "`staged`"),
+        ("outcome = NULL", "outcome", "nothing", "`pass`"),
+        ("ended = 'x'", "end", "`x`", &format!("`{AT}`")),
+    ] {
+        check(&format!("UPDATE runs SET {change} WHERE id = 'b'"), &[&differs(what, journal, trail)]);
+    }
+    check(
+        "UPDATE runs SET phase = 'done', outcome = 'pass' WHERE id = 'a'",
+        &[
+            "run a: the phase in the journal is `done`, and the trail says `connected`",
+            "run a: the outcome in the journal is `pass`, and the trail says nothing",
+        ],
+    );
+    check("DELETE FROM tables", &["run b: the trail says that `users` was written, and the journal does not know it"]);
+    check("DELETE FROM decisions", &["run b: the journal has 0 decisions, and the trail says 1"]);
+    check(
+        "INSERT INTO decisions SELECT run, tbl, '2', kind, choice, by FROM decisions",
+        &["run b: the journal has 2 decisions, and the trail says 1"],
+    );
+}

@@ -98,17 +98,26 @@ impl Writer {
     }
 }
 
+/// How much goes into one batch of that table.
+pub(in crate::store) fn room(table: &Table) -> Room {
+    let width = table.columns.len().max(1);
+    // Of rows without a key each one that is deleted takes a statement of its own.
+    let each = if table.key.is_empty() { 1 } else { (PARAMETERS_MAX / width).max(1) };
+    Room { rows: STATEMENTS * each, rows_max: STATEMENTS_MAX * each, bytes_max: BYTES_MAX }
+}
+
+/// One request a batch, and a few to learn about the database before.
+pub(in crate::store) fn cost(work: Work, rate: Option<f64>) -> Cost {
+    Cost::at_cloudflare(work.batches, rate)
+}
+
 impl Target for Writer {
     fn room(&self, table: &Table) -> Room {
-        let width = table.columns.len().max(1);
-        // Of rows without a key each one that is deleted takes a statement of its own.
-        let each = if table.key.is_empty() { 1 } else { (PARAMETERS_MAX / width).max(1) };
-        Room { rows: STATEMENTS * each, rows_max: STATEMENTS_MAX * each, bytes_max: BYTES_MAX }
+        room(table)
     }
 
-    /// One request a batch, and a few to learn about the database before.
     fn cost(&self, work: Work) -> Option<Cost> {
-        Some(Cost::at_cloudflare(work.batches, self.rate))
+        Some(cost(work, self.rate))
     }
 
     fn fingerprint(&self) -> String {

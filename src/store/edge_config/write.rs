@@ -138,14 +138,21 @@ fn judge_write(answer: &Answer) -> Advice {
     }
 }
 
+/// What one request may hold.
+pub(in crate::store) const ROOM: Room = Room { rows: 500, rows_max: 1000, bytes_max: 512 << 10 };
+
+/// A batch is looked for and written.
+pub(in crate::store) fn cost(work: Work, rate: Option<f64>) -> Cost {
+    Cost::at(2 * work.batches, rate)
+}
+
 impl Target for Writer {
     fn room(&self, _: &Table) -> Room {
-        Room { rows: 500, rows_max: 1000, bytes_max: 512 << 10 }
+        ROOM
     }
 
-    /// A batch is looked for and written.
     fn cost(&self, work: Work) -> Option<Cost> {
-        Some(Cost::at(2 * work.batches, self.rate))
+        Some(cost(work, self.rate))
     }
 
     fn fingerprint(&self) -> String {

@@ -34,7 +34,7 @@ pub(in crate::store) struct FileTarget {
 }
 
 /// One batch rewrites the file, so it is as large as memory allows.
-const ROOM: Room = Room { rows: 1_000_000, rows_max: 10_000_000, bytes_max: 256 << 20 };
+pub(in crate::store) const ROOM: Room = Room { rows: 1_000_000, rows_max: 10_000_000, bytes_max: 256 << 20 };
 
 /// What the name of a file begins and ends with that is not whole yet.
 const PARTIAL: (&str, &str) = (".cutover-", ".partial");

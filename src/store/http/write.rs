@@ -79,13 +79,21 @@ fn body(batch: &Batch) -> Result<Vec<u8>> {
     Ok(out)
 }
 
+/// A batch is a table.
+pub(in crate::store) const ROOM: Room = Room { rows: usize::MAX, rows_max: usize::MAX, bytes_max: BYTES_MAX };
+
+/// One request a batch.
+pub(in crate::store) fn cost(work: Work, rate: Option<f64>) -> Cost {
+    Cost::at(work.batches, rate)
+}
+
 impl Target for Writer {
     fn room(&self, _: &Table) -> Room {
-        Room { rows: usize::MAX, rows_max: usize::MAX, bytes_max: BYTES_MAX }
+        ROOM
     }
 
     fn cost(&self, work: Work) -> Option<Cost> {
-        Some(Cost::at(work.batches, self.rate))
+        Some(cost(work, self.rate))
     }
 
     fn fingerprint(&self) -> String {

@@ -48,7 +48,7 @@ struct Blobs {
 }
 
 /// Each key is a file to sync, so a batch is not large.
-const ROOM: Room = Room { rows: 500, rows_max: 10_000, bytes_max: 32 << 20 };
+pub(in crate::store) const ROOM: Room = Room { rows: 500, rows_max: 10_000, bytes_max: 32 << 20 };
 
 impl Writer {
     /// Opens the namespace that the setting `namespace` calls, or the only one, of what is kept at `path`.

@@ -131,14 +131,21 @@ fn left_out(count: usize, all: usize) -> Result<()> {
     }
 }
 
+/// What one request may hold.
+pub(in crate::store) const ROOM: Room = Room { rows: 1000, rows_max: PAIRS_MAX, bytes_max: BYTES_MAX };
+
+/// A batch is looked for and written. What an update leaves as it is has to be fetched.
+pub(in crate::store) fn cost(work: Work, rate: Option<f64>) -> Cost {
+    Cost::at_cloudflare(2 * (work.batches + work.updates), rate)
+}
+
 impl Target for Writer {
     fn room(&self, _: &Table) -> Room {
-        Room { rows: 1000, rows_max: PAIRS_MAX, bytes_max: BYTES_MAX }
+        ROOM
     }
 
-    /// A batch is looked for and written. What an update leaves as it is has to be fetched.
     fn cost(&self, work: Work) -> Option<Cost> {
-        Some(Cost::at_cloudflare(2 * (work.batches + work.updates), self.rate))
+        Some(cost(work, self.rate))
     }
 
     fn fingerprint(&self) -> String {

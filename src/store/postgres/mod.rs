@@ -42,6 +42,7 @@ mod straight;
 mod workers;
 mod write;
 
+pub(super) use write::ROOM;
 pub use write::Writer;
 
 /// One Postgres database.

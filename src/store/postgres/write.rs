@@ -54,7 +54,7 @@ pub struct Writer {
 }
 
 /// A batch of usual rows is some megabytes: large enough that the turns to the server and back do not show.
-const ROOM: Room = Room { rows: 50_000, rows_max: 500_000, bytes_max: 32 << 20 };
+pub(in crate::store) const ROOM: Room = Room { rows: 50_000, rows_max: 500_000, bytes_max: 32 << 20 };
 
 /// Bytes that are sent at once.
 const CHUNK: usize = 128 << 10;

@@ -62,7 +62,7 @@ const PATIENCE: Duration = Duration::from_millis(200);
 const D1_VALUE: i32 = 2_000_000;
 
 /// One transaction costs some syncs of the disk, which so many rows are worth.
-const ROOM: Room = Room { rows: 25_000, rows_max: 1_000_000, bytes_max: 32 << 20 };
+pub(in crate::store) const ROOM: Room = Room { rows: 25_000, rows_max: 1_000_000, bytes_max: 32 << 20 };
 
 /// Around a script for the `sqlite3` shell. Rows may refer to others that come later.
 const FRAME: Frame =
