@@ -91,7 +91,8 @@ pub(super) fn export(args: &ExportArgs, cli: &Cli) -> Result<u8> {
     let watch = Arc::new(Watch::default());
     progress::stop_on_signal(&watch)?;
     let mask = (!args.reveal).then_some(args.mask.as_slice());
-    let (mut opened, masks) = inspect::open_masked(&args.store, args.plan.as_deref(), mask, &args.asking, cli)?;
+    let (mut opened, masks) =
+        inspect::open_masked(&args.store, (args.plan.as_deref(), &args.only), mask, &args.asking, cli)?;
     let format = args.format(&opened.name.kind)?;
     let store = Store { kind: opened.name.kind.clone(), name: opened.name.name.clone() };
     let meta = Meta { store, captured: super::clock::text(), notes: Vec::new() };

@@ -15,7 +15,7 @@ use crate::{
     store::{
         Options,
         about::Fact,
-        script::{Edit, Frame},
+        script::{Edit, Frame, POSTGRES},
         sql::identifier,
         target::{Begin, Changes, Room, Target, Written},
     },
@@ -473,7 +473,7 @@ impl Target for Writer {
     }
 
     fn frame(&self) -> Option<Frame> {
-        Some(statement::FRAME)
+        Some(POSTGRES)
     }
 
     fn statement(&mut self, table: &Table, _: &Arc<Shape>, edit: Edit<'_>) -> Result<String> {

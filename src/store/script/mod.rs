@@ -4,7 +4,7 @@
 
 mod make;
 
-pub use make::{Dialect, Maker};
+pub use make::{Dialect, Made, Maker};
 
 use super::{
     affinity::{Affinity, Column, Probe},
@@ -52,6 +52,14 @@ pub struct Frame {
     /// The command that runs a script.
     pub run: &'static str,
 }
+
+/// Around a script for `psql`. The settings say how literals are read, whatever is usual for the role.
+pub(super) const POSTGRES: Frame = Frame {
+    begin: "SET client_encoding = 'UTF8';\nSET standard_conforming_strings = on;\nSET DateStyle = 'ISO, YMD';\n\
+        SET IntervalStyle = 'postgres';\nSET TimeZone = 'UTC';\nBEGIN;\nSET CONSTRAINTS ALL DEFERRED;",
+    end: "COMMIT;",
+    run: "psql -v ON_ERROR_STOP=1 -f PATCH",
+};
 
 /// Appends the text that stands for a value in a column of text. False: there is none.
 pub(crate) fn spell(value: Value<'_>, out: &mut Vec<u8>) -> bool {

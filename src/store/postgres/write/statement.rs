@@ -15,20 +15,12 @@ use crate::{
     error::{Error, Kind, Result},
     row::{Batch, Field, Row, Shape},
     store::{
-        script::{Edit, Frame, postgres_bytes, postgres_date, postgres_text, spell},
+        script::{Edit, postgres_bytes, postgres_date, postgres_text, spell},
         sql::identifier,
     },
     value::{Value, cast::Cast},
 };
 use std::sync::Arc;
-
-/// Around a script. The settings say how literals are read, whatever is usual for the role.
-pub(super) const FRAME: Frame = Frame {
-    begin: "SET client_encoding = 'UTF8';\nSET standard_conforming_strings = on;\nSET DateStyle = 'ISO, YMD';\n\
-        SET IntervalStyle = 'postgres';\nSET TimeZone = 'UTC';\nBEGIN;\nSET CONSTRAINTS ALL DEFERRED;",
-    end: "COMMIT;",
-    run: "psql -v ON_ERROR_STOP=1 -f PATCH",
-};
 
 /// The statement for one change; empty, where there is nothing to set.
 ///
