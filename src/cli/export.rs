@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     disk,
-    error::{Error, Kind, Result},
+    error::Result,
     report::layout,
     run::{
         Watch,
@@ -151,10 +151,7 @@ fn write(export: &Export<'_>, output: &Path, extension: &str) -> Result<Option<P
         output::pass(file)?;
         return Ok(None);
     }
-    if fs::symlink_metadata(output).is_ok() {
-        let message = format_args!("{} is there already; name another, or remove it", output.display());
-        return Err(Error::new(Kind::Usage, message));
-    }
+    disk::vacant(output)?;
     let parent = disk::parent(output);
     disk::folder(parent)?;
     let draft = disk::draft(parent, ".cutover-")?;
