@@ -21,6 +21,7 @@ const SCHEMA: &str = "
     CREATE TABLE nodes (id integer PRIMARY KEY, parent integer REFERENCES nodes ON DELETE CASCADE);
     CREATE EXTENSION citext;
     CREATE TABLE blurred (id citext, v text);
+    CREATE TABLE blurred_too (id interval, doc jsonb, v text);
     CREATE TABLE forms (id text PRIMARY KEY, v text);";
 
 const ROWS: &str = r#"
@@ -35,6 +36,7 @@ const ROWS: &str = r#"
     INSERT INTO notes VALUES ('same', '{"a":1}'), ('same', '{"a":1}'), (NULL, NULL);
     INSERT INTO nodes VALUES (1, 3), (2, 1), (3, 3);
     INSERT INTO blurred VALUES ('a', 'new'), ('A', 'same'), ('b', 'new'), ('B', 'same');
+    INSERT INTO blurred_too VALUES ('1 day', '1.5', 'new'), ('24:00', '1.5', 'same'), ('1 day', '1.50', 'same'), ('24:00', '1.50', 'new');
     INSERT INTO forms VALUES ('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', 'new');"#;
 
 /// What the target has of it: one row of each table is wrong or missing.
@@ -44,6 +46,7 @@ const THERE: &str = r#"
     INSERT INTO notes VALUES ('same', '{"a":1}');
     INSERT INTO nodes VALUES (1, NULL);
     INSERT INTO blurred VALUES ('a', 'old'), ('A', 'same'), ('B', 'same');
+    INSERT INTO blurred_too VALUES ('1 day', '1.5', 'old'), ('24:00', '1.5', 'same'), ('1 day', '1.50', 'same');
     INSERT INTO forms VALUES ('A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11', 'old');"#;
 
 const PLAN: &str = r#"
@@ -52,7 +55,7 @@ source = { kind = "postgres", url = "${FROM}" }
 target = { kind = "postgres", url = "${TO}" }
 table = [
     { into = "kinds" }, { into = "notes", key = [] }, { into = "parents" }, { into = "nodes" },
-    { into = "blurred", key = ["id"] },
+    { into = "blurred", key = ["id"] }, { into = "blurred_too", key = ["id", "doc"] },
     { into = "forms", columns = { id = { from = ".id", type = "uuid" }, v = ".v" } },
 ]
 "#;

@@ -44,7 +44,8 @@ pub(super) struct Column {
     pub nullable: bool,
     /// The bytes of `COPY` are those of the form.
     pub binary: bool,
-    /// The server takes different texts for equal: `citext`, and collations that are not deterministic.
+    /// The server takes different values for equal: `citext`, collations that are not deterministic, 1 day and 24 hours, 1.5
+    /// and 1.50 in a document.
     pub blurred: bool,
 }
 
@@ -68,7 +69,7 @@ pub(super) struct Aim<'s> {
 
 const COLUMNS: &str = "
 SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), d.name, d.mod, a.attidentity = 'a', a.attgenerated <> '', NOT a.attnotnull,
-    d.name = 'citext' OR EXISTS (SELECT FROM pg_collation AS l
+    d.name IN ('citext', 'interval', 'jsonb') OR EXISTS (SELECT FROM pg_collation AS l
         WHERE l.oid = a.attcollation AND to_jsonb(l) ->> 'collisdeterministic' = 'false')
 FROM pg_attribute AS a CROSS JOIN LATERAL (
     WITH RECURSIVE chain(oid, mod) AS (

@@ -185,7 +185,10 @@ fn is(column: &Column, literal: &str, keyless: bool) -> String {
             format!("({})::pg_catalog.jsonb = {literal}::pg_catalog.jsonb", column.form.ask(&name))
         }
         Form::Spelled if keyless => format!("{} = {literal}", column.form.ask(&name)),
-        _ if column.blurred => format!("{name} = {literal} AND {} = {literal}", column.seen(&name)),
+        _ if column.blurred => {
+            let value = format!("({literal})::{}", column.declared);
+            format!("{name} = {value} AND {} = {}", column.seen(&name), column.seen(&value))
+        }
         _ => format!("{name} = {}", column.value(literal)),
     }
 }
