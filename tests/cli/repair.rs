@@ -220,15 +220,17 @@ fn rows_that_refer_to_what_comes_later() {
         CREATE TABLE nodes (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES nodes (id) ON DELETE CASCADE,
             leaf INTEGER REFERENCES leaves (id) ON DELETE CASCADE, v TEXT);
         CREATE TABLE leaves (id INTEGER PRIMARY KEY, node INTEGER REFERENCES nodes (id) ON DELETE CASCADE);
+        CREATE TABLE chain (id INTEGER PRIMARY KEY, next INTEGER NOT NULL REFERENCES chain (id) ON DELETE CASCADE);
         PRAGMA defer_foreign_keys = ON; BEGIN;";
     let rows = "INSERT INTO nodes VALUES (1, 3, 1, 'new'), (2, 3, NULL, 'b'), (3, 3, 2, 'c'), (4, 1, NULL, 'd');
-        INSERT INTO leaves VALUES (1, 2), (2, 1); COMMIT;";
-    let there =
-        "INSERT INTO nodes VALUES (1, NULL, NULL, 'old'), (4, 4, 1, 'd'); INSERT INTO leaves VALUES (1, 1); COMMIT;";
+        INSERT INTO leaves VALUES (1, 2), (2, 1);
+        INSERT INTO chain VALUES (1, 2), (2, 2); COMMIT;";
+    let there = "INSERT INTO nodes VALUES (1, NULL, NULL, 'old'), (4, 4, 1, 'd'); INSERT INTO leaves VALUES (1, 1);
+        INSERT INTO chain VALUES (1, 1); COMMIT;";
     let folder = Folder::pair(&format!("{tables}{rows}"), &format!("{tables}{there}"));
     fs::copy(folder.path("target.db"), folder.path("before.db")).expect("a copy");
     let plan = "version = 1\nsource = { kind = 'sqlite', path = 'source.db' }\n\
-        target = { kind = 'sqlite', path = 'target.db' }\ntable = [{ into = 'leaves' }, { into = 'nodes' }]\n";
+        target = { kind = 'sqlite', path = 'target.db' }\ntable = [{ into = 'leaves' }, { into = 'nodes' }, { into = 'chain' }]\n";
     fs::write(folder.path("cutover.toml"), plan).expect("a plan");
     check(&folder, &["repair", "--output", "patch.sql", "--undo", "undo.sql"], 1);
     // The order has to be right also where each reference is enforced at once.

@@ -2,7 +2,8 @@
 //! missing and nothing is taken along.
 //!
 //! Which row refers to which of its own table nobody knows beforehand, and tables may refer to each other in a circle. So references to
-//! what comes no earlier are set once all rows are there, and cleared before the first of them goes.
+//! what comes no earlier are set once all rows are there, and taken back before the first of them goes. Those of new rows are NULL
+//! meanwhile, where they may be.
 
 use super::{
     apply::Walk,
@@ -32,7 +33,7 @@ pub(super) enum Step {
     Insert,
     /// Sets the references to what came no earlier.
     Refer,
-    /// Clears them.
+    /// Takes them back.
     Clear,
     Delete,
     Restore,
@@ -50,8 +51,9 @@ pub(super) struct Part<'p> {
     pub shape: Arc<Shape>,
     /// Where they are.
     pub folder: PathBuf,
-    /// The places of columns that refer to what comes no earlier, and can be NULL until then.
+    /// The places of columns that refer to what comes no earlier, and those of them that can be NULL until then.
     later: Vec<usize>,
+    empty: Vec<usize>,
     /// Who may refer to its rows when those of the same patch are gone.
     referrers: Vec<Referrer>,
     /// How many rows are new, and how many take the place of others.
@@ -88,16 +90,22 @@ impl<'p> Part<'p> {
             let (written, changed) = (count(WRITTEN)?, count(BEFORE)?);
             if written > 0 {
                 let (table, new) = (find(tables, entry)?, written - changed);
-                parts.push(Part { table, shape, folder, later: Vec::new(), referrers: Vec::new(), new, changed });
+                let [later, empty] = [const { Vec::new() }; 2];
+                parts.push(Part { table, shape, folder, later, empty, referrers: Vec::new(), new, changed });
             }
         }
         let order: Vec<&Table> = parts.iter().map(|it| it.table).collect();
         for (at, part) in parts.iter_mut().enumerate() {
             part.later = later(part.table, &part.shape, &order[at..]);
+            let is_empty = |it: &usize| {
+                let column = part.table.column(&part.shape.fields[*it].column);
+                column.is_some_and(|it| part.table.columns[it].nullable)
+            };
+            part.empty = part.later.iter().copied().filter(is_empty).collect();
         }
         let clears: Vec<Vec<String>> = parts.iter().map(Part::clears).collect();
         for (at, part) in parts.iter_mut().enumerate() {
-            // What refers to these rows goes before they do, or is cleared before.
+            // New rows that refer to these go before they do, or no longer refer to them.
             let goes = |child: &Table, key: &ForeignKey| match order.iter().position(|it| it.name == child.name) {
                 Some(place) => place > at || child.names(&key.columns).iter().any(|it| clears[place].contains(it)),
                 None => true,
@@ -109,7 +117,7 @@ impl<'p> Part<'p> {
 
     /// The names of the columns that are cleared.
     fn clears(&self) -> Vec<String> {
-        self.later.iter().map(|&it| self.shape.fields[it].column.clone()).collect()
+        self.empty.iter().map(|&it| self.shape.fields[it].column.clone()).collect()
     }
 
     /// Puts what these steps take, with a comment above if it is something.
@@ -150,22 +158,19 @@ impl<'p> Part<'p> {
     /// What a step does about a row.
     fn edit<'e>(&'e self, step: Step, change: &Change<'e>, places: &'e mut Vec<usize>) -> Option<Edit<'e>> {
         let &Change { row, before, at } = change;
-        let is_later = matches!(step, Step::Refer | Step::Clear);
+        let is_later = |it: &usize| self.later.contains(it) == matches!(step, Step::Refer | Step::Clear);
         *places = match before {
-            Some(before) => differing(row, before),
-            // A row that is new has nothing to set but what it could not refer to before.
-            None => self.later.iter().copied().filter(|&it| row.cell(it) != [tag::NULL]).collect(),
+            Some(before) => differing(row, before).into_iter().filter(is_later).collect(),
+            None => self.empty.iter().copied().filter(|&it| row.cell(it) != [tag::NULL]).collect(),
         };
-        places.retain(|it| self.later.contains(it) == is_later);
         match (step, before) {
-            (Step::Insert, None) => Some(Edit::Insert(row, &self.later)),
+            (Step::Insert, None) => Some(Edit::Insert(row, &self.empty)),
             (Step::Delete, None) => Some(Edit::Delete(row, &self.referrers)),
-            (Step::Insert | Step::Delete, Some(_)) => None,
+            (Step::Insert | Step::Delete, Some(_)) | (Step::Update | Step::Restore, None) => None,
             _ if places.is_empty() => None,
             (Step::Update, Some(_)) | (Step::Refer, _) => Some(Edit::Update(row, places, at)),
             (Step::Clear | Step::Restore, Some(before)) => Some(Edit::Update(before, places, at)),
             (Step::Clear, None) => Some(Edit::Clear(row, places)),
-            (Step::Update | Step::Restore, None) => None,
         }
     }
 
@@ -188,10 +193,10 @@ fn find<'t>(tables: &'t [Table], entry: &Entry) -> Result<&'t Table> {
     tables.iter().find(|it| it.name == entry.name).ok_or_else(gone)
 }
 
-/// The places of columns that refer to one of these tables and may be NULL. A row without a key could not be found again.
+/// The places of columns that refer to one of these tables. A row without a key could not be found again.
 fn later(table: &Table, shape: &Shape, tables: &[&Table]) -> Vec<usize> {
     let keys = table.foreign_keys.iter().filter(|key| tables.iter().any(|it| key.is_to(&it.name)));
-    let columns = keys.flat_map(|it| &it.columns).filter_map(|&it| table.columns.get(it)).filter(|it| it.nullable);
+    let columns = keys.flat_map(|it| &it.columns).filter_map(|&it| table.columns.get(it));
     let places = columns.filter_map(|column| shape.fields.iter().position(|it| it.column == column.name));
     let mut places: Vec<usize> = places.filter(|&it| !shape.keyless && it >= shape.key).collect();
     places.sort_unstable();
