@@ -8,7 +8,7 @@ use std::{
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, PersistError, TempDir};
 
 /// A new file that knows what has been written to it.
 ///
@@ -79,21 +79,44 @@ impl Write for Output {
 /// # Errors
 /// If the disk fails. What was there is then still there.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    replace_with(path, |draft| draft.write_all(bytes).map_err(|it| failed(path, "cannot write", &it)))
+    let fill = |draft: &mut dyn Write| draft.write_all(bytes).map_err(|it| failed(path, "cannot write", &it));
+    whole(path, fill, |draft| draft.persist(path))
 }
 
-/// The same, where `fill` writes what is in it.
+/// Writes a file that was not there, whole or not at all; `fill` writes what is in it.
 ///
 /// # Errors
-/// As [`replace`], and as `fill`.
-pub fn replace_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+/// As [`replace`] and as `fill`, and if something is there.
+pub fn create_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    whole(path, fill, |draft| draft.persist_noclobber(path))
+}
+
+/// Whether nothing is there.
+///
+/// # Errors
+/// If something is, be it a link to nothing.
+pub fn vacant(path: &Path) -> Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => {
+            let message = format_args!("{} is there already; name another, or remove it", path.display());
+            Err(Error::new(Kind::Usage, message))
+        }
+        Err(_) => Ok(()),
+    }
+}
+
+fn whole(
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> Result<()>,
+    place: impl FnOnce(NamedTempFile) -> Result<File, PersistError>,
+) -> Result<()> {
     let folder = parent(path);
-    let made = tempfile::NamedTempFile::new_in(folder).map_err(|it| failed(folder, "cannot make a file in it", &it))?;
+    let made = NamedTempFile::new_in(folder).map_err(|it| failed(folder, "cannot make a file in it", &it))?;
     let mut out = io::BufWriter::with_capacity(256 << 10, made);
     fill(&mut out)?;
     let draft = out.into_inner().map_err(|it| failed(path, "cannot write", it.error()))?;
     draft.as_file().sync_all().map_err(|it| failed(path, "cannot write to the disk", &it))?;
-    draft.persist(path).map_err(|it| failed(path, "cannot put it there", &it.error))?;
+    place(draft).map_err(|it| failed(path, "cannot put it there", &it.error))?;
     sync(folder)
 }
 

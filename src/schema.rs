@@ -82,10 +82,11 @@ pub struct ForeignKey {
 
 impl ForeignKey {
     /// Which of `tables` it leads to: the one of that name, or of that name behind its schema, or of that name letter case aside.
-    pub fn parent<'t>(&self, tables: &'t [Table]) -> Option<&'t Table> {
-        let exact = tables.iter().find(|it| it.name == self.table);
-        let behind = || tables.iter().find(|it| it.name.rsplit('.').next() == Some(&self.table));
-        exact.or_else(behind).or_else(|| tables.iter().find(|it| it.name.eq_ignore_ascii_case(&self.table)))
+    pub fn parent<'t>(&self, tables: impl IntoIterator<Item = &'t Table, IntoIter: Clone>) -> Option<&'t Table> {
+        let tables = tables.into_iter();
+        let exact = tables.clone().find(|it| it.name == self.table);
+        let behind = || tables.clone().find(|it| it.name.rsplit('.').next() == Some(&self.table));
+        exact.or_else(behind).or_else(|| tables.clone().find(|it| it.name.eq_ignore_ascii_case(&self.table)))
     }
 }
 

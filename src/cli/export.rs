@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     disk,
-    error::{Error, Kind, Result},
+    error::Result,
     report::{escape, layout},
     run::{
         Watch,
@@ -88,7 +88,8 @@ pub(super) fn export(args: &ExportArgs, cli: &Cli) -> Result<u8> {
     let watch = Arc::new(Watch::default());
     progress::stop_on_signal(&watch)?;
     let mask = (!args.reveal).then_some(args.mask.as_slice());
-    let (mut opened, masks) = inspect::open_masked(&args.store, args.plan.as_deref(), mask, &args.means.asking, cli)?;
+    let (mut opened, masks) =
+        inspect::open_masked(&args.store, (args.plan.as_deref(), &args.only), mask, &args.means.asking, cli)?;
     let format = args.format(&opened.name.kind)?;
     let store = Store { kind: opened.name.kind.clone(), name: opened.name.name.clone() };
     let meta = Meta { store, captured: super::clock::text(), notes: Vec::new() };
@@ -149,10 +150,7 @@ fn write(export: &Export<'_>, output: &Path, extension: &str) -> Result<Option<P
         output::pass(file)?;
         return Ok(None);
     }
-    if fs::symlink_metadata(output).is_ok() {
-        let message = format_args!("{} is there already; name another, or remove it", output.display());
-        return Err(Error::new(Kind::Usage, message));
-    }
+    disk::vacant(output)?;
     let parent = disk::parent(output);
     disk::folder(parent)?;
     let draft = disk::draft(parent, ".cutover-")?;

@@ -61,12 +61,7 @@ pub(super) fn fields(args: &FieldsArgs, cli: &Cli) -> Result<u8> {
         Format::Text => lines(&found),
     };
     output::print(out.as_bytes())?;
-    let needed = found.tables.iter().any(|it| it.needs_migration > 0);
-    Ok(match (needed, found.unchecked.is_empty()) {
-        (true, _) => exit::FAIL,
-        (false, true) => exit::PASS,
-        (false, false) => exit::UNDECIDED,
-    })
+    Ok(exit::of_verdict(found.verdict()))
 }
 
 fn document(found: &Fields) -> Value {

@@ -46,7 +46,7 @@ pub(super) fn capture(args: &Capture, cli: &Cli) -> Result<u8> {
     let watch = Arc::new(Watch::default());
     progress::stop_on_signal(&watch)?;
     let (mut opened, masks) =
-        open_masked(&args.store, args.plan.as_deref(), Some(&args.mask), &args.means.asking, cli)?;
+        open_masked(&args.store, (args.plan.as_deref(), &[]), Some(&args.mask), &args.means.asking, cli)?;
     let captured = super::clock::text();
     let StoreName { kind, name } = opened.name;
     let meta = snapshot::Meta { store: snapshot::Store { kind, name }, captured, notes: Vec::new() };
@@ -62,11 +62,11 @@ pub(super) fn capture(args: &Capture, cli: &Cli) -> Result<u8> {
     Ok(exit::PASS)
 }
 
-/// Opens a store, or `source` or `target` of a plan, and says what of it is not to be read by others: the plan's secret columns,
-/// and those of `mask`. Without `mask`, nothing is masked.
+/// Opens a store, or `source` or `target` of a plan, and says what of it is not to be read by others: the plan's secret columns
+/// in the tables of `only`, or in all where none is named, and those of `mask`. Without `mask`, nothing is masked.
 pub(super) fn open_masked(
     store: &str,
-    plan: Option<&Path>,
+    (plan, only): (Option<&Path>, &[String]),
     mask: Option<&[String]>,
     asking: &Asking,
     cli: &Cli,
@@ -82,24 +82,32 @@ pub(super) fn open_masked(
         _ => return Err(usage("with --plan, say `source` or `target` for the store")),
     };
     let mut opened = stores::of_plan(&plan, endpoint, &options)?;
+    let wanted = |table: &String| only.is_empty() || only.contains(table);
     match (mask, store) {
         (None, _) => {}
         (_, "source") => {
-            let secrets = source_secrets(&plan, &opened.store.tables()?, &masks)?;
+            let secrets = source_secrets(&plan, &opened.store.tables()?, &masks, &wanted)?;
             masks.columns.extend(secrets);
         }
-        _ => masks
-            .columns
-            .extend(plan.tables.iter().flat_map(|table| table.secrets().map(|it| (table.into.clone(), it.to_owned())))),
+        _ => {
+            let tables = plan.tables.iter().filter(|it| wanted(&it.into));
+            let secrets = tables.flat_map(|table| table.secrets().map(|it| (table.into.clone(), it.to_owned())));
+            masks.columns.extend(secrets);
+        }
     }
     Ok((opened, masks))
 }
 
-/// The columns of the source that the plan's secret columns are taken from. What an expression computes may come from any
-/// column, so then somebody has to say which.
-fn source_secrets(plan: &Plan, tables: &[Table], masks: &Masks) -> Result<Vec<(String, String)>> {
+/// The columns of the `wanted` tables of the source that the plan's secret columns are taken from. What an expression computes
+/// may come from any column, so then somebody has to say which.
+fn source_secrets(
+    plan: &Plan,
+    tables: &[Table],
+    masks: &Masks,
+    wanted: &dyn Fn(&String) -> bool,
+) -> Result<Vec<(String, String)>> {
     let mut secrets = Vec::new();
-    for Taken { of, from, column } in secret_columns(plan, tables) {
+    for Taken { of, from, column } in secret_columns(plan, tables).into_iter().filter(|it| wanted(&it.from)) {
         match column {
             Some(column) => secrets.push((from, column)),
             None if masks.columns.iter().any(|it| it.0 == from) => {}

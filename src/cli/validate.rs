@@ -7,7 +7,7 @@ use super::{
     inspect::WIDTH,
     options, output, problem,
     progress::{self, Progress},
-    stores,
+    stores, usage,
 };
 use crate::{
     error::Result,
@@ -32,8 +32,9 @@ const FORMAT: &str = "cutover-validation/1";
 #[derive(Debug, Args)]
 pub(super) struct ValidateArgs {
     /// A plan (.toml), whose mapped source is looked at; a store; or `source` or `target` of the plan.
-    #[arg(value_name = "PLAN | STORE", default_value = "cutover.toml")]
-    what: String,
+    /// `source`, if not said.
+    #[arg(value_name = "PLAN | STORE")]
+    what: Option<String>,
     /// The plan that says where `source` and `target` are, and what their rules are. `cutover.toml`, if not said.
     #[arg(long, value_name = "PLAN")]
     plan: Option<PathBuf>,
@@ -50,12 +51,16 @@ pub(super) fn validate(args: &ValidateArgs, cli: &Cli) -> Result<u8> {
     let run = options::run(&args.limits.means, Arc::clone(&watch));
     let run = crate::run::Run { limit: args.limits.limit, ..run };
     let options = options::store(&args.limits.means.asking);
-    let usual = Path::new("cutover.toml");
-    let (path, side) = match args.what.as_str() {
-        "source" => (args.plan.as_deref().unwrap_or(usual), Side::Source),
-        "target" => (args.plan.as_deref().unwrap_or(usual), Side::Target),
-        what if Path::new(what).extension().is_some_and(|it| it == "toml") => (Path::new(what), Side::Source),
-        what => {
+    let named = || args.plan.as_deref().unwrap_or(Path::new("cutover.toml"));
+    let (path, side) = match args.what.as_deref() {
+        None | Some("source") => (named(), Side::Source),
+        Some("target") => (named(), Side::Target),
+        Some(what) if args.plan.is_some() => {
+            let message = "--plan is about `source` and `target`, and the rules of a plan are about no other store";
+            return Err(usage(format_args!("{message}; leave out `{what}` or --plan")));
+        }
+        Some(what) if Path::new(what).extension().is_some_and(|it| it == "toml") => (Path::new(what), Side::Source),
+        Some(what) => {
             let opened = stores::open(what, &options)?;
             let progress = Progress::start(&watch, args.format == Format::Json);
             let found = validate::store(&run, opened);
@@ -83,20 +88,7 @@ fn say(found: &Validation, format: Format) -> Result<u8> {
         Format::Text => lines(found),
     };
     output::print(out.as_bytes())?;
-    Ok(match (found.errors(), found.unchecked.is_empty()) {
-        (0, true) => exit::PASS,
-        (0, false) => exit::UNDECIDED,
-        _ => exit::FAIL,
-    })
-}
-
-/// The word for what came of it.
-fn verdict(found: &Validation) -> &'static str {
-    match (found.errors(), found.unchecked.is_empty()) {
-        (0, true) => "pass",
-        (0, false) => "unknown",
-        _ => "fail",
-    }
+    Ok(exit::of_verdict(found.verdict()))
 }
 
 fn document(found: &Validation) -> Value {
@@ -116,7 +108,7 @@ fn document(found: &Validation) -> Value {
         out
     };
     json!({
-        "format": FORMAT, "verdict": verdict(found),
+        "format": FORMAT, "verdict": found.verdict().name(),
         "store": { "kind": found.store.kind, "name": found.store.name },
         "tables": found.tables.iter().map(table).collect::<Vec<_>>(),
         "unchecked": found.unchecked, "notes": found.notes,
@@ -128,7 +120,7 @@ fn lines(found: &Validation) -> String {
     let (errors, name) = (layout::count(found.errors()), &found.store);
     let mut out = vec![format!(
         "{:<9}{} {}: {errors} errors in {} rows of {} tables",
-        verdict(found).to_uppercase(),
+        found.verdict().name().to_uppercase(),
         name.kind,
         escape::message(&name.name),
         layout::count(rows),

@@ -55,6 +55,17 @@ pub struct Fields {
     pub unchecked: Vec<String>,
 }
 
+impl Fields {
+    /// What came of it: a failure where a row needs migration, which outweighs what could not be looked at.
+    pub fn verdict(&self) -> Verdict {
+        match (self.tables.iter().any(|it| it.needs_migration > 0), self.unchecked.is_empty()) {
+            (true, _) => Verdict::Fail,
+            (false, true) => Verdict::Pass,
+            (false, false) => Verdict::Unknown,
+        }
+    }
+}
+
 /// Compares both sides, and keeps up to `run.limit` rows of each table as examples.
 ///
 /// # Errors
@@ -72,7 +83,15 @@ pub fn fields(run: &Run, task: &mut Task) -> Result<Fields> {
     }
     for table in tables {
         found.unchecked.extend(table.facts.unchecked.iter().map(|it| format!("{}: {it}", table.name)));
-        let (rows, missing) = (table.tally.source_rows, table.tally.missing);
+        let lost = [
+            (table.tally.rejects, "refused by the mapping"),
+            (table.tally.source_duplicates, "mapped to a key that another row has"),
+        ];
+        let lost = lost.iter().filter(|it| it.0 > 0);
+        found
+            .unchecked
+            .extend(lost.map(|(count, why)| format!("{}: {count} rows of the source are {why}", table.name)));
+        let (rows, missing) = (table.tally.source_rows - table.tally.rejects, table.tally.missing);
         let needs_migration = missing + table.tally.changed;
         let mut fields = TableFields { name: table.name, rows, missing, needs_migration, ..TableFields::default() };
         if let Some(file) = &table.findings_file {

@@ -111,8 +111,10 @@ fn a_script_loads_in_the_shell_of_sqlite() {
     SET client_encoding = 'UTF8';
     SET standard_conforming_strings = on;
     SET DateStyle = 'ISO, YMD';
+    SET IntervalStyle = 'postgres';
     SET TimeZone = 'UTC';
     BEGIN;
+    SET CONSTRAINTS ALL DEFERRED;
     CREATE TABLE "orders" (
       "id" BIGINT,
       "price" NUMERIC,
@@ -178,5 +180,8 @@ fn what_the_plan_calls_secret_is_masked() {
             let shown = [&arguments[..], &["--reveal"], if format == "csv" { &["--null", "-"] } else { &[] }].concat();
             assert!(check(&folder, &shown, 0, "").stdout.contains("s3cret-one"));
         }
+        let other = ["export", store, "--plan", "cutover.toml", "--only", "orders", "--format", "csv", "--output", "-"];
+        let done = check(&folder, &other, 0, "exported 2 rows");
+        assert!(!done.stderr.contains("masked"), "the secret is another table's: {}", done.stderr);
     }
 }

@@ -65,3 +65,24 @@ columns.value = '.value | .preferences = {theme: "light", notifications: true} +
         (0, "now: 3 rows, 0 need migration, 0 of them are not there yet\n")
     );
 }
+
+/// What the mapping refuses, nobody can say anything about.
+#[test]
+fn rows_that_are_refused_are_undecided() {
+    let rows =
+        "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO users VALUES (1, 'Mira'), (2, 'Bo')";
+    let folder = Folder::pair(rows, rows);
+    let check = |matches: &str, code: i32, says: &str| {
+        let plan = format!(
+            "version = 1\nsource = {{ kind = 'sqlite', path = 'source.db' }}\n\
+             target = {{ kind = 'sqlite', path = 'target.db' }}\n[[table]]\ninto = 'users'\n\
+             columns.id = '.id'\ncolumns.name = {{ from = '.name', matches = '{matches}' }}\n"
+        );
+        fs::write(folder.path("cutover.toml"), plan).expect("a plan");
+        let done = run(&folder, &["fields"]);
+        assert_eq!((done.code, done.stdout.as_str()), (code, says), "{}", done.stderr);
+    };
+    check("^[A-Z]", 0, "users: 2 rows, 0 need migration, 0 of them are not there yet\n");
+    let refused = "users: 2 rows of the source are refused by the mapping\n";
+    check("^[0-9]", 2, &format!("{refused}users: 0 rows, 0 need migration, 0 of them are not there yet\n"));
+}

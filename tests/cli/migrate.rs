@@ -363,7 +363,7 @@ fn several_runs_are_undone_each_with_its_own_counts() {
     assert!(one.contains(" --tables members --confirm\n") && !one.contains("an earlier run"), "{one}");
 
     // It refers to a team that the first run wrote.
-    folder.sqlite("target.db", "UPDATE members SET note = 'theirs' WHERE id = 3");
+    folder.sqlite("target.db", "UPDATE members SET email = 'theirs@example.test' WHERE id = 3");
     let done = run(&folder, &[&all[..], &["--confirm", "--format", "json"]].concat());
     assert_eq!(done.code, 1, "{} {}", done.stdout, done.stderr);
     let report = done.json();

@@ -4,6 +4,7 @@ use super::{
     command::{Done, contents, run},
     support::Folder,
 };
+use rusqlite::Connection;
 use serde_json::{Value, json};
 use std::{
     fs::{self, File},
@@ -60,11 +61,12 @@ fn folder() -> Folder {
     folder
 }
 
-/// Runs a script in the vendor's own shell.
+/// Runs a script in the vendor's own shell, with references enforced.
 fn sqlite3(folder: &Folder, script: &str) {
     let input = File::open(folder.path(script)).expect("a script");
-    let done = Command::new("sqlite3").arg("-bail").arg(folder.path("target.db")).stdin(input).output();
-    let done = done.expect("sqlite3 runs");
+    let mut shell = Command::new("sqlite3");
+    shell.args(["-bail", "-cmd", "PRAGMA foreign_keys = ON"]).arg(folder.path("target.db")).stdin(input);
+    let done = shell.output().expect("sqlite3 runs");
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
@@ -157,12 +159,103 @@ fn what_cannot_be_repaired_is_said() {
     refused(PLAN.to_owned(), &["--format", "json"], 2, "name a file for the patch with --output");
     refused(PLAN.to_owned(), &["--only", "nobody"], 2, "is called `nobody`");
     let rejects = PLAN.replace("columns.email = \".email\"", "columns.email = { from = \".email\", matches = \"@\" }");
-    refused(rejects, &["--apply"], 1, "members: rejects 1 > 0");
+    refused(rejects.clone(), &["--apply"], 1, "members: rejects 1 > 0");
+    let partial = ["--output", "partial.sql"];
+    refused(rejects, &partial, 1, "the patch is without 1 rows that the mapping refuses");
+    let text = fs::read_to_string(folder.path("partial.sql")).expect("a patch");
+    assert!(text.contains("\n-- without 1 rows that the mapping refuses\n"), "{text}");
+    refused(PLAN.to_owned(), &partial, 2, "partial.sql is there already");
+    refused(PLAN.to_owned(), &["--output", "one.sql", "--undo", "one.sql"], 2, "--output and --undo name one file");
+    refused(PLAN.to_owned(), &["--apply", "--undo", "nowhere/undo.sql"], 2, "nowhere");
+    let ids = PLAN.replace("into = \"teams\"", "into = \"teams\"\non_clash = \"new-id\"");
+    refused(ids, &["--only", "members"], 2, "teams: its rows were not given the new ids that `on_clash` wants");
     is_as_before(&folder);
     let schema = PLAN.replace("path = \"target.db\" }", "path = \"new.db\", schema = \"schema.sql\" }");
     fs::write(folder.path("schema.sql"), SCHEMA).expect("a schema");
     refused(schema, &[], 2, "`cutover migrate cutover.toml` makes them");
     assert!(!folder.path("new.db").exists());
+}
+
+/// A statement finds a row by its key as the target holds it, and no row beside it.
+#[test]
+fn keys_are_said_as_they_are_stored() {
+    let tables = [
+        ("uuids", "uuid", "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'", "'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'"),
+        ("numbers", "int", "7", "'7'"),
+        ("prices", "decimal", "'1.5'", "'1.50'"),
+        ("moments", "timestamp", "'2026-01-01T10:00:00Z'", "'2026-01-01 12:00:00.000+02:00'"),
+        ("escapes", "text", "'a' || char(27)", "'a' || char(27)"),
+    ];
+    let folder = Folder::new();
+    let mut plan = "version = 1\nsource = { kind = 'sqlite', path = 'source.db' }\n\
+        target = { kind = 'sqlite', path = 'target.db' }\n"
+        .to_owned();
+    let [mut source, mut target] = [const { String::new() }; 2];
+    for (name, ty, ours, theirs) in tables {
+        let rows = "('B', 'same'), ('A' || char(27), 'same')";
+        let rows = if ty == "text" { format!(", {rows}") } else { String::new() };
+        source += &format!("CREATE TABLE {name} (id, v TEXT); INSERT INTO {name} VALUES ({ours}, 'new'){rows};");
+        target += &format!(
+            "CREATE TABLE {name} (id COLLATE NOCASE, v TEXT); INSERT INTO {name} VALUES ({theirs}, 'old'){rows};"
+        );
+        plan += &format!(
+            "[[table]]\ninto = '{name}'\nkey = ['id']\ncolumns.id = {{ from = '.id', type = '{ty}' }}\ncolumns.v = '.v'\n"
+        );
+    }
+    folder.sqlite("source.db", &source);
+    folder.sqlite("target.db", &target);
+    folder.sqlite("before.db", &target);
+    fs::write(folder.path("cutover.toml"), plan).expect("a plan");
+    check(&folder, &["repair", "--output", "patch.sql", "--undo", "undo.sql"], 1);
+    sqlite3(&folder, "patch.sql");
+    check(&folder, &["verify"], 0);
+    sqlite3(&folder, "undo.sql");
+    is_as_before(&folder);
+}
+
+/// Rows that refer to each other and to themselves, in tables that delete in cascades.
+#[test]
+fn rows_that_refer_to_what_comes_later() {
+    let tables = "PRAGMA foreign_keys = ON;
+        CREATE TABLE nodes (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES nodes (id) ON DELETE CASCADE,
+            leaf INTEGER REFERENCES leaves (id) ON DELETE CASCADE, v TEXT);
+        CREATE TABLE leaves (id INTEGER PRIMARY KEY, node INTEGER REFERENCES nodes (id) ON DELETE CASCADE);
+        CREATE TABLE chain (id INTEGER PRIMARY KEY, next INTEGER NOT NULL REFERENCES chain (id) ON DELETE CASCADE);
+        PRAGMA defer_foreign_keys = ON; BEGIN;";
+    let rows = "INSERT INTO nodes VALUES (1, 3, 1, 'new'), (2, 3, NULL, 'b'), (3, 3, 2, 'c'), (4, 1, NULL, 'd');
+        INSERT INTO leaves VALUES (1, 2), (2, 1);
+        INSERT INTO chain VALUES (1, 2), (2, 2); COMMIT;";
+    let there = "INSERT INTO nodes VALUES (1, NULL, NULL, 'old'), (4, 4, 1, 'd'); INSERT INTO leaves VALUES (1, 1);
+        INSERT INTO chain VALUES (1, 1); COMMIT;";
+    let folder = Folder::pair(&format!("{tables}{rows}"), &format!("{tables}{there}"));
+    fs::copy(folder.path("target.db"), folder.path("before.db")).expect("a copy");
+    let plan = "version = 1\nsource = { kind = 'sqlite', path = 'source.db' }\n\
+        target = { kind = 'sqlite', path = 'target.db' }\ntable = [{ into = 'leaves' }, { into = 'nodes' }, { into = 'chain' }]\n";
+    fs::write(folder.path("cutover.toml"), plan).expect("a plan");
+    check(&folder, &["repair", "--output", "patch.sql", "--undo", "undo.sql"], 1);
+    // The order has to be right also where each reference is enforced at once.
+    for path in ["patch.sql", "undo.sql"].map(|it| folder.path(it)) {
+        let script = fs::read_to_string(&path).expect("a script");
+        fs::write(path, script.replace("PRAGMA defer_foreign_keys = on;\n", "")).expect("a script");
+    }
+    for _ in 0..2 {
+        sqlite3(&folder, "patch.sql");
+        check(&folder, &["verify"], 0);
+    }
+    for _ in 0..2 {
+        sqlite3(&folder, "undo.sql");
+        is_as_before(&folder);
+    }
+    sqlite3(&folder, "patch.sql");
+    folder.sqlite("target.db", "INSERT INTO leaves VALUES (9, 3)");
+    sqlite3(&folder, "undo.sql");
+    let left = Connection::open(folder.path("target.db")).expect("the target");
+    let left = left.query_row(
+        "SELECT group_concat(n.id) FROM nodes AS n, leaves AS l WHERE l.id = 9 AND n.id = 3",
+        [],
+        |it| it.get::<_, String>(0),
+    );
+    assert_eq!(left.expect("a row"), "3", "what others refer to by now is left");
 }
 
 /// What a line of a patch makes of a row.

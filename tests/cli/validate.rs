@@ -109,6 +109,13 @@ fn a_mapped_source_by_the_rules_of_its_plan() {
     assert_eq!(errors(&report, "teams"), ["invalid {id:2} [name] [null] not null"], "{report}");
     assert!(!folder.path("target.db").exists(), "nothing is written");
     assert_eq!(check(&folder, &["source", "--format", "json"], 1).json(), report);
+    fs::rename(folder.path("cutover.toml"), folder.path("prod.toml")).expect("another name");
+    assert_eq!(check(&folder, &["--plan", "prod.toml", "--format", "json"], 1).json(), report);
+    for other in ["source.db", "prod.toml"] {
+        let refused = check(&folder, &[other, "--plan", "prod.toml"], 2);
+        assert!(refused.stderr.contains("--plan is about `source` and `target`"), "{}", refused.stderr);
+    }
+    fs::rename(folder.path("prod.toml"), folder.path("cutover.toml")).expect("its name again");
 
     folder.sqlite(
         "target.db",

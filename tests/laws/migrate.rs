@@ -111,6 +111,7 @@ impl Stage {
             decide: Arc::new(Nobody),
             ids: NewIds::default(),
             backup: None,
+            staged: &|_| Ok(()),
             preview: false,
             partial: false,
             again: String::new(),

@@ -17,7 +17,12 @@ const SCHEMA: &str = "
         id integer PRIMARY KEY DEFAULT nextval('parents_id_seq'), parent bigint REFERENCES parents, t text, b bytea, f8 float8,
         f4 float4, n numeric, d date, ti time, ts timestamp, tz timestamptz, u uuid, j json, jb jsonb, bo boolean, m mood,
         a text[], i inet, mo money);
-    CREATE TABLE notes (text text, doc json);";
+    CREATE TABLE notes (text text, doc json);
+    CREATE TABLE nodes (id integer PRIMARY KEY, parent integer REFERENCES nodes ON DELETE CASCADE);
+    CREATE EXTENSION citext;
+    CREATE TABLE blurred (id citext, v text);
+    CREATE TABLE blurred_too (id interval, doc jsonb, v text);
+    CREATE TABLE forms (id text PRIMARY KEY, v text);";
 
 const ROWS: &str = r#"
     INSERT INTO parents OVERRIDING SYSTEM VALUE VALUES (1, 'one'), (2, 'it''s \ two'), (30, 'x');
@@ -28,19 +33,31 @@ const ROWS: &str = r#"
         (2, 2, '', '', 'NaN', '-Infinity', 'NaN', '0044-03-15 BC', '24:00:00', '12345-01-01', 'infinity', NULL, '"x"', 'null', false,
          'sad', '{}', '::1', -0.5),
         (3, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
-    INSERT INTO notes VALUES ('same', '{"a":1}'), ('same', '{"a":1}'), (NULL, NULL);"#;
+    INSERT INTO notes VALUES ('same', '{"a":1}'), ('same', '{"a":1}'), (NULL, NULL);
+    INSERT INTO nodes VALUES (1, 3), (2, 1), (3, 3);
+    INSERT INTO blurred VALUES ('a', 'new'), ('A', 'same'), ('b', 'new'), ('B', 'same');
+    INSERT INTO blurred_too VALUES ('1 day', '1.5', 'new'), ('24:00', '1.5', 'same'), ('1 day', '1.50', 'same'), ('24:00', '1.50', 'new');
+    INSERT INTO forms VALUES ('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', 'new');"#;
 
 /// What the target has of it: one row of each table is wrong or missing.
 const THERE: &str = r#"
     INSERT INTO parents OVERRIDING SYSTEM VALUE VALUES (1, 'old');
     INSERT INTO kinds (id, parent, t, jb) VALUES (1, 1, 'old', '{"b":2}'), (3, NULL, NULL, NULL);
-    INSERT INTO notes VALUES ('same', '{"a":1}');"#;
+    INSERT INTO notes VALUES ('same', '{"a":1}');
+    INSERT INTO nodes VALUES (1, NULL);
+    INSERT INTO blurred VALUES ('a', 'old'), ('A', 'same'), ('B', 'same');
+    INSERT INTO blurred_too VALUES ('1 day', '1.5', 'old'), ('24:00', '1.5', 'same'), ('1 day', '1.50', 'same');
+    INSERT INTO forms VALUES ('A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11', 'old');"#;
 
 const PLAN: &str = r#"
 version = 1
 source = { kind = "postgres", url = "${FROM}" }
 target = { kind = "postgres", url = "${TO}" }
-table = [{ into = "kinds" }, { into = "notes", key = [] }, { into = "parents" }]
+table = [
+    { into = "kinds" }, { into = "notes", key = [] }, { into = "parents" }, { into = "nodes" },
+    { into = "blurred", key = ["id"] }, { into = "blurred_too", key = ["id", "doc"] },
+    { into = "forms", columns = { id = { from = ".id", type = "uuid" }, v = ".v" } },
+]
 "#;
 
 fn run(folder: &Path, [from, to]: [&str; 2], arguments: &[&str]) -> Output {
@@ -70,6 +87,10 @@ fn scripts_write_just_what_they_say() {
     let script = |name: &str| fs::read_to_string(folder.join(name)).expect("a script");
     target.execute(&script("patch.sql"));
     check(urls, &["verify"], 0);
+    let again = script("patch.sql");
+    let again: Vec<&str> = again.lines().filter(|it| it.contains("blurred") || it.contains("nodes")).collect();
+    target.execute(&again.join("\n"));
+    check(urls, &["verify"], 0);
     let next = target.execute("INSERT INTO parents (name) VALUES ('new') RETURNING id");
     assert_eq!(next.trim(), "31", "the sequence stands behind the rows that came");
     target.execute("DELETE FROM parents WHERE id = 31");
@@ -87,13 +108,14 @@ fn scripts_write_just_what_they_say() {
 #[test]
 fn d1_takes_the_script_of_its_repair() {
     const SCHEMA: &str =
-        "CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT COLLATE NOCASE, score REAL, photo BLOB, price DECIMAL)";
+        "CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT COLLATE NOCASE, score REAL, photo BLOB,
+        price DECIMAL, boss INTEGER REFERENCES people (id) ON DELETE CASCADE)";
     let folder = tempfile::tempdir().expect("a folder");
     let (folder, database) = (folder.path(), workerd::database());
     let source = Connection::open(folder.join("source.db")).expect("a source");
-    let rows = "INSERT INTO people VALUES (1, 'it''s' || char(10) || '\\n', 0.1 + 0.2, x'00ff', '1.50'), (2, 'b', -1e300, NULL, 9007199254740993)";
+    let rows = "INSERT INTO people VALUES (1, 'it''s' || char(10) || '\\n', 0.1 + 0.2, x'00ff', '1.50', 2), (2, 'b', -1e300, NULL, 9007199254740993, 2)";
     source.execute_batch(&format!("{SCHEMA}; {rows}")).expect("rows");
-    database.execute(&format!("{SCHEMA}; INSERT INTO people VALUES (1, 'IT''S', 0.3, NULL, 1)"));
+    database.execute(&format!("{SCHEMA}; INSERT INTO people VALUES (1, 'IT''S', 0.3, NULL, 1, NULL)"));
     let plan = "version = 1\nsource = { kind = 'sqlite', path = 'source.db' }\n\
         target = { kind = 'd1', id = '${D1_DATABASE_ID}' }\ntable = [{ into = 'people' }]\n";
     fs::write(folder.join("cutover.toml"), plan).expect("a plan");
@@ -104,8 +126,10 @@ fn d1_takes_the_script_of_its_repair() {
         let [out, error] = [&done.stdout, &done.stderr].map(|it| String::from_utf8_lossy(it).into_owned());
         assert_eq!(done.status.code(), Some(code), "{arguments:?}\n{out}\n{error}");
     };
-    let all =
-        || database.execute("SELECT id, name, hex(photo), typeof(price) FROM people ORDER BY id")[0]["results"].clone();
+    let all = || {
+        database.execute("SELECT id, name, hex(photo), typeof(price), boss FROM people ORDER BY id")[0]["results"]
+            .clone()
+    };
     let before = all();
     check(&["repair", "--output", "patch.sql", "--undo", "undo.sql"], 1);
     assert_eq!(all(), before, "a preview writes nothing");

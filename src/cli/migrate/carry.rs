@@ -10,18 +10,19 @@ use super::{
 use crate::{
     cli::{clock, problem, progress, stores},
     error::{Error, Kind, Result},
-    plan::Migrate,
+    plan::{Migrate, Plan},
     report::migration::Migration,
     run::{
         Recheck,
         backup::{self, Checked, PlanFile, Request, seal::Secret},
         ids::{self, NewIds},
         log::{Level, Line, Step},
-        migrate::Job,
+        migrate::{Job, patch::Staging},
         prepare::{self, Opened},
         state::{Phase, RunRecord},
     },
     snapshot::Store,
+    store::Options,
 };
 use std::{path::Path, sync::Arc};
 
@@ -34,6 +35,8 @@ pub(super) struct Wish<'w> {
     pub how: Migrate,
     pub recheck: Recheck,
     pub backup: Before,
+    /// Told what is staged, before any of it is written.
+    pub staged: &'w Staged<'w>,
     /// Nothing is to be written.
     pub preview: bool,
     /// Only some rows or tables take part.
@@ -42,6 +45,9 @@ pub(super) struct Wish<'w> {
     pub again: String,
     pub using: &'w Using,
 }
+
+/// Who is told what is staged, with the plan and how its stores are opened.
+pub(super) type Staged<'s> = dyn Fn(&Plan, &Options, Staging<'_>) -> Result<()> + 's;
 
 /// What there is to go back to, beside what the run itself keeps.
 pub(super) enum Before {
@@ -103,6 +109,7 @@ pub(super) fn out(session: &mut Session, mut wish: Wish<'_>, around: &mut Around
             decide: Arc::new(Asker::default()),
             ids: NewIds::read(&ids::file_of(Path::new(&plan.path)))?,
             backup,
+            staged: &|it| (wish.staged)(plan, options, it),
             preview,
             partial: wish.partial,
             again: wish.again,

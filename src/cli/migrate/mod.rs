@@ -111,6 +111,7 @@ fn wish<'w>(session: &Session, args: &'w MigrateArgs, how: Migrate, backup: Befo
         recheck: args.moving.over(&session.plan.target.kind),
         backup,
         how,
+        staged: &|_, _, _| Ok(()),
         preview: args.dry_run,
         partial: args.is_partial(),
         again: format!("cutover migrate {}", super::quoted(&session.plan.path)),

@@ -13,14 +13,18 @@ use crate::{
     error::{Error, Kind, Result},
     gate::Verdict,
     plan::{Conflict, Plan},
-    report::{FindingKind, layout, migration::Migration},
-    run::migrate::{
-        manifest::Manifest,
-        patch::{Patch, Way},
+    report::{FindingKind, StoreName, layout, migration::Migration},
+    run::{
+        ids::{self, NewIds},
+        migrate::patch::{self, Patches, Put, Staging, Way},
     },
+    store::Options,
 };
 use clap::Args;
-use std::path::{Path, PathBuf};
+use std::{
+    cell::RefCell,
+    path::{Path, PathBuf},
+};
 
 /// How many rows are named that stay although only the target has them.
 const EXAMPLES: usize = 10;
@@ -34,7 +38,7 @@ pub(in crate::cli) struct RepairArgs {
     /// Write to the target, read it back and compare, and undo it if that fails. Without this, only the patch is written.
     #[arg(long, visible_alias = "auto-fix")]
     apply: bool,
-    /// Where the patch goes. Standard output, if nothing is to be applied.
+    /// The file to make of the patch. Standard output, if nothing is to be applied.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Also write a patch that undoes it.
@@ -54,6 +58,7 @@ pub(in crate::cli) struct RepairArgs {
 /// `cutover repair`.
 pub(in crate::cli) fn repair(args: &RepairArgs, cli: &Cli) -> Result<u8> {
     let mut session = Session::begin(&args.plan, "repair", &args.using, cli)?;
+    patch::check(&session.plan, &NewIds::read(&ids::file_of(Path::new(&session.plan.path)))?)?;
     session.plan = overwriting(named(session.plan, &args.only, &[])?);
     args.check(&session.plan)?;
     let source = stores::of_plan(&session.plan, &session.plan.source, &session.options);
@@ -64,6 +69,7 @@ pub(in crate::cli) fn repair(args: &RepairArgs, cli: &Cli) -> Result<u8> {
         return Err(Error::new(Kind::Plan, message));
     }
     let shown = quoted(&session.plan.path);
+    let (name, printed) = (target.opened.name.clone(), RefCell::default());
     let wish = Wish {
         source: source.map_err(|it| it.context("the source"))?,
         target,
@@ -71,6 +77,10 @@ pub(in crate::cli) fn repair(args: &RepairArgs, cli: &Cli) -> Result<u8> {
         recheck: args.moving.over(&session.plan.target.kind),
         backup: Before::Nothing,
         how: args.pace.over(&session.plan.migrate),
+        staged: &|plan, options, staging| {
+            printed.replace(args.patches(plan, options, &name, staging)?);
+            Ok(())
+        },
         preview: !args.apply,
         // Rows that only the target has are not to be repaired.
         partial: true,
@@ -80,10 +90,9 @@ pub(in crate::cli) fn repair(args: &RepairArgs, cli: &Cli) -> Result<u8> {
     let mut done = carry::out(&mut session, wish, &mut Around::default())?;
     done.verb = "repair";
     let work: u64 = done.tables.iter().map(|it| it.counts.insert + it.counts.update).sum();
-    let printed = if work > 0 { args.patches(&session, &done)? } else { None };
     args.conclude(&mut done, work, &shown);
     let left = work > 0 && done.preview && done.verdict == Verdict::Pass;
-    let code = match printed {
+    let code = match printed.take() {
         Some(patch) => {
             output::print(patch.as_bytes())?;
             session.end_aside(done, &args.using)?
@@ -113,33 +122,40 @@ impl RepairArgs {
         if self.prints() && self.using.json() {
             return Err(usage("--format json is about the run; name a file for the patch with --output"));
         }
-        Ok(())
+        if self.output.is_some() && self.output == self.undo {
+            return Err(usage("--output and --undo name one file"));
+        }
+        [&self.output, &self.undo].into_iter().flatten().try_for_each(|it| disk::vacant(it))
     }
 
-    /// Writes the patches that are asked for. What comes back is the one to print.
-    fn patches(&self, session: &Session, done: &Migration) -> Result<Option<String>> {
-        let folder = session.state.run_folder(&done.id)?;
-        let manifest = Manifest::read(&folder)?;
-        let tables = session.read_target()?.tables()?;
-        let write = |way: Way, put: &mut dyn FnMut(&str) -> Result<()>| {
-            let mut target = stores::target_of_plan(&session.plan, &session.options)?;
+    /// Writes the patches that are asked for, if there is something to repair. What comes back is the one to print.
+    fn patches(
+        &self,
+        plan: &Plan,
+        options: &Options,
+        target: &StoreName,
+        staging: Staging<'_>,
+    ) -> Result<Option<String>> {
+        let wanted = self.prints() || self.output.is_some() || self.undo.is_some();
+        if !wanted || staging.rows == 0 {
+            return Ok(None);
+        }
+        let mut source = stores::of_plan(plan, &plan.target, options)?.store;
+        let patches = Patches::new(staging, source.as_mut(), stores::target_of_plan(plan, options)?);
+        let mut patches = patches.map_err(|it| it.context("the patch"))?;
+        let mut write = |way: Way, put: &mut Put<'_>| {
             let what = match way {
                 Way::Forth => "what the mapped source says",
                 Way::Back => "undoes a repair",
             };
-            let title = format!("{} {} by {}: {what}", done.target.kind, done.target.name, done.plan.path);
-            let patch = Patch { manifest: &manifest, folder: &folder, tables: &tables, way, title: &title };
-            patch.write(target.as_mut(), put).map_err(|it| it.context("the patch"))
+            let title = format!("{} {} by {}: {what}", target.kind, target.name, plan.path);
+            patches.write(way, &title, put).map_err(|it| it.context("the patch"))
         };
-        let into = |path: &Path, way: Way| {
-            disk::replace_with(path, |out| {
-                write(way, &mut |text| {
-                    out.write_all(text.as_bytes()).map_err(|it| disk::failed(path, "cannot write", &it))
-                })
-            })
-        };
-        self.undo.iter().try_for_each(|it| into(it, Way::Back))?;
-        self.output.iter().try_for_each(|it| into(it, Way::Forth))?;
+        for (path, way) in [(&self.undo, Way::Back), (&self.output, Way::Forth)] {
+            let Some(path) = path else { continue };
+            let failed = |it: std::io::Error| disk::failed(path, "cannot write", &it);
+            disk::create_with(path, |out| write(way, &mut |text| out.write_all(text.as_bytes()).map_err(failed)))?;
+        }
         if !self.prints() {
             return Ok(None);
         }
@@ -157,6 +173,10 @@ impl RepairArgs {
         let named = named.iter().filter(|_| work > 0);
         let written = named.filter_map(|(what, it)| Some(format!("{what} is in {}", it.as_ref()?.display())));
         done.facts.extend(written);
+        let refused: u64 = done.tables.iter().map(|it| it.counts.reject).sum();
+        if refused > 0 && work > 0 && (self.prints() || self.output.is_some()) {
+            done.facts.push(format!("the patch is without {} rows that the mapping refuses", layout::count(refused)));
+        }
         done.facts.extend(extras(done));
         if done.verdict != Verdict::Pass {
             return;

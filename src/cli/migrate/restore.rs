@@ -77,6 +77,7 @@ fn begun(mut session: Session, args: &RestoreArgs) -> Result<u8> {
         how: args.pace.over(&session.plan.migrate),
         recheck: args.moving.over(&session.plan.target.kind),
         backup: Before::Made(args.id.clone()),
+        staged: &|_, _, _| Ok(()),
         preview: !args.confirm,
         partial: true,
         again: format!("cutover backup restore {} {} --confirm", args.id, quoted(&session.plan.path)),

@@ -1,18 +1,21 @@
 //! Rows as CSV: a header, then a record a row.
 
 use super::{Export, Out, columns, text};
-use crate::{error::Result, schema::Table, value::Value};
+use crate::{disk, error::Result, schema::Table, value::Value};
 use csv::{ByteRecord, WriterBuilder};
 
 /// Writes a table; NULL is written as that text, or as an empty field.
 pub(super) fn records(export: &Export<'_>, table: &Table, null: Option<&str>, out: &mut Out<'_>) -> Result<()> {
     let columns = columns(table);
+    let failed = |it: std::io::Error| disk::failed(out.path, "cannot write", &it);
+    let mut writer = WriterBuilder::new().from_writer(&mut out.to);
     let mut record: ByteRecord = columns.iter().map(|it| it.0.as_bytes()).collect();
-    write(&record, out)?;
+    writer.write_byte_record(&record).map_err(|it| failed(it.into()))?;
+    let (mut scratch, mut field) = (Vec::new(), Vec::new());
     export.each(table, |row| {
         record.clear();
         for (_, place) in &columns {
-            let (mut scratch, mut field) = (Vec::new(), Vec::new());
+            field.clear();
             match row.value(*place, &mut scratch) {
                 Value::Null => field.extend_from_slice(null.unwrap_or_default().as_bytes()),
                 Value::Malformed(it) => field.extend_from_slice(it),
@@ -24,14 +27,7 @@ pub(super) fn records(export: &Export<'_>, table: &Table, null: Option<&str>, ou
             }
             record.push_field(&field);
         }
-        write(&record, out)
-    })
-}
-
-fn write(record: &ByteRecord, out: &mut Out<'_>) -> Result<()> {
-    let mut writer = WriterBuilder::new().from_writer(Vec::new());
-    let written = writer.write_byte_record(record).map_err(std::io::Error::from);
-    written.map_err(|it| out.failed(&it))?;
-    let bytes = writer.into_inner().map_err(|it| out.failed(it.error()))?;
-    out.put(&bytes)
+        writer.write_byte_record(&record).map_err(|it| failed(it.into()))
+    })?;
+    writer.flush().map_err(failed)
 }

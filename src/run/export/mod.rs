@@ -188,7 +188,7 @@ impl<'r> Export<'r> {
         if self.format == Format::Sql(Dialect::Postgres) {
             return Ok(());
         }
-        tables.iter().zip(&shapes).try_for_each(|(table, shape)| self.read_back(table, shape, path))
+        self.read_back(path, &tables.iter().copied().zip(&shapes).collect::<Vec<_>>())
     }
 
     /// The shape in which the rows of a file are compared with those that were captured.
@@ -210,8 +210,8 @@ impl<'r> Export<'r> {
         shape
     }
 
-    /// Compares what the file at `path` holds of a table with what was captured.
-    fn read_back(&self, table: &Table, shape: &Shape, path: &Path) -> Result<()> {
+    /// Compares what the file at `path` holds of these tables with what was captured.
+    fn read_back(&self, path: &Path, tables: &[(&Table, &Shape)]) -> Result<()> {
         let (kind, null) = match &self.format {
             Format::Json if self.document => ("edge-config-export", None),
             Format::Json => ("json", None),
@@ -221,18 +221,22 @@ impl<'r> Export<'r> {
         };
         let files = FileOptions { null, ..FileOptions::default() };
         let mut store = open(kind, path, &Options { files, ..Options::default() })?;
-        let is = |it: &Table| kind != "d1-export" || it.name == table.name;
-        let Some(again) = store.tables()?.into_iter().find(is) else {
-            return Err(self.unfit(table, "it has no columns, which"));
-        };
-        if table.rows_about == Some(0) && again.rows_about == Some(0) {
-            return Ok(());
+        let made = store.tables()?;
+        for (table, shape) in tables {
+            let is = |it: &&Table| kind != "d1-export" || it.name == table.name;
+            let Some(again) = made.iter().find(is) else {
+                return Err(self.unfit(table, "it has no columns, which"));
+            };
+            if table.rows_about == Some(0) && again.rows_about == Some(0) {
+                continue;
+            }
+            let tally = check::compare(self.run, &self.reader, &table.name, shape, store.as_mut(), again)?;
+            if !check::is_same(&tally) {
+                let what = format_args!("read back, there are rows ({}) that", check::counts(&tally));
+                return Err(self.unfit(table, what));
+            }
         }
-        let tally = check::compare(self.run, &self.reader, &table.name, shape, store.as_mut(), &again)?;
-        match check::is_same(&tally) {
-            true => Ok(()),
-            false => Err(self.unfit(table, format_args!("read back, there are rows ({}) that", check::counts(&tally)))),
-        }
+        Ok(())
     }
 
     /// Hands every row of a table out, its key first.

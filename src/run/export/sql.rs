@@ -20,9 +20,10 @@ pub(super) fn write(export: &Export<'_>, dialect: Dialect, tables: &[&Table], ou
             maker.look(row);
             Ok(())
         })?;
-        out.put(format!("{}\n", maker.create()?).as_bytes())?;
-        export.each(table, |row| out.put(format!("{}\n", maker.insert(row)?).as_bytes()))?;
-        shapes.push(maker.shape()?);
+        let made = maker.decide()?;
+        out.put(format!("{}\n", made.create()).as_bytes())?;
+        export.each(table, |row| out.put(format!("{}\n", made.insert(row)?).as_bytes()))?;
+        shapes.push(made.shape());
     }
     out.put(format!("{end}\n").as_bytes())?;
     Ok(shapes)

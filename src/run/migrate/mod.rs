@@ -20,8 +20,10 @@ mod order;
 pub mod patch;
 mod pile;
 pub mod rollback;
+mod script;
 mod side_by_side;
 pub mod stage;
+mod stored;
 pub mod unmade;
 
 use super::{
@@ -50,6 +52,7 @@ use crate::{
 use apply::{Arrived, MayWrite, Pace};
 use conflict::{Decide, Strategy};
 use manifest::{Entry, Manifest};
+use patch::Staging;
 pub use rollback::{Undo, Undone};
 use serde_json::json;
 use side_by_side::{Done, Load, Writing};
@@ -96,6 +99,8 @@ pub struct Job<'j> {
     pub ids: NewIds,
     /// The backup that was made.
     pub backup: Option<String>,
+    /// Told what is staged, before any of it is written.
+    pub staged: &'j dyn Fn(Staging<'_>) -> Result<()>,
     /// Nothing is to be written.
     pub preview: bool,
     /// Only some rows of the source take part, so that the target may well have others.
@@ -216,7 +221,11 @@ impl Job<'_> {
         }
         manifest.write(&folder)?;
         self.phase(Phase::Staged)?;
-        Ok(Plot { report, staged, order, manifest })
+        let plot = Plot { report, staged, order, manifest };
+        let refused = plot.staged.values().map(|it| it.counts.reject).sum();
+        let (manifest, folder, rows) = (&plot.manifest, folder.as_path(), plot.rows());
+        (self.staged)(Staging { run, manifest, folder, rows, refused })?;
+        Ok(plot)
     }
 
     /// Compares, and puts in the folder what differs.

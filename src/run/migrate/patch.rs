@@ -8,21 +8,21 @@ use super::{
     apply::Walk,
     manifest::{Entry, Manifest},
     pile::Piled,
+    script::Part,
     stage::{BEFORE, WRITTEN},
+    stored,
 };
 use crate::{
     error::{Error, Kind, Result},
+    plan::Plan,
     report::{Cell, Difference, Finding, FindingKind, cell as shown, escape, patch},
-    row::{Row, Shape},
+    row::Row,
+    run::{Run, ids::NewIds},
     schema::Table,
-    store::{
-        document,
-        script::{Edit, Frame},
-        target::Target,
-    },
+    store::{Source, document, script::Frame, target::Target},
 };
 use serde_json::value::RawValue;
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 /// Which way a patch leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,128 +33,113 @@ pub enum Way {
     Back,
 }
 
-/// A patch to be written.
-pub struct Patch<'p> {
-    /// What the run staged.
-    pub manifest: &'p Manifest,
+/// What a run has staged.
+#[derive(Clone, Copy)]
+pub struct Staging<'s> {
+    /// The limits of the run.
+    pub run: &'s Run,
+    /// What it staged.
+    pub manifest: &'s Manifest,
     /// Its folder.
-    pub folder: &'p Path,
-    /// The target's tables.
-    pub tables: &'p [Table],
-    /// Which way it leads.
-    pub way: Way,
-    /// What it is, for its first line.
-    pub title: &'p str,
+    pub folder: &'s Path,
+    /// How many rows there are to write.
+    pub rows: u64,
+    /// How many rows the mapping refuses, which are not among them.
+    pub refused: u64,
 }
 
-/// Where its lines go.
+/// Makes patches of what a run has staged.
+pub struct Patches<'p> {
+    staging: Staging<'p>,
+    tables: Vec<Table>,
+    target: Box<dyn Target>,
+}
+
+/// Where the lines of a patch go.
 pub type Put<'p> = dyn FnMut(&str) -> Result<()> + 'p;
 
-/// Whether a staged row is new to the target, or takes the place of another one.
-type Each<'e> = dyn FnMut(Row<'_>, Option<Row<'_>>) -> Result<()> + 'e;
+/// Refuses a plan whose tables want new ids and were not given theirs: a row that differs may then be another row, over which
+/// nothing may be written.
+///
+/// # Errors
+/// If there is such a table.
+pub fn check(plan: &Plan, ids: &NewIds) -> Result<()> {
+    let Some(table) = ids.wanted(plan).first().copied() else { return Ok(()) };
+    let message = format_args!(
+        "{table}: its rows were not given the new ids that `on_clash` wants, so a row that differs may be another row; \
+         `cutover migrate` gives them"
+    );
+    Err(Error::new(Kind::Plan, message))
+}
 
-impl Patch<'_> {
-    /// Hands its text out, piece by piece.
+impl<'p> Patches<'p> {
+    /// Looks at the target, which `source` reads: what its tables are, and how it holds the keys of the rows that statements
+    /// have to find.
+    ///
+    /// # Errors
+    /// If it or what was staged cannot be read.
+    pub fn new(staging: Staging<'p>, source: &mut dyn Source, target: Box<dyn Target>) -> Result<Patches<'p>> {
+        let tables = source.tables()?;
+        if target.frame().is_some() {
+            for part in Part::all(&staging, &tables)? {
+                stored::stage(staging.run, source, (part.table, &part.shape), &part.folder)?;
+            }
+        }
+        Ok(Patches { staging, tables, target })
+    }
+
+    /// Hands the text of a patch out, piece by piece. `title` says what it is.
     ///
     /// # Errors
     /// If what was staged cannot be read, or a value cannot be said in such a patch.
-    pub fn write(&self, target: &mut dyn Target, put: &mut Put<'_>) -> Result<()> {
-        let zone = self.manifest.zone()?;
-        let mut entries: Vec<&Entry> = self.manifest.tables.iter().collect();
-        if self.way == Way::Back {
-            entries.reverse();
+    pub fn write(&mut self, way: Way, title: &str, put: &mut Put<'_>) -> Result<()> {
+        let Some(Frame { begin, end, run }) = self.target.frame() else { return self.documents(way, put) };
+        let refused = match self.staging.refused {
+            0 => String::new(),
+            count => format!("-- without {count} rows that the mapping refuses\n"),
+        };
+        put(&format!("-- {}\n{refused}-- {run}\n{begin}\n", escape::message(title)))?;
+        let mut parts = Part::all(&self.staging, &self.tables)?;
+        if way == Way::Back {
+            parts.reverse();
         }
-        let frame = target.frame();
-        if let Some(Frame { begin, run, .. }) = frame {
-            put(&format!("-- {}\n-- {run}\n{begin}\n", escape::message(self.title)))?;
-        }
-        for entry in entries {
-            let shape = entry.shape(zone.as_ref());
-            match frame {
-                Some(_) => self.statements(entry, &shape, target, put)?,
-                None => self.documents(entry, &shape, put)?,
+        for steps in way.steps() {
+            for part in &parts {
+                part.statements(steps, self.target.as_mut(), put)?;
             }
         }
-        let end = frame.map_or("", |it| it.end);
         if end.is_empty() { Ok(()) } else { put(&format!("{end}\n")) }
     }
 
-    fn statements(&self, entry: &Entry, shape: &Arc<Shape>, target: &mut dyn Target, put: &mut Put<'_>) -> Result<()> {
-        let (written, before) =
-            (self.piled(entry, shape, WRITTEN)?.count()?, self.piled(entry, shape, BEFORE)?.count()?);
-        if written == 0 {
-            return Ok(());
-        }
-        let (name, new) = (escape::message(&entry.name), written - before);
-        put(&match self.way {
-            Way::Forth => format!("-- {name}: {before} to update, {new} to insert\n"),
-            Way::Back => format!("-- {name}: {new} to delete, {before} to update\n"),
-        })?;
-        let gone = || Error::new(Kind::Store, format_args!("the target has no table `{}`", entry.name));
-        let table = self.tables.iter().find(|it| it.name == entry.name).ok_or_else(gone)?;
-        let mut say = |edit: Edit<'_>| match target.statement(table, shape, edit)? {
-            text if text.is_empty() => Ok(()),
-            text => put(&format!("{text}\n")),
-        };
-        // What changes or goes makes room for what comes.
-        match self.way {
-            Way::Forth => {
-                self.each(entry, shape, &mut |row, before| match before {
-                    Some(before) => say(Edit::Update(row, &differing(row, before))),
-                    None => Ok(()),
-                })?;
-                self.each(entry, shape, &mut |row, before| match before {
-                    Some(_) => Ok(()),
-                    None => say(Edit::Insert(row)),
-                })?;
+    fn documents(&self, way: Way, put: &mut Put<'_>) -> Result<()> {
+        let zone = self.staging.manifest.zone()?;
+        for entry in &self.staging.manifest.tables {
+            let shape = entry.shape(zone.as_ref());
+            let piled = |name: &str| Piled::open(&self.staging.folder.join(&entry.folder).join(name), &shape);
+            let (mut written, mut before) = (Walk::new(piled(WRITTEN)?)?, Walk::new(piled(BEFORE)?)?);
+            while let Some(row) = written.row() {
+                put(&line(entry, way, row, before.at(row.key())?)?)?;
+                written.next()?;
             }
-            Way::Back => {
-                self.each(entry, shape, &mut |row, before| match before {
-                    Some(_) => Ok(()),
-                    None => say(Edit::Delete(row)),
-                })?;
-                self.each(entry, shape, &mut |row, before| match before {
-                    Some(before) => say(Edit::Update(before, &differing(row, before))),
-                    None => Ok(()),
-                })?;
-            }
-        }
-        if self.way == Way::Forth && new > 0 {
-            target.closing(table)?.iter().try_for_each(|it| put(&format!("{it}\n")))?;
         }
         Ok(())
     }
+}
 
-    fn documents(&self, entry: &Entry, shape: &Arc<Shape>, put: &mut Put<'_>) -> Result<()> {
-        self.each(entry, shape, &mut |row, before| {
-            let operations = match (before, self.way) {
-                (Some(before), Way::Forth) => patch::patch(&changed(row, before)?),
-                (Some(before), Way::Back) => patch::patch(&changed(before, row)?),
-                (None, Way::Forth) => patch::whole(Some(&object(row, 0..shape.width())?)),
-                (None, Way::Back) => patch::whole(None),
-            };
-            let telling = if shape.keyless { shape.width() } else { shape.key };
-            let key = RawValue::from_string(object(row, 0..telling)?).map_err(|it| Error::new(Kind::Broken, it))?;
-            let line = Line { table: &entry.name, key: &key, patch: &operations };
-            let line = serde_json::to_string(&line).map_err(|it| Error::new(Kind::Broken, it))?;
-            put(&format!("{line}\n"))
-        })
-    }
-
-    fn piled(&self, entry: &Entry, shape: &Arc<Shape>, name: &str) -> Result<Piled> {
-        Piled::open(&self.folder.join(&entry.folder).join(name), shape)
-    }
-
-    /// Every staged row, with the one that it takes the place of.
-    fn each(&self, entry: &Entry, shape: &Arc<Shape>, each: &mut Each<'_>) -> Result<()> {
-        let mut written = Walk::new(self.piled(entry, shape, WRITTEN)?)?;
-        let mut before = Walk::new(self.piled(entry, shape, BEFORE)?)?;
-        while let Some(row) = written.row() {
-            each(row, before.at(row.key())?)?;
-            written.next()?;
-        }
-        Ok(())
-    }
+/// The line for a staged row, and for the one that it takes the place of.
+fn line(entry: &Entry, way: Way, row: Row<'_>, before: Option<Row<'_>>) -> Result<String> {
+    let shape = row.shape();
+    let operations = match (before, way) {
+        (Some(before), Way::Forth) => patch::patch(&changed(row, before)?),
+        (Some(before), Way::Back) => patch::patch(&changed(before, row)?),
+        (None, Way::Forth) => patch::whole(Some(&object(row, 0..shape.width())?)),
+        (None, Way::Back) => patch::whole(None),
+    };
+    let telling = if shape.keyless { shape.width() } else { shape.key };
+    let key = RawValue::from_string(object(row, 0..telling)?).map_err(|it| Error::new(Kind::Broken, it))?;
+    let line = Line { table: &entry.name, key: &key, patch: &operations };
+    let line = serde_json::to_string(&line).map_err(|it| Error::new(Kind::Broken, it))?;
+    Ok(format!("{line}\n"))
 }
 
 /// A line of a patch for documents.
@@ -166,7 +151,7 @@ struct Line<'l> {
 }
 
 /// The places of the cells that differ.
-fn differing(row: Row<'_>, other: Row<'_>) -> Vec<usize> {
+pub(super) fn differing(row: Row<'_>, other: Row<'_>) -> Vec<usize> {
     (row.shape().key..row.shape().width()).filter(|&it| row.cell(it) != other.cell(it)).collect()
 }
 

@@ -37,7 +37,7 @@ use std::{
 };
 
 /// Rows beyond this many are not looked up by their keys: reading the table is quicker.
-const KEYS_MAX: u64 = 10_000;
+pub(super) const KEYS_MAX: u64 = 10_000;
 /// Keys of rows that stay, shown as examples.
 const EXAMPLES: usize = 20;
 
@@ -347,8 +347,8 @@ impl Rows for Landed {
     }
 }
 
-/// The keys of all written rows.
-fn keys(written: Piled, shape: &Arc<Shape>) -> Result<Batch> {
+/// The keys of all staged rows.
+pub(super) fn keys(written: Piled, shape: &Arc<Shape>) -> Result<Batch> {
     let fields = shape.fields.iter().take(shape.key).cloned().collect();
     let alone = Arc::new(Shape { fields, key: shape.key, compared: shape.key, keyless: false });
     let mut keys = Batch::new(alone);
@@ -359,7 +359,8 @@ fn keys(written: Piled, shape: &Arc<Shape>) -> Result<Batch> {
     Ok(keys)
 }
 
-fn cells(row: Row<'_>) -> impl Iterator<Item = &[u8]> {
+/// The cells of a row, to be staged.
+pub(super) fn cells(row: Row<'_>) -> impl Iterator<Item = &[u8]> {
     (0..row.shape().width()).map(move |it| row.cell(it))
 }
 

@@ -15,7 +15,7 @@ use crate::{
     store::{
         Options,
         about::Fact,
-        script::{Edit, Frame},
+        script::{Edit, Frame, POSTGRES},
         sql::identifier,
         target::{Begin, Changes, Room, Target, Written},
     },
@@ -473,14 +473,21 @@ impl Target for Writer {
     }
 
     fn frame(&self) -> Option<Frame> {
-        Some(statement::FRAME)
+        Some(POSTGRES)
     }
 
     fn statement(&mut self, table: &Table, _: &Arc<Shape>, edit: Edit<'_>) -> Result<String> {
-        self.prepare(&[&table.name])?;
-        let absent = || Error::new(Kind::Store, format_args!("there is no table `{}`", table.name));
-        let spot = self.spots.get(&table.name).ok_or_else(absent)?;
-        statement::of(spot, edit, self.facts.encoding == "SQL_ASCII")
+        let referrers = if let Edit::Delete(_, it) = edit { it } else { &[] };
+        let mut names = vec![table.name.as_str()];
+        names.extend(referrers.iter().map(|it| it.table.as_str()));
+        self.prepare(&names)?;
+        let spot = |name: &str| {
+            let absent = || Error::new(Kind::Store, format_args!("there is no table `{name}`"));
+            self.spots.get(name).ok_or_else(absent)
+        };
+        let unless = referrers.iter().map(|it| Ok(it.none(&spot(&it.table)?.from)));
+        let unless = unless.collect::<Result<String>>()?;
+        statement::of(spot(&table.name)?, edit, &unless, self.facts.encoding == "SQL_ASCII")
     }
 
     fn closing(&mut self, table: &Table) -> Result<Vec<String>> {

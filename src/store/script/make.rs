@@ -3,7 +3,7 @@
 //! A column gets the type that its values have. Where one of them does not fit that, the column is one of text, if all of them
 //! read back from their text; what cannot be said exactly is refused.
 
-use super::{literal, postgres_bytes, postgres_date, postgres_text, spell};
+use super::{POSTGRES, literal, postgres_bytes, postgres_date, postgres_text, spell};
 use crate::{
     error::{Error, Kind, Result},
     row::{Field, Row, Shape},
@@ -34,11 +34,7 @@ impl Dialect {
     pub fn frame(self) -> [&'static str; 2] {
         match self {
             Dialect::Sqlite => ["BEGIN TRANSACTION;", "COMMIT;"],
-            Dialect::Postgres => [
-                "SET client_encoding = 'UTF8';\nSET standard_conforming_strings = on;\nSET DateStyle = 'ISO, YMD';\n\
-                 SET TimeZone = 'UTC';\nBEGIN;",
-                "COMMIT;",
-            ],
+            Dialect::Postgres => [POSTGRES.begin, POSTGRES.end],
         }
     }
 
@@ -136,7 +132,7 @@ impl Maker {
         }
     }
 
-    /// What a column is declared as and what its values are; nothing, if no type holds all of them.
+    /// What a column is declared as, and what its values are; nothing, if no type holds all of them.
     fn column(&self, place: usize) -> Option<(Type, Type)> {
         let seen = &self.seen[place];
         match (self.shape.fields[place].cast.ty, seen.only) {
@@ -148,7 +144,11 @@ impl Maker {
         }
     }
 
-    fn columns(&self) -> Result<Vec<(Type, Type)>> {
+    /// Decides what its columns are, once all rows were looked at.
+    ///
+    /// # Errors
+    /// If no type holds the values of a column.
+    pub fn decide(self) -> Result<Made> {
         let column = |place: usize| {
             self.column(place).ok_or_else(|| {
                 let (table, column) = (&self.table.name, &self.shape.fields[place].column);
@@ -156,65 +156,10 @@ impl Maker {
                 Error::new(Kind::Store, format_args!("table `{table}`: column `{column}` {what}"))
             })
         };
-        (0..self.shape.width()).map(column).collect()
-    }
-
-    /// The places in the shape of the table's columns, in its order.
-    fn order(&self) -> Vec<usize> {
+        let columns = (0..self.shape.width()).map(column).collect::<Result<_>>()?;
         let place = |name: &String| self.shape.fields.iter().position(|it| it.column == *name);
-        self.table.columns.iter().filter_map(|it| place(&it.name)).collect()
-    }
-
-    /// The shape in which the rows read back as they are.
-    ///
-    /// # Errors
-    /// If no type holds the values of a column.
-    pub fn shape(&self) -> Result<Shape> {
-        let columns = self.columns()?;
-        let field = |(field, column): (&Field, &(Type, Type))| Field::new(field.column.clone(), Cast::new(column.1));
-        Ok(Shape { fields: self.shape.fields.iter().zip(&columns).map(field).collect(), ..Shape::clone(&self.shape) })
-    }
-
-    /// The statement that makes the table, with its key, its unique constraints, and NOT NULL.
-    ///
-    /// # Errors
-    /// If no type holds the values of a column.
-    pub fn create(&self) -> Result<String> {
-        let columns = self.columns()?;
-        let mut lines = Vec::new();
-        for place in self.order() {
-            let name = &self.shape.fields[place].column;
-            let declared = self.dialect.declared(columns[place].0);
-            let full = self.table.column(name).is_some_and(|it| !self.table.columns[it].nullable);
-            let not_null = if full && !self.seen[place].null { " NOT NULL" } else { "" };
-            let blank = if declared.is_empty() { "" } else { " " };
-            lines.push(format!("{}{blank}{declared}{not_null}", identifier(name)));
-        }
-        let names =
-            |places: &[usize]| self.table.names(places).iter().map(|it| identifier(it)).collect::<Vec<_>>().join(", ");
-        let null = (0..self.shape.key).any(|it| self.seen[it].null);
-        let known = !self.table.key.is_empty() && self.table.key_origin != Origin::Guessed;
-        if known && !self.repeats && !null {
-            lines.push(format!("PRIMARY KEY ({})", names(&self.table.key)));
-        }
-        let uniques = self.table.uniques.iter().filter(|it| it.enforced && !self.masked);
-        lines.extend(uniques.map(|it| format!("UNIQUE ({})", names(&it.columns))));
-        Ok(format!("CREATE TABLE {} (\n  {}\n);", identifier(&self.table.name), lines.join(",\n  ")))
-    }
-
-    /// The statement that puts a row in.
-    ///
-    /// # Errors
-    /// If no type holds the values of a column.
-    pub fn insert(&self, row: Row<'_>) -> Result<String> {
-        let columns = self.columns()?;
-        let lost = || Error::new(Kind::Broken, "a value that could be said cannot be said any more");
-        let value = |place: usize| match row.cell(place) {
-            [tag::NULL] => Ok("NULL".to_owned()),
-            _ => self.value(row, place, columns[place].0, columns[place].1).ok_or_else(lost),
-        };
-        let values = self.order().into_iter().map(value).collect::<Result<Vec<_>>>()?.join(", ");
-        Ok(format!("INSERT INTO {} VALUES ({values});", identifier(&self.table.name)))
+        let order = self.table.columns.iter().filter_map(|it| place(&it.name)).collect();
+        Ok(Made { maker: self, columns, order })
     }
 
     /// The literal of a value in a column that is declared as one type and read as the other; nothing, if it is not read as the
@@ -245,6 +190,72 @@ impl Maker {
                 holds.then(|| postgres(declared, text))
             }
         }
+    }
+}
+
+/// A table whose columns are known: its statements.
+pub struct Made {
+    maker: Maker,
+    /// What each column is declared as, and what its values are.
+    columns: Vec<(Type, Type)>,
+    /// The places in the shape of the table's columns, in its order.
+    order: Vec<usize>,
+}
+
+impl Made {
+    /// The shape in which the rows read back as they are.
+    pub fn shape(&self) -> Shape {
+        let shape = &self.maker.shape;
+        let field = |(field, column): (&Field, &(Type, Type))| Field::new(field.column.clone(), Cast::new(column.1));
+        Shape { fields: shape.fields.iter().zip(&self.columns).map(field).collect(), ..Shape::clone(shape) }
+    }
+
+    /// The statement that makes the table, with its key, its unique constraints, and NOT NULL.
+    pub fn create(&self) -> String {
+        let Maker { dialect, table, shape, seen, repeats, masked, .. } = &self.maker;
+        let mut lines = Vec::new();
+        for &place in &self.order {
+            let name = &shape.fields[place].column;
+            let declared = dialect.declared(self.columns[place].0);
+            let full = table.column(name).is_some_and(|it| !table.columns[it].nullable);
+            let not_null = if full && !seen[place].null { " NOT NULL" } else { "" };
+            let blank = if declared.is_empty() { "" } else { " " };
+            lines.push(format!("{}{blank}{declared}{not_null}", identifier(name)));
+        }
+        let names =
+            |places: &[usize]| table.names(places).iter().map(|it| identifier(it)).collect::<Vec<_>>().join(", ");
+        let null = (0..shape.key).any(|it| seen[it].null);
+        let known = !table.key.is_empty() && table.key_origin != Origin::Guessed;
+        if known && !repeats && !null && self.can_tell_apart(&table.key) {
+            lines.push(format!("PRIMARY KEY ({})", names(&table.key)));
+        }
+        let uniques = table.uniques.iter().filter(|it| it.enforced && !masked && self.can_tell_apart(&it.columns));
+        lines.extend(uniques.map(|it| format!("UNIQUE ({})", names(&it.columns))));
+        format!("CREATE TABLE {} (\n  {}\n);", identifier(&table.name), lines.join(",\n  "))
+    }
+
+    /// Whether the database can have a constraint over these columns of the table: Postgres does not compare JSON.
+    fn can_tell_apart(&self, columns: &[usize]) -> bool {
+        let Maker { dialect, table, shape, .. } = &self.maker;
+        let is_json = |name: &String| {
+            let place = shape.fields.iter().position(|it| it.column == *name);
+            place.is_some_and(|it| self.columns[it].0 == Type::Json)
+        };
+        *dialect != Dialect::Postgres || !table.names(columns).iter().any(is_json)
+    }
+
+    /// The statement that puts a row in.
+    ///
+    /// # Errors
+    /// If it is a row that was not looked at.
+    pub fn insert(&self, row: Row<'_>) -> Result<String> {
+        let lost = || Error::new(Kind::Broken, "a value that could be said cannot be said any more");
+        let value = |&place: &usize| match row.cell(place) {
+            [tag::NULL] => Ok("NULL".to_owned()),
+            _ => self.maker.value(row, place, self.columns[place].0, self.columns[place].1).ok_or_else(lost),
+        };
+        let values = self.order.iter().map(value).collect::<Result<Vec<_>>>()?.join(", ");
+        Ok(format!("INSERT INTO {} VALUES ({values});", identifier(&self.maker.table.name)))
     }
 }
 
@@ -308,9 +319,10 @@ mod tests {
         (1..).zip(values).for_each(|(id, it)| rows.push([Value::Int(id), *it]));
         let mut maker = Maker::new(dialect, &table, &shape, false)?;
         rows.rows().for_each(|it| maker.look(it));
-        let mut lines = vec![maker.create()?];
+        let made = maker.decide()?;
+        let mut lines = vec![made.create()];
         for row in rows.rows() {
-            lines.push(maker.insert(row)?);
+            lines.push(made.insert(row)?);
         }
         let lines: Vec<&str> = lines.iter().flat_map(|it| it.lines()).map(str::trim).collect();
         Ok(lines.join(" "))
@@ -351,5 +363,23 @@ mod tests {
             let refused = script(dialect, ty, &values).expect_err("no type holds these").to_string();
             assert!(refused.contains("column `v` holds values that no one type"), "{refused}");
         }
+    }
+
+    #[test]
+    fn postgres_has_no_constraint_over_json() {
+        let check = |dialect: Dialect, ty: Type, expect: &str| {
+            let mut table = Table::new("t");
+            table.columns = vec![schema::Column::new("v", ty), schema::Column::new("w", Type::Int)];
+            (table.key, table.key_origin) = (vec![0], Origin::Enforced);
+            let unique = |columns: &[usize]| schema::Unique { columns: columns.to_vec(), enforced: true };
+            table.uniques = vec![unique(&[1]), unique(&[1, 0])];
+            let maker = Maker::new(dialect, &table, &snapshot::shape(&table), false).expect("memory");
+            let made = maker.decide().expect("no rows").create();
+            assert_eq!(made.split_once("BIGINT").or(made.split_once("INTEGER")).expect("w").1, expect, "{made}");
+        };
+        let all = ",\n  PRIMARY KEY (\"v\"),\n  UNIQUE (\"w\"),\n  UNIQUE (\"w\", \"v\")\n);";
+        check(Dialect::Sqlite, Type::Json, all);
+        check(Dialect::Postgres, Type::Text, all);
+        check(Dialect::Postgres, Type::Json, ",\n  UNIQUE (\"w\")\n);");
     }
 }

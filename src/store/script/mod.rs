@@ -4,7 +4,7 @@
 
 mod make;
 
-pub use make::{Dialect, Maker};
+pub use make::{Dialect, Made, Maker};
 
 use super::{
     affinity::{Affinity, Column, Probe},
@@ -25,20 +25,42 @@ use rusqlite::types::ValueRef;
 /// What a statement does to one row.
 #[derive(Clone, Copy, Debug)]
 pub enum Edit<'e> {
-    /// Puts a row in. One whose key is there by now is left as it is.
-    Insert(Row<'e>),
-    /// Sets the fields at these places in the row of that key.
-    Update(Row<'e>, &'e [usize]),
-    /// Takes the row of that key away; of several equal rows without a key, one.
-    Delete(Row<'e>),
+    /// Puts a row in, with NULL in the fields at these places. One whose key is there by now is left as it is.
+    Insert(Row<'e>, &'e [usize]),
+    /// Sets the fields at these places in the row that has the key of the other one, in the form in which the store holds it.
+    Update(Row<'e>, &'e [usize], Row<'e>),
+    /// Sets the fields at these places to NULL in the row of that key.
+    Clear(Row<'e>, &'e [usize]),
+    /// Takes the row of that key away, unless one of those refers to it; of several equal rows without a key, one.
+    Delete(Row<'e>, &'e [Referrer]),
 }
 
 impl<'e> Edit<'e> {
     /// The row that it is about.
     pub fn row(self) -> Row<'e> {
         match self {
-            Edit::Insert(row) | Edit::Update(row, _) | Edit::Delete(row) => row,
+            Edit::Insert(row, _) | Edit::Update(row, ..) | Edit::Clear(row, _) | Edit::Delete(row, _) => row,
         }
+    }
+}
+
+/// The rows of a table that may refer to those of another one, or of the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Referrer {
+    /// Their table.
+    pub table: String,
+    /// The columns that refer.
+    pub columns: Vec<String>,
+    /// The columns that they refer to, in the same order.
+    pub to: Vec<String>,
+}
+
+impl Referrer {
+    /// That none of these rows, which come `from` there, refers to row `t`.
+    pub(super) fn none(&self, from: &str) -> String {
+        let pairs = self.columns.iter().zip(&self.to);
+        let pairs = pairs.map(|(column, to)| format!("r.{} = t.{}", sql::identifier(column), sql::identifier(to)));
+        format!(" AND NOT EXISTS (SELECT 1 FROM {from} AS r WHERE {})", pairs.collect::<Vec<_>>().join(" AND "))
     }
 }
 
@@ -52,6 +74,14 @@ pub struct Frame {
     /// The command that runs a script.
     pub run: &'static str,
 }
+
+/// Around a script for `psql`. The settings say how literals are read, whatever is usual for the role.
+pub(super) const POSTGRES: Frame = Frame {
+    begin: "SET client_encoding = 'UTF8';\nSET standard_conforming_strings = on;\nSET DateStyle = 'ISO, YMD';\n\
+        SET IntervalStyle = 'postgres';\nSET TimeZone = 'UTC';\nBEGIN;\nSET CONSTRAINTS ALL DEFERRED;",
+    end: "COMMIT;",
+    run: "psql -v ON_ERROR_STOP=1 -f PATCH",
+};
 
 /// Appends the text that stands for a value in a column of text. False: there is none.
 pub(crate) fn spell(value: Value<'_>, out: &mut Vec<u8>) -> bool {
@@ -129,16 +159,18 @@ impl Lite<'_> {
     /// If a column cannot hold a value.
     pub(super) fn statement(&self, edit: Edit<'_>) -> Result<String> {
         let (name, row) = (sql::identifier(&self.table.name), edit.row());
-        let is = self.is(row)?;
-        let set = |place: usize| -> Result<(String, String)> {
-            Ok((sql::identifier(&self.columns[place].name), self.literal(row, place)?))
-        };
+        let named = |place: &usize| sql::identifier(&self.columns[*place].name);
         let written = |place: &usize| !self.columns[*place].generated;
         Ok(match edit {
-            Edit::Insert(_) => {
-                let pairs = (0..self.columns.len()).filter(written).map(set).collect::<Result<Vec<_>>>()?;
-                let (names, values): (Vec<String>, Vec<String>) = pairs.into_iter().unzip();
-                let (names, values) = (names.join(", "), values.join(", "));
+            Edit::Insert(_, later) => {
+                let places: Vec<usize> = (0..self.columns.len()).filter(written).collect();
+                let value = |place: &usize| match later.contains(place) {
+                    true => Ok("NULL".to_owned()),
+                    false => self.literal(row, *place),
+                };
+                let names = places.iter().map(named).collect::<Vec<_>>().join(", ");
+                let values = places.iter().map(value).collect::<Result<Vec<_>>>()?.join(", ");
+                let is = self.is(row)?;
                 match row.shape().keyless {
                     true => format!("INSERT INTO {name} ({names}) VALUES ({values});"),
                     false => format!(
@@ -146,47 +178,67 @@ impl Lite<'_> {
                     ),
                 }
             }
-            Edit::Update(_, places) => {
-                let pairs = places.iter().copied().filter(written).map(set).collect::<Result<Vec<_>>>()?;
-                let set: Vec<String> = pairs.into_iter().map(|(name, value)| format!("{name} = {value}")).collect();
+            Edit::Update(_, places, at) => {
+                let set = |place: &usize| Ok(format!("{} = {}", named(place), self.literal(row, *place)?));
+                let set = places.iter().filter(|it| written(it)).map(set).collect::<Result<Vec<_>>>()?;
                 match set.is_empty() {
                     true => String::new(),
-                    false => format!("UPDATE {name} SET {} WHERE {is};", set.join(", ")),
+                    false => format!("UPDATE {name} SET {} WHERE {};", set.join(", "), self.is(at)?),
                 }
             }
-            Edit::Delete(_) if row.shape().keyless => {
-                let rowid = pragmas::rowid(self.table).ok_or_else(|| {
-                    let what = format_args!("no row of `{}` can be told from the others", self.table.name);
-                    Error::new(Kind::Plan, what)
-                })?;
-                format!("DELETE FROM {name} WHERE {rowid} IN (SELECT {rowid} FROM {name} WHERE {is} LIMIT 1);")
+            Edit::Clear(_, places) => {
+                let set = places.iter().map(|it| format!("{} = NULL", named(it))).collect::<Vec<_>>().join(", ");
+                format!("UPDATE {name} SET {set} WHERE {};", self.is(row)?)
             }
-            Edit::Delete(_) => format!("DELETE FROM {name} WHERE {is};"),
+            Edit::Delete(_, referrers) => {
+                let mut is = self.is(row)?;
+                if row.shape().keyless {
+                    let rowid = pragmas::rowid(self.table).ok_or_else(|| {
+                        let what = format_args!("no row of `{}` can be told from the others", self.table.name);
+                        Error::new(Kind::Plan, what)
+                    })?;
+                    is = format!("{rowid} IN (SELECT {rowid} FROM {name} WHERE {is} LIMIT 1)");
+                }
+                let unless: String = referrers.iter().map(|it| it.none(&sql::identifier(&it.table))).collect();
+                let alias = if unless.is_empty() { "" } else { " AS t" };
+                format!("DELETE FROM {name}{alias} WHERE {is}{unless};")
+            }
         })
     }
 
     /// What only the row of that key is, or one that is equal where rows have no key.
     fn is(&self, row: Row<'_>) -> Result<String> {
         let telling = if row.shape().keyless { row.shape().compared } else { row.shape().key };
-        let one = |place: usize| -> Result<String> {
-            let (column, value) = (self.columns[place], self.literal(row, place)?);
+        let one = |place: usize| {
+            let (column, any) = (self.columns[place], row.shape().fields[place].cast.ty == Type::Any);
             let name = sql::identifier(&column.name);
-            // The collation of a column may take other texts for this one, and SQLite takes 1 and 1.0 for equal.
-            Ok(match (value.starts_with('\''), column.affinity, row.shape().fields[place].cast.ty) {
-                (true, ..) => format!("{name} IS {value} COLLATE BINARY"),
-                (_, Affinity::Blob, Type::Any) => format!("{name} IS {value} AND typeof({name}) = typeof({value})"),
-                _ => format!("{name} IS {value}"),
+            self.stored(row, place, |stored| {
+                let value = literal(stored);
+                match stored {
+                    // The collation of a column may take other texts for this one.
+                    ValueRef::Text(_) => format!("{name} IS {value} COLLATE BINARY"),
+                    // SQLite takes 1 and 1.0 for equal, and a column that changes nothing may hold both.
+                    ValueRef::Integer(_) | ValueRef::Real(_) if any && column.affinity == Affinity::Blob => {
+                        format!("{name} IS {value} AND typeof({name}) = typeof({value})")
+                    }
+                    _ => format!("{name} IS {value}"),
+                }
             })
         };
         Ok((0..telling).map(one).collect::<Result<Vec<_>>>()?.join(" AND "))
     }
 
     fn literal(&self, row: Row<'_>, place: usize) -> Result<String> {
+        self.stored(row, place, literal)
+    }
+
+    /// What `say` says of a value as the column holds it.
+    fn stored(&self, row: Row<'_>, place: usize, say: impl FnOnce(ValueRef<'_>) -> String) -> Result<String> {
         let (mut scratch, mut spelt) = (Vec::new(), Vec::new());
         let (shape, column) = (row.shape(), self.columns[place]);
         let value = (row.value(place, &mut scratch), row.cell(place), place < shape.key);
         let stored = self.probe.spell(value, (&self.table.name, column), &shape.fields[place].cast, &mut spelt)?;
-        Ok(literal(stored))
+        Ok(say(stored))
     }
 }
 

@@ -44,6 +44,9 @@ pub(super) struct Column {
     pub nullable: bool,
     /// The bytes of `COPY` are those of the form.
     pub binary: bool,
+    /// The server takes different values for equal: `citext`, collations that are not deterministic, 1 day and 24 hours, 1.5
+    /// and 1.50 in a document.
+    pub blurred: bool,
 }
 
 /// A sequence that a column takes its numbers from.
@@ -65,7 +68,9 @@ pub(super) struct Aim<'s> {
 }
 
 const COLUMNS: &str = "
-SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), d.name, d.mod, a.attidentity = 'a', a.attgenerated <> '', NOT a.attnotnull
+SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), d.name, d.mod, a.attidentity = 'a', a.attgenerated <> '', NOT a.attnotnull,
+    d.name IN ('citext', 'interval', 'jsonb') OR EXISTS (SELECT FROM pg_collation AS l
+        WHERE l.oid = a.attcollation AND to_jsonb(l) ->> 'collisdeterministic' = 'false')
 FROM pg_attribute AS a CROSS JOIN LATERAL (
     WITH RECURSIVE chain(oid, mod) AS (
         SELECT a.atttypid, a.atttypmod
@@ -116,6 +121,7 @@ impl Spot {
                 always: row.try_get(4)?,
                 generated: row.try_get(5)?,
                 nullable: row.try_get(6)?,
+                blurred: row.try_get(7)?,
                 binary: !spelled && (form != Form::Spelled || base == "citext"),
                 name,
             }))
@@ -206,7 +212,7 @@ impl Column {
     }
 
     /// A value as it can be told from every other one, in a type that has an equality.
-    fn seen(&self, value: &str) -> String {
+    pub(super) fn seen(&self, value: &str) -> String {
         match self.form {
             Form::Array | Form::Composite => document(&format!("({})", self.form.ask(value))),
             Form::Json => document(value),

@@ -15,61 +15,99 @@ use crate::{
     error::{Error, Kind, Result},
     row::{Batch, Field, Row, Shape},
     store::{
-        script::{Edit, Frame, postgres_bytes, postgres_date, postgres_text, spell},
+        script::{Edit, postgres_bytes, postgres_date, postgres_text, spell},
         sql::identifier,
     },
     value::{Value, cast::Cast},
 };
 use std::sync::Arc;
 
-/// Around a script. The settings say how literals are read, whatever is usual for the role.
-pub(super) const FRAME: Frame = Frame {
-    begin: "SET client_encoding = 'UTF8';\nSET standard_conforming_strings = on;\nSET DateStyle = 'ISO, YMD';\n\
-        SET IntervalStyle = 'postgres';\nSET TimeZone = 'UTC';\nBEGIN;\nSET CONSTRAINTS ALL DEFERRED;",
-    end: "COMMIT;",
-    run: "psql -v ON_ERROR_STOP=1 -f PATCH",
-};
-
-/// The statement for one change; empty, where there is nothing to set.
+/// The statement for one change; empty, where there is nothing to set. `unless` says which rows are not to be deleted.
 ///
 /// # Errors
 /// If a column is not there, or cannot hold a value.
-pub(super) fn of(spot: &Spot, edit: Edit<'_>, unchecked: bool) -> Result<String> {
-    let row = edit.row();
-    let aims = spot.aims(row.shape())?;
-    let literals = literals(&aims, row, unchecked)?;
-    let keyless = row.shape().keyless;
-    let is = aims.iter().zip(&literals).filter(|it| it.0.key).map(|(aim, it)| is(aim.column, it, keyless));
-    let (from, is) = (&spot.from, is.collect::<Vec<_>>().join(" AND "));
-    let name = |it: &Aim<'_>| identifier(&it.column.name);
+pub(super) fn of(spot: &Spot, edit: Edit<'_>, unless: &str, unchecked: bool) -> Result<String> {
+    let said = Said::of(spot, edit.row(), unchecked)?;
+    let (from, keyless) = (&spot.from, edit.row().shape().keyless);
     Ok(match edit {
-        Edit::Insert(_) => {
-            let written = aims.iter().zip(&literals).filter(|it| !it.0.column.generated);
-            let (names, values): (Vec<String>, Vec<String>) =
-                written.map(|(aim, it)| (name(aim), value(aim.column, it))).unzip();
-            let (names, values) = (names.join(", "), values.join(", "));
-            let always = if aims.iter().any(|it| it.column.always) { "OVERRIDING SYSTEM VALUE " } else { "" };
-            let key: Vec<String> = aims.iter().filter(|it| it.key).map(name).collect();
-            let unless = match spot.arbiter(&aims) && !keyless {
-                true => format!(" ON CONFLICT ({}) DO NOTHING", key.join(", ")),
-                false => String::new(),
+        Edit::Insert(_, later) => {
+            let written = said.all().filter(|it| !it.0.column.generated);
+            let value = |aim: &Aim<'_>, it: &str| {
+                if later.contains(&aim.place) { "NULL".to_owned() } else { value(aim.column, it) }
             };
-            format!("INSERT INTO {} ({names}) {always}VALUES ({values}){unless};", spot.into)
+            let (names, values): (Vec<String>, Vec<String>) =
+                written.map(|(aim, it)| (name(aim), value(aim, it))).unzip();
+            let (names, values) = (names.join(", "), values.join(", "));
+            let always = if said.aims.iter().any(|it| it.column.always) { "OVERRIDING SYSTEM VALUE " } else { "" };
+            let into = format!("INSERT INTO {} ({names}) {always}", spot.into);
+            let blurred = said.aims.iter().any(|it| it.key && it.column.blurred);
+            match () {
+                () if keyless => format!("{into}VALUES ({values});"),
+                () if spot.arbiter(&said.aims) && !blurred => {
+                    let key: Vec<String> = said.aims.iter().filter(|it| it.key).map(name).collect();
+                    format!("{into}VALUES ({values}) ON CONFLICT ({}) DO NOTHING;", key.join(", "))
+                }
+                () => {
+                    format!("{into}SELECT {values} WHERE NOT EXISTS (SELECT 1 FROM {from} WHERE {});", said.is(keyless))
+                }
+            }
         }
-        Edit::Update(_, places) => {
-            let set = aims.iter().zip(&literals).filter(|it| places.contains(&it.0.place));
+        Edit::Update(_, places, at) => {
+            let set = said.all().filter(|it| places.contains(&it.0.place));
             let set = set.filter(|it| !it.0.column.generated && !it.0.column.always);
             let set: Vec<String> = set.map(|(aim, it)| format!("{} = {}", name(aim), value(aim.column, it))).collect();
             match set.is_empty() {
                 true => String::new(),
-                false => format!("UPDATE {from} SET {} WHERE {is};", set.join(", ")),
+                false => {
+                    let is = Said::of(spot, at, unchecked)?.is(keyless);
+                    format!("UPDATE {from} SET {} WHERE {is};", set.join(", "))
+                }
             }
         }
-        Edit::Delete(_) if keyless => format!(
-            "DELETE FROM {from} WHERE (tableoid, ctid) = (SELECT tableoid, ctid FROM {from} WHERE {is} LIMIT 1);"
-        ),
-        Edit::Delete(_) => format!("DELETE FROM {from} WHERE {is};"),
+        Edit::Clear(_, places) => {
+            let set = said.aims.iter().filter(|it| places.contains(&it.place));
+            let set: Vec<String> = set.map(|it| format!("{} = NULL", name(it))).collect();
+            format!("UPDATE {from} SET {} WHERE {};", set.join(", "), said.is(keyless))
+        }
+        Edit::Delete(_, _) => {
+            let is = match keyless {
+                true => {
+                    format!("(tableoid, ctid) = (SELECT tableoid, ctid FROM {from} WHERE {} LIMIT 1)", said.is(true))
+                }
+                false => said.is(false),
+            };
+            let alias = if unless.is_empty() { "" } else { " AS t" };
+            format!("DELETE FROM {from}{alias} WHERE {is}{unless};")
+        }
     })
+}
+
+fn name(it: &Aim<'_>) -> String {
+    identifier(&it.column.name)
+}
+
+/// A row in words: a literal for each of its columns.
+struct Said<'s> {
+    aims: Vec<Aim<'s>>,
+    literals: Vec<String>,
+}
+
+impl<'s> Said<'s> {
+    fn of(spot: &'s Spot, row: Row<'_>, unchecked: bool) -> Result<Said<'s>> {
+        let aims = spot.aims(row.shape())?;
+        let literals = literals(&aims, row, unchecked)?;
+        Ok(Said { aims, literals })
+    }
+
+    fn all(&self) -> impl Iterator<Item = (&Aim<'s>, &String)> {
+        self.aims.iter().zip(&self.literals)
+    }
+
+    /// What only the row of that key is.
+    fn is(&self, keyless: bool) -> String {
+        let key = self.all().filter(|it| it.0.key).map(|(aim, it)| is(aim.column, it, keyless));
+        key.collect::<Vec<_>>().join(" AND ")
+    }
 }
 
 /// What sets the sequences of a table behind its largest numbers, as far as this role may.
@@ -147,6 +185,10 @@ fn is(column: &Column, literal: &str, keyless: bool) -> String {
             format!("({})::pg_catalog.jsonb = {literal}::pg_catalog.jsonb", column.form.ask(&name))
         }
         Form::Spelled if keyless => format!("{} = {literal}", column.form.ask(&name)),
+        _ if column.blurred => {
+            let value = format!("({literal})::{}", column.declared);
+            format!("{name} = {value} AND {} = {}", column.seen(&name), column.seen(&value))
+        }
         _ => format!("{name} = {}", column.value(literal)),
     }
 }

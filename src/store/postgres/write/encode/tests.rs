@@ -15,6 +15,7 @@ fn column(form: Form, name: &str, modifier: i32) -> Column {
         always: false,
         generated: false,
         nullable: true,
+        blurred: false,
         binary: true,
     }
 }
