@@ -112,8 +112,8 @@ fn since(run: &Run, begun: Duration) -> f64 {
     (run.clock)().saturating_sub(begun).as_secs_f64()
 }
 
-/// Writes rows of two columns, of `bytes` each and at most [`ROW_MAX`], in batches of several sizes. `scratch` opens a target that is there for nothing
-/// else, a new one for each size.
+/// Writes rows of two columns, of `bytes` each and 1 MiB at most, in batches of several sizes. `scratch` opens a target that is
+/// there for nothing else, a new one for each size.
 ///
 /// # Errors
 /// If it cannot be written to, or somebody asks the run to end.

@@ -292,3 +292,23 @@ pub(super) fn on_disk(kind: &str, path: &Path) -> Result<String> {
     };
     Ok(format!("{kind}:{}", absolute.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_kind_takes_is_what_its_targets_take() {
+        let (folder, table, work) =
+            (tempfile::tempdir().expect("a folder"), Table::new("t"), Work { batches: 3, updates: 1 });
+        for (kind, name) in [("sqlite", "t.db"), ("json", "t.json"), ("ndjson", "t.ndjson"), ("csv", "t.csv")] {
+            let target = open(kind, &folder.path().join(name), &Options::default()).unwrap_or_else(|it| panic!("{it}"));
+            assert_eq!(room(kind, &table), Some(target.room(&table)), "{kind}");
+            assert_eq!(cost(kind, work, None).is_some(), target.cost(work).is_some(), "{kind}");
+        }
+        for kind in ["d1", "d1-local", "edge-config", "http", "kv", "kv-local", "postgres"] {
+            assert!(room(kind, &table).is_some_and(|it| it.rows > 0 && it.rows <= it.rows_max), "{kind}");
+        }
+        assert_eq!(room("d1-export", &table), None, "it is only read");
+    }
+}

@@ -1,5 +1,5 @@
-//! Laws of writing: what is migrated verifies, a second run does nothing, what is undone is as before, and neither the size of
-//! batches, nor the order of the source, nor an end half way shows.
+//! Laws of writing: what is migrated verifies, a second run does nothing, what is undone is as before and was foreseen, and neither the
+//! size of batches, nor the order of the source, nor an end half way shows.
 
 use super::{Table, config, memory::Cell, two};
 use cutover::{
@@ -14,6 +14,7 @@ use cutover::{
             Job, Undo,
             conflict::{Answer, Decide, Question},
             manifest::Manifest,
+            rollback::Undone,
         },
         prepare::{self, Opened},
         state::{RunRecord, State},
@@ -119,11 +120,12 @@ impl Stage {
         job.run(&run()).unwrap_or_else(|it| panic!("{it:?}"))
     }
 
-    /// Undoes all runs, the last one first.
-    fn undo(&self) {
+    /// Undoes all runs, the last one first, or says what that takes.
+    fn undo(&self, preview: bool) -> Vec<Undone> {
         let target = self.path("b.db");
         let reopen = || -> Result<Box<dyn Source>> { Ok(Box::new(Sqlite::open(&target, false)?)) };
         let state = State::open(&self.path(".cutover")).expect("a state");
+        let (mut later, mut all) = (Vec::new(), Vec::new());
         for number in (1..=self.runs).rev() {
             let folder = state.run_folder(&format!("2026-01-01T00-00-{number:02}Z")).expect("a folder");
             let Ok(manifest) = Manifest::read(&folder) else { continue };
@@ -132,10 +134,23 @@ impl Stage {
             let target = writer(&target).expect("a target");
             let may_write = || Ok(());
             let (may_write, plan): (&(dyn Fn() -> Result<()> + Sync), _) = (&may_write, &self.plan);
-            let mut undo =
-                Undo { manifest, folder, target, reopen: &reopen, pace, tables, may_write, wanted: None, plan };
-            undo.run(&run(), false, NOW).unwrap_or_else(|it| panic!("{it:?}"));
+            let (wanted, before, staged) = (None, later.clone(), (manifest.clone(), folder.clone()));
+            let mut undo = Undo {
+                manifest,
+                folder,
+                target,
+                reopen: &reopen,
+                pace,
+                tables,
+                may_write,
+                wanted,
+                later: before,
+                plan,
+            };
+            all.push(undo.run(&run(), preview, NOW).unwrap_or_else(|it| panic!("{it:?}")));
+            later.extend(preview.then_some(staged));
         }
+        all
     }
 
     /// The target's rows, as SQLite spells them.
@@ -244,7 +259,7 @@ proptest! {
         prop_assert_eq!(second.verdict, Verdict::Pass);
         prop_assert_eq!(second.tables[0].counts.insert + second.tables[0].counts.update, 0);
         prop_assert_eq!(stage.rows(width), after);
-        stage.undo();
+        stage.undo(false);
         prop_assert_eq!(stage.rows(width), before);
     }
 
@@ -268,7 +283,8 @@ proptest! {
         let again = stage.migrate(WHOLE);
         prop_assert_eq!((again.verdict, again.reasons), (Verdict::Pass, vec![]));
         prop_assert_eq!(stage.rows(types.len()), merged(&types, key, &one, &other));
-        stage.undo();
+        let foreseen = stage.undo(true);
+        prop_assert_eq!(stage.undo(false), foreseen);
         prop_assert_eq!(stage.rows(types.len()), before);
     }
 }

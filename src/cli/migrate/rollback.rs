@@ -70,9 +70,13 @@ fn undo(mut session: Session, args: &RollbackArgs) -> Result<u8> {
         target: stores::name(&session.plan.target),
         ..Migration::default()
     };
+    let mut later = Vec::new();
     for record in &runs {
         session.book.name(&record.id);
-        let undone = one_run(&mut session, record, args)?;
+        let folder = session.state.run_folder(&record.id)?;
+        let manifest = Manifest::read(&folder)?;
+        let undone = one_run(&mut session, record, args, (manifest.clone(), folder.clone()), &later)?;
+        later.extend((!args.confirm).then_some((manifest, folder)));
         out.id.clone_from(&record.id);
         out.tables.extend(undone.into_iter().map(|(name, undoing)| TableMigration {
             name,
@@ -86,9 +90,15 @@ fn undo(mut session: Session, args: &RollbackArgs) -> Result<u8> {
 }
 
 /// Undoes one run, or says what that takes.
-fn one_run(session: &mut Session, record: &RunRecord, args: &RollbackArgs) -> Result<Undone> {
-    let folder = session.state.run_folder(&record.id)?;
-    let manifest = Manifest::read(&folder)?;
+///
+/// `later` are the runs that would be undone before.
+fn one_run(
+    session: &mut Session,
+    record: &RunRecord,
+    args: &RollbackArgs,
+    (manifest, folder): (Manifest, PathBuf),
+    later: &[(Manifest, PathBuf)],
+) -> Result<Undone> {
     let target = stores::target_of_plan(&session.plan, &session.options).map_err(|it| it.context("the target"))?;
     if target.fingerprint() != manifest.target {
         let message = format!(
@@ -109,9 +119,18 @@ fn one_run(session: &mut Session, record: &RunRecord, args: &RollbackArgs) -> Re
     let pace = (&args.pace.over(&session.plan.migrate)).into();
     let reopen = || session.read_target();
     let may_write = || session.lock.check();
-    let plan = &session.plan;
-    let mut undo =
-        Undo { manifest, folder, target, reopen: &reopen, pace, tables, may_write: &may_write, wanted, plan };
+    let mut undo = Undo {
+        manifest,
+        folder,
+        target,
+        reopen: &reopen,
+        pace,
+        tables,
+        may_write: &may_write,
+        wanted,
+        later: later.to_vec(),
+        plan: &session.plan,
+    };
     let undone = undo.run(&session.run, !args.confirm, &clock::exact())?;
     if !args.confirm {
         return Ok(undone);
@@ -134,10 +153,6 @@ fn one_run(session: &mut Session, record: &RunRecord, args: &RollbackArgs) -> Re
 fn conclude(out: &mut Migration, runs: &[RunRecord], args: &RollbackArgs) {
     if !args.confirm {
         out.state = "The target is as it was; nothing was written: this is a preview.".to_owned();
-        if runs.len() > 1 {
-            out.state +=
-                " What an earlier run wrote is compared with the rows as they are before a later one is undone.";
-        }
         out.next = Some(again(args, &out.plan.path, runs));
         return;
     }

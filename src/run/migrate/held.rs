@@ -3,8 +3,9 @@
 
 use super::{
     apply::Walk,
+    foreseen::{Layer, foreseen},
     pile::{Pile, Piled},
-    rollback::{REMOVE, RESTORE},
+    rollback::REMOVE,
 };
 use crate::{
     ahead::ahead,
@@ -31,8 +32,8 @@ pub(super) struct Parent<'p> {
 /// A table that refers to another one.
 pub(super) struct Child<'c> {
     pub table: &'c Table,
-    /// The shape and the folder of those of its rows that go or become others, if there are some.
-    pub staged: Option<(&'c Arc<Shape>, &'c Path)>,
+    /// Those of its rows that go or become others.
+    pub staged: &'c [Layer],
 }
 
 impl Parent<'_> {
@@ -118,20 +119,19 @@ impl Child<'_> {
     fn values(&self, run: &Run, target: &mut dyn Source, reference: &ForeignKey, casts: &[Cast]) -> Result<Entries> {
         let names = self.table.names(&reference.columns);
         let fields = names.iter().zip(casts).map(|(name, cast)| Field::new(name.clone(), cast.clone()));
-        let (lead, compared, keyless) = match self.staged {
-            Some((shape, _)) => (shape.fields.clone(), shape.compared, shape.keyless),
-            None => (Vec::new(), 0, true),
-        };
+        // Rows are told from others by what the staged ones begin with.
+        let staged = self.staged.first().map(|it| &it.shape);
+        let lead = staged.map(|it| it.fields.clone()).unwrap_or_default();
         let start = lead.len();
-        let key = self.staged.map_or(0, |it| it.0.key);
         let fields: Vec<Field> = lead.into_iter().chain(fields).collect();
-        let compared = if self.staged.is_some() { compared } else { fields.len() };
-        let key = if self.staged.is_some() { key } else { fields.len() };
+        let (key, compared, keyless) =
+            staged.map_or((fields.len(), fields.len(), true), |it| (it.key, it.compared, it.keyless));
         let shape = Arc::new(Shape { fields, key, compared, keyless });
         let places = start..shape.width();
         let columns = places.map(|place| Column { place, cast: None }).collect();
         let mut index = Index::new(columns, false, run.share(24));
         let (tap, rows) = ahead(&shape);
+        let mut rows = foreseen(rows, self.staged)?;
         let reader = pipeline::Reader {
             store: target,
             table: self.table,
@@ -139,12 +139,12 @@ impl Child<'_> {
             program: None,
             renaming: None,
             indexes: Vec::new(),
-            sort: self.staged.is_some().then(|| run.share(24)),
+            sort: staged.is_some().then(|| run.share(24)),
             keys: None,
         };
         thread::scope(|scope| {
             let reading = scope.spawn(move || reader.read(tap, run));
-            let added = self.add(rows, &names, start, &mut index);
+            let added = add(rows.as_mut(), &mut index);
             let died =
                 |_| Error::new(Kind::Broken, "a thread that read the target panicked; please report this defect");
             reading.join().map_err(died)?;
@@ -152,53 +152,15 @@ impl Child<'_> {
         })?;
         index.finish()
     }
-
-    /// Adds rows as they will be: without those that go, and with those that become others as these.
-    fn add(&self, rows: impl Rows, names: &[String], start: usize, index: &mut Index) -> Result<()> {
-        let staged = |name: &str| {
-            let open = |(shape, folder): (&Arc<Shape>, &Path)| Walk::new(Piled::open(&folder.join(name), shape)?);
-            self.staged.map(open).transpose()
-        };
-        let (mut gone, mut before) = (staged(REMOVE)?, staged(RESTORE)?);
-        let mut again = Batch::new(Arc::clone(rows.shape()));
-        Walk::new(rows)?.each(|row| {
-            if let Some(gone) = &mut gone
-                && gone.at(row.key())?.is_some()
-            {
-                // Of rows without a key each one stands for itself.
-                if row.shape().keyless {
-                    gone.next()?;
-                }
-                return Ok(Flow::Continue);
-            }
-            let was = before.as_mut().map(|it| it.at(row.key())).transpose()?.flatten();
-            match was {
-                None => index.add(row)?,
-                Some(was) => {
-                    again.clear();
-                    replaced(row, was, names, start, &mut again);
-                    again.rows().try_for_each(|it| index.add(it))?;
-                }
-            }
-            Ok(Flow::Continue)
-        })
-    }
 }
 
-/// A row whose references are those of another one, as far as that has them.
-fn replaced(row: Row<'_>, was: Row<'_>, names: &[String], start: usize, out: &mut Batch) {
-    let (mut bytes, mut ends) = (Vec::new(), Vec::new());
-    for place in 0..row.shape().width() {
-        let name = place.checked_sub(start).and_then(|it| names.get(it));
-        let of = name.and_then(|name| was.shape().fields.iter().position(|it| it.column == *name));
-        match of {
-            Some(of) => {
-                let mut scratch = Vec::new();
-                row.shape().fields[place].cast.write(was.value(of, &mut scratch), place < row.shape().key, &mut bytes);
-            }
-            None => bytes.extend_from_slice(row.cell(place)),
+fn add(rows: &mut dyn Rows, index: &mut Index) -> Result<()> {
+    let mut batch = Batch::new(Arc::clone(rows.shape()));
+    loop {
+        rows.fill(&mut batch)?;
+        if batch.is_end() {
+            return Ok(());
         }
-        ends.push(bytes.len() as u32);
+        batch.rows().try_for_each(|it| index.add(it))?;
     }
-    out.push_cells(&bytes, ends.into_iter(), row.is_odd());
 }

@@ -13,6 +13,7 @@
 
 pub mod apply;
 pub mod conflict;
+mod foreseen;
 mod held;
 pub(super) mod kept;
 pub mod manifest;
@@ -539,6 +540,7 @@ impl Job<'_> {
             tables: self.tables(plot),
             may_write: self.may_write,
             wanted: None,
+            later: Vec::new(),
             plan: self.plan,
         };
         let mut undone = undo.run(run, false, &self.id)?;

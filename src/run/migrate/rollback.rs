@@ -2,6 +2,7 @@
 
 use super::{
     apply::{Applied, Load, MayWrite, Pace, Sender, Walk},
+    foreseen::{Layer, foreseen},
     held::{Child, Parent},
     manifest::{Entry, Manifest},
     pile::{Pile, Piled},
@@ -44,6 +45,8 @@ const EXAMPLES: usize = 20;
 /// The names of the two files of rows that say what to do.
 pub(super) const RESTORE: &str = "restore.rows";
 pub(super) const REMOVE: &str = "remove.rows";
+/// The folder of them in that of a run.
+const UNDO: &str = "undo";
 
 /// A run that is to be undone.
 pub struct Undo<'u> {
@@ -63,6 +66,9 @@ pub struct Undo<'u> {
     pub may_write: &'u MayWrite<'u>,
     /// The tables to undo. Nothing: all.
     pub wanted: Option<Vec<String>>,
+    /// Runs that are undone before this one, the last one first, of which nothing has been written yet: what undoing them takes is
+    /// staged in their folders.
+    pub later: Vec<(Manifest, PathBuf)>,
     /// Says which columns are shown nowhere.
     pub plan: &'u Plan,
 }
@@ -101,15 +107,34 @@ impl Undo<'_> {
     }
 
     fn entries(&self) -> impl Iterator<Item = &Entry> {
-        let wanted = |it: &&Entry| self.wanted.as_ref().is_none_or(|names| names.contains(&it.name));
-        self.manifest.tables.iter().rev().filter(wanted)
+        self.manifest.tables.iter().rev().filter(|it| self.wants(&it.name))
+    }
+
+    fn wants(&self, table: &str) -> bool {
+        self.wanted.as_ref().is_none_or(|names| names.iter().any(|it| it == table))
+    }
+
+    /// What is staged in that table of these runs.
+    fn layers<'m>(&self, table: &str, runs: impl Iterator<Item = (&'m Manifest, &'m PathBuf)>) -> Result<Vec<Layer>> {
+        let mut layers = Vec::new();
+        for (manifest, folder) in runs.filter(|_| self.wants(table)) {
+            let zone = manifest.zone()?;
+            let layer =
+                |it: &Entry| Layer { shape: it.shape(zone.as_ref()), folder: folder.join(UNDO).join(&it.folder) };
+            layers.extend(manifest.tables.iter().find(|it| it.name == table).map(layer).filter(Layer::is_there));
+        }
+        Ok(layers)
+    }
+
+    fn later(&self) -> impl Iterator<Item = (&Manifest, &PathBuf)> {
+        self.later.iter().map(|(manifest, folder)| (manifest, folder))
     }
 
     /// Finds out what there is to undo.
     fn find(&self, run: &Run) -> Result<Undone> {
         let zone = self.manifest.zone()?;
         let mut source = (self.reopen)()?;
-        let folder = self.folder.join("undo");
+        let folder = self.folder.join(UNDO);
         // What an earlier look staged is no longer true.
         match fs::remove_dir_all(&folder) {
             Err(it) if it.kind() != io::ErrorKind::NotFound => Err(disk::failed(&folder, "cannot be emptied", &it)),
@@ -123,7 +148,8 @@ impl Undo<'_> {
             disk::folder(&folder)?;
             let staged = self.folder.join(&entry.folder);
             let key = |row: Row<'_>| key(self.plan, &table.name, row);
-            let undoing = stage(run, source.as_mut(), (table, &shape), (&staged, &folder), &key)?;
+            let later = self.layers(&entry.name, self.later())?;
+            let undoing = stage(run, source.as_mut(), (table, &shape), (&staged, &folder), &later, &key)?;
             found.push((entry.name.clone(), undoing));
         }
         self.hold_all(run, source.as_mut(), zone.as_ref(), &mut found)?;
@@ -155,7 +181,7 @@ impl Undo<'_> {
         (entry, zone, all): (&Entry, Option<&TimeZone>, &[Table]),
         undoing: &mut Undoing,
     ) -> Result<()> {
-        let (table, shape, undo) = (self.table(&entry.name)?, entry.shape(zone), self.folder.join("undo"));
+        let (table, shape, undo) = (self.table(&entry.name)?, entry.shape(zone), self.folder.join(UNDO));
         if undoing.remove == 0 {
             return Ok(());
         }
@@ -172,9 +198,8 @@ impl Undo<'_> {
         let table = all.iter().find(|it| it.name == table.name).unwrap_or(table);
         let parent = Parent { table, shape: &shape, folder: &undo.join(&entry.folder) };
         for child in all {
-            let staged = self.entries().find(|it| it.name == child.name);
-            let staged = staged.map(|it| (it.shape(zone), undo.join(&it.folder)));
-            let staged = staged.as_ref().map(|it| (&it.0, it.1.as_path()));
+            let runs = self.later().chain([(&self.manifest, &self.folder)]);
+            let staged = &self.layers(&child.name, runs)?;
             let is_to = |it: &&ForeignKey| it.parent(all).is_some_and(|it| it.name == table.name);
             for reference in child.foreign_keys.iter().filter(is_to) {
                 if undoing.remove == 0 {
@@ -215,12 +240,12 @@ impl Undo<'_> {
                 arrived: &mut |_, _, _| Ok(()),
                 may_write: self.may_write,
                 later: Vec::new(),
-                failed: self.folder.join("undo").join(&entry.folder).join("failed.ndjson"),
+                failed: self.folder.join(UNDO).join(&entry.folder).join("failed.ndjson"),
                 plan: self.plan,
                 lines: Lines::default(),
                 done: Applied::default(),
             };
-            let undone = carry_out(&mut sender, &self.folder.join("undo").join(&entry.folder), &shape);
+            let undone = carry_out(&mut sender, &self.folder.join(UNDO).join(&entry.folder), &shape);
             let (done, lines) = (sender.done, std::mem::take(&mut sender.lines));
             lines.write(&run.log, "");
             let counts = [("restored", done.written.updated), ("removed", done.written.deleted)];
@@ -233,7 +258,8 @@ impl Undo<'_> {
 
 /// Finds out what undoing a table takes, and stages it in `folder`. Nothing is written to the target.
 ///
-/// `staged` is the folder of the table in that of the run, `table` the target's, and `key` tells a row to people.
+/// `staged` is the folder of the table in that of the run, `table` the target's, `later` what is undone before, and `key` tells a row
+/// to people.
 ///
 /// # Errors
 /// If something cannot be read, or not be staged.
@@ -242,6 +268,7 @@ fn stage(
     target: &mut dyn Source,
     (table, shape): (&Table, &Arc<Shape>),
     (staged, folder): (&Path, &Path),
+    later: &[Layer],
     key: &dyn Fn(Row<'_>) -> String,
 ) -> Result<Undoing> {
     let piled = |name: &str| Piled::open(&staged.join(name), shape);
@@ -261,12 +288,13 @@ fn stage(
     let pile = |name: &str| Pile::create(&folder.join(name), shape.width());
     let (mut restore, mut remove) = (pile(RESTORE)?, pile(REMOVE)?);
     let mut undoing = Undoing::default();
-    let (tap, mut now) = ahead(shape);
+    let (tap, now) = ahead(shape);
+    let mut now = foreseen(now, later)?;
     let landed = staged.join(LANDED).exists().then(|| Walk::new(piled(LANDED)?)).transpose()?;
     let mut written = Landed { written, landed };
     thread::scope(|scope| {
         let reading = scope.spawn(move || reader.read(tap, run));
-        let decided = undo(&mut written, &mut before, &mut now, &mut |it| match it {
+        let decided = undo(&mut written, &mut before, now.as_mut(), &mut |it| match it {
             Fate::Restore { before } => {
                 undoing.restore += 1;
                 restore.push(cells(before))

@@ -61,7 +61,8 @@ fn told(event: &str, detail: &Value) -> Option<String> {
         }
         "cleaned" => {
             let why = text("error").map(|it| format!("; then: {it}")).unwrap_or_default();
-            format!("{} folders of runs removed{why}", detail.get("folders")?.as_array()?.len())
+            let marks = if detail.get("marks")? == true { " and what was kept in the target" } else { "" };
+            format!("{} folders of runs{marks} removed{why}", detail.get("folders")?.as_array()?.len())
         }
         "end" => text("outcome")?.to_owned(),
         _ => return None,
@@ -204,8 +205,12 @@ mod tests {
             r#"{"by":"mira","target":"d1 a","folders":["x"]}"#,
             "by mira: cleans d1 a, and removes 1 folders of runs",
         );
-        check("cleaned", r#"{"marks":true,"folders":["x"],"error":null}"#, "1 folders of runs removed");
-        check("cleaned", r#"{"folders":[],"error":"gone"}"#, "0 folders of runs removed; then: gone");
+        check(
+            "cleaned",
+            r#"{"marks":true,"folders":["x"],"error":null}"#,
+            "1 folders of runs and what was kept in the target removed",
+        );
+        check("cleaned", r#"{"marks":null,"folders":[],"error":"gone"}"#, "0 folders of runs removed; then: gone");
         check("hook", r#"{"hook":"before","error":null}"#, "before was called");
         check("hook", r#"{"hook":"after","error":"it ended with 1"}"#, "after failed: it ended with 1");
         let round =
