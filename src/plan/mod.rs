@@ -79,6 +79,8 @@ pub struct Plan {
     pub target: Endpoint,
     /// How each target table comes to be, in the plan's order. Empty: the plan declares none.
     pub tables: Vec<Mapping>,
+    /// Tables that the plan declares and that this run leaves out. No plan file says it.
+    pub left_out: Vec<Mapping>,
     /// Witnesses: questions whose two answers must agree.
     pub checks: Vec<Check>,
     /// What still counts as a pass.
@@ -390,6 +392,11 @@ impl Plan {
     /// Whether the values of a column of a target table are to be shown nowhere.
     pub fn is_secret(&self, table: &str, column: &str) -> bool {
         self.tables.iter().filter(|it| it.into == table).any(|it| it.is_secret(column))
+    }
+
+    /// The target tables whose rows may have new ids, also where this run leaves them out.
+    pub fn renamed(&self) -> impl Iterator<Item = &str> {
+        self.tables.iter().chain(&self.left_out).filter(|it| it.new_ids).map(|it| it.into.as_str())
     }
 
     /// Whether the values of any column are.

@@ -66,6 +66,7 @@ fn plan(reader: &mut Reader<'_>, root: &DeTable<'_>, path: &str) -> Plan {
         source: table(root, "source").map(|it| endpoint(reader, it)).unwrap_or_default(),
         target: table(root, "target").map(|it| endpoint(reader, it)).unwrap_or_default(),
         tables: tables(root, "table").map(|it| mapping(reader, it)).collect(),
+        left_out: Vec::new(),
         checks: tables(root, "check").map(|it| witness(reader, it)).collect(),
         gate: table(root, "gate").map(|it| policy(reader, it)).unwrap_or_default(),
         migrate: table(root, "migrate").map(|it| migrate(reader, it)).unwrap_or_default(),

@@ -1,6 +1,10 @@
 //! Unique constraints and references over all compared tables.
 
-use super::{Run, table::Outcome};
+use super::{
+    Run,
+    ids::{Renamed, Renaming},
+    table::Outcome,
+};
 use crate::{
     diff::references::{Column, Entries, Index, Indexed, clashes, orphans},
     error::Result,
@@ -187,7 +191,7 @@ pub(super) fn fill(filled: &mut Filled, table: usize, specs: &[Spec], side: Side
 pub(super) fn index_only(
     run: &Run,
     store: &mut dyn Source,
-    comparison: &Comparison,
+    (comparison, renaming): (&Comparison, Option<&Renaming>),
     specs: &[Spec],
     side: Side,
 ) -> Result<Vec<Index>> {
@@ -197,7 +201,9 @@ pub(super) fn index_only(
         Side::Source => (&comparison.source, &comparison.source_shape),
         Side::Target => (&comparison.target, &comparison.target_shape),
     };
-    store.scan(table, shape, &mut Indexed { indexes: &mut indexes, next: None })?;
+    // Only the source's rows have other ids than they will have.
+    let renaming = renaming.filter(|_| side == Side::Source);
+    store.scan(table, shape, &mut Renamed { renaming, next: &mut Indexed { indexes: &mut indexes, next: None } })?;
     Ok(indexes)
 }
 

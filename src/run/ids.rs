@@ -4,10 +4,11 @@
 //! same row to the same id. References to such a row are mapped with it. The file, `cutover-ids/1`, is a JSON object:
 //!
 //! ```json
-//! {"format":"cutover-ids/1","tables":{"users":{"2":"1004"}}}
+//! {"format":"cutover-ids/1","target":"postgres db.example.com/app","tables":{"users":{"2":"1004"}}}
 //! ```
 //!
-//! A table that is named there, be it without ids, has its ids: where its rows differ from now on, `conflict` decides.
+//! A table that is named there, be it without ids, has its ids: where its rows differ from now on, `conflict` decides. Ids that are
+//! free in one target may be taken in another one, so the file is good for the target that it names and for no other.
 
 use super::{
     state::Decision,
@@ -41,6 +42,10 @@ const FORMAT: &str = "cutover-ids/1";
 pub struct NewIds {
     /// By the target's table, then by the id that the source has.
     tables: BTreeMap<String, BTreeMap<String, String>>,
+    /// The target that they were given for, as reports call it. Nothing: none were given.
+    target: Option<String>,
+    /// Where they are read from.
+    path: PathBuf,
     /// They are not all in the file.
     new: bool,
 }
@@ -48,6 +53,7 @@ pub struct NewIds {
 #[derive(Serialize, Deserialize)]
 struct Written {
     format: String,
+    target: String,
     tables: BTreeMap<String, BTreeMap<String, String>>,
 }
 
@@ -67,51 +73,52 @@ pub fn file_of(plan: &Path) -> PathBuf {
 }
 
 impl NewIds {
+    /// Those of a plan.
+    ///
+    /// # Errors
+    /// As [`NewIds::read`].
+    pub fn of(plan: &Plan) -> Result<NewIds> {
+        NewIds::read(&file_of(Path::new(&plan.path)))
+    }
+
     /// What the file says. Nothing, where there is none.
     ///
     /// # Errors
     /// If it cannot be read or is damaged.
     pub fn read(path: &Path) -> Result<NewIds> {
         let text = match fs::read_to_string(path) {
-            Err(it) if it.kind() == io::ErrorKind::NotFound => return Ok(NewIds::default()),
+            Err(it) if it.kind() == io::ErrorKind::NotFound => {
+                return Ok(NewIds { path: path.to_owned(), ..NewIds::default() });
+            }
             text => text.map_err(|it| disk::failed(path, "cannot read", &it))?,
         };
         let damaged = |it: &dyn std::fmt::Display| {
             Error::new(Kind::Plan, format_args!("{}: {it}; it says which new ids rows have", path.display()))
         };
-        let Written { format, tables } = serde_json::from_str(&text).map_err(|it| damaged(&it))?;
+        let Written { format, target, tables } = serde_json::from_str(&text).map_err(|it| damaged(&it))?;
         match format == FORMAT {
-            true => Ok(NewIds { tables, new: false }),
+            true => Ok(NewIds { tables, target: Some(target), path: path.to_owned(), new: false }),
             false => Err(damaged(&format_args!("its format is `{format}`, not `{FORMAT}`"))),
         }
     }
 
-    /// Writes the file, whole or not at all.
+    /// Writes those that were given since the file was read, whole or not at all.
     ///
     /// # Errors
-    /// If it cannot be written.
-    pub fn write(&self, path: &Path) -> Result<()> {
-        let written = Written { format: FORMAT.to_owned(), tables: self.tables.clone() };
+    /// If they cannot be written.
+    pub(super) fn keep(&self) -> Result<()> {
+        let Some(target) = self.target.clone().filter(|_| self.new) else { return Ok(()) };
+        let written = Written { format: FORMAT.to_owned(), target, tables: self.tables.clone() };
         let text = serde_json::to_string_pretty(&written).map_err(|it| Error::new(Kind::Broken, it))?;
-        disk::replace(path, format!("{text}\n").as_bytes())
-    }
-
-    /// Whether some were given since the file was read.
-    pub(super) fn are_new(&self) -> bool {
-        self.new
+        disk::replace(&self.path, format!("{text}\n").as_bytes())
     }
 
     /// The tables of a plan that want new ids and were not given theirs.
-    pub(super) fn wanted<'p>(&self, plan: &'p Plan) -> Vec<&'p str> {
-        let wanted = plan.tables.iter().filter(|it| it.new_ids && !self.tables.contains_key(&it.into));
-        wanted.map(|it| it.into.as_str()).collect()
+    pub fn wanted<'p>(&self, plan: &'p Plan) -> Vec<&'p str> {
+        plan.renamed().filter(|it| !self.tables.contains_key(*it)).collect()
     }
 
-    /// Gives the `wanted` tables of a plan the ids that their rows need. What was decided, for the journal.
-    ///
-    /// # Errors
-    /// If a key is none that a new one can be made for.
-    pub(super) fn give_all<'t>(
+    fn give_all<'t>(
         &mut self,
         plan: &Plan,
         task: &Task,
@@ -141,7 +148,7 @@ impl NewIds {
                 (Type::Uuid | Type::Text, _) => made(key, &old, &[seed, table]),
                 _ => return Err(unfit(table)),
             };
-            if known.contains(&old) {
+            if known.contains(&old) || ids.contains_key(&old) {
                 let message = format_args!("{table}: the new id {old} belongs to another row too; say another `seed`");
                 return Err(Error::new(Kind::Plan, message));
             }
@@ -152,20 +159,76 @@ impl NewIds {
         Ok(())
     }
 
-    /// Lets the rows of a task have their new ids, where the plan says `on_clash`.
-    ///
-    /// # Errors
-    /// If a reference to such a row is of another type, so that it cannot be followed.
-    pub(super) fn apply(&self, plan: &Plan, task: &mut Task) -> Result<()> {
+    fn apply(&mut self, plan: &Plan, task: &mut Task) -> Result<()> {
+        if plan.renamed().next().is_none() {
+            return Ok(());
+        }
+        self.are_for(&format!("{} {}", task.target_name.kind, task.target_name.name))?;
         let all: Vec<Comparison> = task.tables.iter().map(|it| Comparison::clone(&it.comparison)).collect();
+        self.may_follow(plan, task, &all)?;
         let swaps: Vec<Option<Arc<Swaps>>> = all.iter().map(|it| self.swaps(plan, it)).collect::<Result<_>>()?;
         for (at, pairing) in task.tables.iter_mut().enumerate() {
             let renaming = renaming(&all, at, pairing, &swaps)?;
             pairing.renaming = (!renaming.columns.is_empty()).then(|| Arc::new(renaming));
             let count = swaps[at].as_ref().map_or(0, |it| it.len());
-            let note = format!("{count} rows have a new id, as their own belongs to another row of the target");
-            if count > 0 && !pairing.comparison.notes.contains(&note) {
-                Arc::make_mut(&mut pairing.comparison).notes.push(note);
+            let what = "rows have a new id, as their own belongs to another row of the target";
+            if count > 0 {
+                let notes = &mut Arc::make_mut(&mut pairing.comparison).notes;
+                notes.retain(|it| !it.ends_with(what));
+                notes.push(format!("{count} {what}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Ties them to a target, or sees that they are tied to it.
+    fn are_for(&mut self, target: &str) -> Result<()> {
+        match &self.target {
+            Some(known) if known != target => {
+                let message = format_args!(
+                    "{}: these new ids were given for another target, {known}, and this one is {target}; delete the file to \
+                     have new ids given here, or name that target",
+                    self.path.display()
+                );
+                Err(Error::new(Kind::Plan, message))
+            }
+            _ => {
+                self.target = Some(target.to_owned());
+                Ok(())
+            }
+        }
+    }
+
+    /// Sees that every reference to a table whose rows may have new ids can be followed.
+    fn may_follow(&self, plan: &Plan, task: &Task, all: &[Comparison]) -> Result<()> {
+        let renamed = |name: &str| plan.renamed().find(|it| *it == name || it.rsplit('.').next() == Some(name));
+        for (at, pairing) in task.tables.iter().enumerate().filter(|it| it.1.referred.is_none()) {
+            let table = &all[at].target.name;
+            for reference in pairing::constraints(all, at, &pairing.choices).1 {
+                let (name, place) = match &reference.parent {
+                    Parent::Unknown(name) => (name, None),
+                    Parent::Compared(parent, _) => (&all[*parent].target.name, Some(*parent)),
+                };
+                let Some(parent) = renamed(name) else { continue };
+                let unknown = match place {
+                    Some(place) => task.tables[place].referred.is_some() && !self.tables.contains_key(parent),
+                    None => self.tables.get(parent).is_none_or(|it| !it.is_empty()),
+                };
+                if unknown {
+                    let message = format_args!(
+                        "{table} refers to `{parent}`, whose rows may have new ids; let `{parent}` take part in the run"
+                    );
+                    return Err(Error::new(Kind::Plan, message));
+                }
+                let key = &all[at].columns[..all[at].key];
+                let is_key = key.iter().any(|it| reference.columns.contains(&it.target));
+                if is_key && place != Some(at) && renamed(table).is_some() {
+                    let message = format_args!(
+                        "{table}: its key refers to `{parent}`, whose rows may have new ids, and so follows those; take its own \
+                         `on_clash` away"
+                    );
+                    return Err(Error::new(Kind::Plan, message));
+                }
             }
         }
         Ok(())
@@ -173,7 +236,7 @@ impl NewIds {
 
     fn swaps(&self, plan: &Plan, comparison: &Comparison) -> Result<Option<Arc<Swaps>>> {
         let name = &comparison.target.name;
-        let wanted = plan.table(name).is_some_and(|it| it.new_ids);
+        let wanted = plan.renamed().any(|it| it == name);
         let Some(ids) = self.tables.get(name).filter(|it| wanted && !it.is_empty()) else { return Ok(None) };
         own(comparison)?;
         let cast = Cast::new(comparison.columns[0].ty);
@@ -183,6 +246,35 @@ impl NewIds {
             out
         };
         Ok(Some(Arc::new(ids.iter().map(|(old, new)| (cell(old), cell(new))).collect())))
+    }
+}
+
+impl Task {
+    /// Gives the `wanted` tables of a plan the ids that their rows need. What was decided, for the journal.
+    ///
+    /// # Errors
+    /// If a key is none that a new one can be made for.
+    pub(super) fn give<'t>(
+        &mut self,
+        plan: &Plan,
+        wanted: &[&str],
+        taken: &dyn Fn(&str) -> Option<&'t Taken>,
+    ) -> Result<Vec<Decision>> {
+        let mut ids = std::mem::take(&mut self.ids);
+        let given = ids.give_all(plan, self, wanted, taken);
+        self.ids = ids;
+        given
+    }
+
+    /// Lets the rows of this task have their new ids, where the plan says `on_clash`.
+    ///
+    /// # Errors
+    /// If they were given for another target, or a reference to such a row cannot be followed.
+    pub(super) fn rename(&mut self, plan: &Plan) -> Result<()> {
+        let mut ids = std::mem::take(&mut self.ids);
+        let renamed = ids.apply(plan, self);
+        self.ids = ids;
+        renamed
     }
 }
 
@@ -208,7 +300,15 @@ fn renaming(all: &[Comparison], at: usize, pairing: &Pairing, swaps: &[Option<Ar
                 );
                 return Err(Error::new(Kind::Plan, message));
             }
-            out.columns.extend(child.place.map(|it| (it, Arc::clone(swaps))));
+            let Some(place) = child.place else { continue };
+            match out.columns.iter().find(|it| it.0 == place) {
+                None => out.columns.push((place, Arc::clone(swaps))),
+                Some((_, known)) if known == swaps => {}
+                Some(_) => {
+                    let message = format_args!("{table}.{name} refers to two tables whose rows have new ids");
+                    return Err(Error::new(Kind::Plan, message));
+                }
+            }
         }
     }
     Ok(out)
@@ -217,7 +317,7 @@ fn renaming(all: &[Comparison], at: usize, pairing: &Pairing, swaps: &[Option<Ar
 /// The one column of the key of a table whose rows may have new ids.
 fn own(comparison: &Comparison) -> Result<&str> {
     match (comparison.key, comparison.columns.first()) {
-        (1, Some(key)) if key.shadow.is_none() => Ok(&key.name),
+        (1, Some(key)) if key.shadow.is_none() && !key.secret => Ok(&key.name),
         _ => Err(unfit(&comparison.target.name)),
     }
 }
@@ -225,8 +325,8 @@ fn own(comparison: &Comparison) -> Result<&str> {
 #[cold]
 fn unfit(table: &str) -> Error {
     let message = format_args!(
-        "{table}: `on_clash = \"new-id\"` needs a key of one column, of numbers that end before 2^63, UUIDs or text; \
-         leave it out, and say with `conflict` what becomes of rows that differ"
+        "{table}: `on_clash = \"new-id\"` needs a key of one column that is no secret, of numbers that end before 2^63, UUIDs or \
+         text; leave it out, and say with `conflict` what becomes of rows that differ"
     );
     Error::new(Kind::Plan, message)
 }
@@ -370,15 +470,19 @@ mod tests {
     fn a_file_reads_back_or_is_refused() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("plan.ids.json");
-        assert_eq!(NewIds::read(&path).expect("there is none"), NewIds::default());
+        let none = NewIds { path: path.clone(), ..NewIds::default() };
+        assert_eq!(NewIds::read(&path).expect("there is none"), none);
         let ids = BTreeMap::from([("2".to_owned(), "4".to_owned())]);
         let ids = NewIds {
-            new: false,
+            new: true,
+            target: Some("sqlite target.db".to_owned()),
+            path: path.clone(),
             tables: BTreeMap::from([("users".to_owned(), ids), ("orders".to_owned(), BTreeMap::new())]),
         };
-        ids.write(&path).expect("it is written");
-        assert_eq!(NewIds::read(&path).expect("it is read"), ids);
-        for (text, says) in [("{", "EOF"), (r#"{"format":"cutover-ids/2","tables":{}}"#, "cutover-ids/2")] {
+        ids.keep().expect("it is written");
+        assert_eq!(NewIds::read(&path).expect("it is read"), NewIds { new: false, ..ids });
+        for (text, says) in [("{", "EOF"), (r#"{"format":"cutover-ids/2","target":"a","tables":{}}"#, "cutover-ids/2")]
+        {
             fs::write(&path, text).expect("it is written");
             let error = NewIds::read(&path).expect_err(text).to_string();
             assert!(error.contains(says) && error.contains("plan.ids.json"), "{error}");

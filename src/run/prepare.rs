@@ -3,7 +3,7 @@
 use super::{
     MakeProgram, Run,
     command::External,
-    ids::{self, NewIds},
+    ids::NewIds,
     index,
     selection::Selection,
     verify::{Inverse, Made, Pairing, Task, Witness},
@@ -21,7 +21,6 @@ use crate::{
 use jiff::tz::TimeZone;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
     sync::{Arc, Mutex},
 };
 
@@ -179,34 +178,42 @@ pub fn diff(mut source: Opened, mut target: Opened, options: &Options, policy: P
         secret: false,
         schema: None,
         zone: None,
+        ids: NewIds::default(),
         policy,
         unchecked: Vec::new(),
         notes: paired.notes,
     })
 }
 
-/// Adds the tables that compared ones refer to and that only one side has, so that the references can be followed there.
+/// Adds the tables that compared ones refer to and that are not compared, on whichever sides they are, so that the references can
+/// be followed there.
 fn referred(tables: &mut Vec<Pairing>, from: &[Table], to: &[Table]) {
-    let mut alone = |names: Vec<String>, all: &[Table], known: fn(&Pairing) -> &Table, sides: [bool; 2]| {
-        for name in names {
-            let paired = tables.iter().any(|it| known(it).name == name);
-            let Some(table) = all.iter().find(|it| it.name == name).filter(|_| !paired) else { continue };
-            let choices = Choices::default();
-            tables.push(Pairing {
-                from: table.clone(),
-                referred: Some(sides),
-                comparison: Arc::new(pairing::pair(table.clone(), table.clone(), &choices)),
-                choices,
-                program: Box::new(|| Ok(None)),
-                witnesses: Vec::new(),
-                made: None,
-                renaming: None,
-            });
-        }
-    };
     let names = |all: &[Table]| all.iter().flat_map(|it| it.foreign_keys.iter().map(|it| it.table.clone())).collect();
-    alone(names(from), from, |it| &it.from, [true, false]);
-    alone(names(to), to, |it| &it.comparison.target, [false, true]);
+    let names: [BTreeSet<String>; 2] = [names(from), names(to)];
+    for name in names.iter().flatten() {
+        let side = |all: &[Table], known: fn(&Pairing) -> &Table, names: &BTreeSet<String>| {
+            let paired = tables.iter().any(|it| known(it).name == *name);
+            all.iter().find(|it| it.name == *name).filter(|_| !paired && names.contains(name)).cloned()
+        };
+        let sides = [side(from, |it| &it.from, &names[0]), side(to, |it| &it.comparison.target, &names[1])];
+        let there = sides.each_ref().map(Option::is_some);
+        let (source, target) = match sides {
+            [Some(source), Some(target)] => (source, target),
+            [Some(one), None] | [None, Some(one)] => (one.clone(), one),
+            [None, None] => continue,
+        };
+        let choices = Choices::default();
+        tables.push(Pairing {
+            from: source.clone(),
+            referred: Some(there),
+            comparison: Arc::new(pairing::pair(source, target, &choices)),
+            choices,
+            program: Box::new(|| Ok(None)),
+            witnesses: Vec::new(),
+            made: None,
+            renaming: None,
+        });
+    }
 }
 
 /// Why a plan cannot be carried out.
@@ -257,6 +264,7 @@ pub fn plan(plan: &Plan, mut source: Opened, mut target: Opened, run: Option<&Ru
         secret: plan.has_secrets(),
         schema: plan.target.schema.as_ref().map(|it| plan.resolve(it)),
         zone: plan.zone.clone(),
+        ids: NewIds::of(plan)?,
         policy: plan.gate.clone(),
         unchecked: Vec::new(),
         notes: Vec::new(),
@@ -292,7 +300,7 @@ pub fn plan(plan: &Plan, mut source: Opened, mut target: Opened, run: Option<&Ru
     task.source_only.extend(from.iter().map(|it| it.name.clone()).filter(|it| !read.contains_key(it)));
     task.tables.iter_mut().for_each(|it| it.leave_behind(&mut read));
     if faults.is_empty() {
-        NewIds::read(&ids::file_of(Path::new(&plan.path)))?.apply(plan, &mut task)?;
+        task.rename(plan)?;
     }
     if faults.is_empty() { Ok(task) } else { Err(Problem::Plan(faults)) }
 }

@@ -3,7 +3,7 @@
 use super::{
     Run, checks,
     constraints::{self, Constraints, Filled, Spec, fill},
-    ids::Renaming,
+    ids::{NewIds, Renaming},
     recheck::{self, Differing},
     selection::{Selection, Shares},
     table::{self, Job, MakeProgram, Migrating, Outcome, Spent},
@@ -57,6 +57,8 @@ pub struct Task {
     pub schema: Option<PathBuf>,
     /// The zone in which times without one are read, as the plan calls it. UTC if there is none.
     pub zone: Option<String>,
+    /// New ids that rows have.
+    pub ids: NewIds,
     /// What is still a pass.
     pub policy: Policy,
     /// What could not be paired, a sentence each.
@@ -402,8 +404,9 @@ fn index_only(
     (source, target): (&mut dyn Source, &mut dyn Source),
 ) -> Result<Done> {
     let sides = pairing.referred.unwrap_or([true, true]);
+    let what = (pairing.comparison.as_ref(), pairing.renaming.as_deref());
     let read = |store: &mut dyn Source, side: Side| match sides[side as usize] {
-        true => constraints::index_only(run, store, &pairing.comparison, specs, side),
+        true => constraints::index_only(run, store, what, specs, side),
         false => Ok(Vec::new()),
     };
     Ok(Done { outcome: None, indexes: [read(source, Side::Source)?, read(target, Side::Target)?] })

@@ -108,6 +108,68 @@ fn text_keeps_its_form() {
 }
 
 #[test]
+fn a_run_about_some_tables_knows_the_ids_of_the_others() {
+    let refused = |folder: &Folder, arguments: &[&str], says: &str| {
+        let before = all(folder);
+        let done = migrate(folder, arguments, 2);
+        assert!(done.stderr.contains(says), "{arguments:?}: {}", done.stderr);
+        assert!(all(folder) == before && !folder.path("cutover.ids.json").exists(), "nothing happened");
+    };
+    let folder = folder("INTEGER", NUMBERS[0], NUMBERS[1]);
+    fs::write(folder.path("cutover.toml"), PLAN.replace("into = \"users\"", "into = \"users\"\ndated = \"name\""))
+        .expect("a plan");
+    let only = ["--only", "notes"];
+    refused(&folder, &only, "notes refers to `users`, whose rows may have new ids; let `users` take part in the run");
+    refused(&folder, &["--only", "users", "--since", "2026-01-01T00:00:00Z"], "users gets new ids");
+    assert_eq!(run(&folder, &["repair", "--apply"]).code, 2, "a repair gives no ids");
+
+    migrate(&folder, &[], 0);
+    let expect = all(&folder);
+    folder.sqlite("target.db", "DELETE FROM notes WHERE id = 2");
+    migrate(&folder, &only, 0);
+    assert_eq!(all(&folder), expect, "the note refers to the new id of its owner");
+}
+
+#[test]
+fn ids_of_one_target_are_not_those_of_another() {
+    let folder = folder("INTEGER", NUMBERS[0], NUMBERS[1]);
+    migrate(&folder, &[], 0);
+    fs::copy(folder.path("target.db"), folder.path("other.db")).expect("a copy");
+    fs::write(folder.path("cutover.toml"), PLAN.replace("target.db", "other.db")).expect("a plan");
+    for verb in [&["verify"][..], &["migrate", "--no-backup", "--new-target"]] {
+        let done = run(&folder, verb);
+        let says = "cutover.ids.json: these new ids were given for another target, sqlite target.db, and this one is sqlite other.db";
+        assert!(done.code == 2 && done.stderr.contains(says), "{}", done.stderr);
+    }
+}
+
+#[test]
+fn a_row_whose_key_is_that_of_another_follows_it() {
+    let tables = "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT);
+        CREATE TABLE notes (id INTEGER PRIMARY KEY REFERENCES users (id), text TEXT);";
+    let folder = Folder::new();
+    folder.sqlite(
+        "source.db",
+        &format!("{tables} INSERT INTO users VALUES (1, 'mira'); INSERT INTO notes VALUES (1, 'hers');"),
+    );
+    folder.sqlite(
+        "target.db",
+        &format!("{tables} INSERT INTO users VALUES (1, 'bo'); INSERT INTO notes VALUES (1, 'his');"),
+    );
+    let plan = PLAN.replace("extra = { users = 4 }", "extra = 1");
+    fs::write(folder.path("cutover.toml"), plan.replace("\"notes\"", "\"notes\"\non_clash = \"new-id\""))
+        .expect("a plan");
+    let done = migrate(&folder, &[], 2);
+    assert!(done.stderr.contains("notes: its key refers to `users`"), "{}", done.stderr);
+    fs::write(folder.path("cutover.toml"), plan).expect("a plan");
+    migrate(&folder, &[], 0);
+    let connection = Connection::open(folder.path("target.db")).expect("the target");
+    let both = "SELECT group_concat(it, ' ') FROM (SELECT users.id || name || text AS it FROM users JOIN notes USING (id) ORDER BY 1)";
+    let both: String = connection.query_row(both, [], |it| it.get(0)).expect("rows");
+    assert_eq!(both, "1bohis 2mirahers");
+}
+
+#[test]
 fn what_cannot_get_a_new_id_is_said() {
     let check = |tables: [&str; 2], says: &str| {
         let folder = Folder::new();

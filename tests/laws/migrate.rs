@@ -110,7 +110,6 @@ impl Stage {
             may_write: &|| Ok(()),
             recheck: Recheck::default(),
             decide: Arc::new(Nobody),
-            ids: NewIds::default(),
             backup: None,
             staged: &|_| Ok(()),
             preview: false,

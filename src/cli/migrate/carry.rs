@@ -15,7 +15,6 @@ use crate::{
     run::{
         Recheck,
         backup::{self, Checked, PlanFile, Request, seal::Secret},
-        ids::{self, NewIds},
         log::{Level, Line, Step},
         migrate::{Job, patch::Staging},
         prepare::{self, Opened},
@@ -24,7 +23,7 @@ use crate::{
     snapshot::Store,
     store::Options,
 };
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 /// What is to be run.
 pub(super) struct Wish<'w> {
@@ -107,7 +106,6 @@ pub(super) fn out(session: &mut Session, mut wish: Wish<'_>, around: &mut Around
             may_write: &|| session.lock.check(),
             recheck: wish.recheck,
             decide: Arc::new(Asker::default()),
-            ids: NewIds::read(&ids::file_of(Path::new(&plan.path)))?,
             backup,
             staged: &|it| (wish.staged)(plan, options, it),
             preview,

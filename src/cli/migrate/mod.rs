@@ -9,14 +9,14 @@ pub(super) mod rollback;
 mod session;
 mod target;
 
-use super::{args::Cli, backup::Sealing, exit, log, output, stores, usage};
+use super::{args::Cli, backup::Sealing, log, stores, usage};
 use crate::{
     error::{Error, Kind, Result},
-    gate::Verdict,
     plan::{Expression, Mapping, Migrate, Place, Plan},
     run::{
+        ids::NewIds,
         log::Step,
-        state::{self, PREVIEW, Phase, RunRecord, State},
+        state::{self, PREVIEW, RunRecord, State},
     },
 };
 use around::Around;
@@ -119,18 +119,14 @@ fn wish<'w>(session: &Session, args: &'w MigrateArgs, how: Migrate, backup: Befo
     })
 }
 
-/// `cutover retry`: the same, where the last run has left something to do.
+/// `cutover retry`: the same, where there was a run before.
 pub(super) fn retry(args: &MigrateArgs, cli: &Cli) -> Result<u8> {
     let (name, shown) = (state::plan_name(&args.plan), super::quoted(&args.plan.display().to_string()));
     let state = State::look(&state::folder_of(&args.plan))?;
     let runs = state.map(|it| it.runs()).transpose()?.unwrap_or_default();
     let wrote = |it: &&RunRecord| it.plan == name && it.outcome.as_deref() != Some(PREVIEW);
-    let Some(last) = runs.iter().find(wrote) else {
+    if !runs.iter().any(|it| wrote(&it)) {
         return Err(usage(format_args!("no run of {shown} is known; `cutover migrate {shown}` begins one")));
-    };
-    if last.phase == Phase::Done && last.outcome.as_deref() == Some(Verdict::Pass.name()) {
-        output::print(format!("nothing to retry: run {} wrote everything\n", last.id).as_bytes())?;
-        return Ok(exit::PASS);
     }
     migrate(args, cli)
 }
@@ -156,6 +152,11 @@ impl MigrateArgs {
 fn chosen(plan: Plan, args: &MigrateArgs) -> Result<Plan> {
     let mut plan = named(plan, &args.only, &args.except)?;
     if args.since.is_some() || args.until.is_some() {
+        let ids = NewIds::of(&plan)?;
+        if let Some(table) = ids.wanted(&plan).first() {
+            let why = "gets new ids, for which all of its rows have to be looked at; run once without them";
+            return Err(usage(format_args!("--since, --until: {table} {why}")));
+        }
         // What checks count is about all rows.
         plan.checks.clear();
         plan.tables.iter_mut().try_for_each(|it| dated(it, args))?;
@@ -177,7 +178,7 @@ fn named(mut plan: Plan, only: &[String], except: &[String]) -> Result<Plan> {
         true => !except.contains(name),
         false => only.contains(name),
     };
-    plan.tables.retain(|it| wanted(&it.into));
+    (plan.tables, plan.left_out) = plan.tables.into_iter().partition(|it| wanted(&it.into));
     plan.checks.retain(|it| it.table.as_ref().is_none_or(&wanted));
     Ok(plan)
 }

@@ -15,16 +15,13 @@ use crate::{
     plan::{Conflict, Plan},
     report::{FindingKind, StoreName, layout, migration::Migration},
     run::{
-        ids::{self, NewIds},
+        ids::NewIds,
         migrate::patch::{self, Patches, Put, Staging, Way},
     },
     store::Options,
 };
 use clap::Args;
-use std::{
-    cell::RefCell,
-    path::{Path, PathBuf},
-};
+use std::{cell::RefCell, path::PathBuf};
 
 /// How many rows are named that stay although only the target has them.
 const EXAMPLES: usize = 10;
@@ -58,7 +55,7 @@ pub(in crate::cli) struct RepairArgs {
 /// `cutover repair`.
 pub(in crate::cli) fn repair(args: &RepairArgs, cli: &Cli) -> Result<u8> {
     let mut session = Session::begin(&args.plan, "repair", &args.using, cli)?;
-    patch::check(&session.plan, &NewIds::read(&ids::file_of(Path::new(&session.plan.path)))?)?;
+    patch::check(&session.plan, &NewIds::of(&session.plan)?)?;
     session.plan = overwriting(named(session.plan, &args.only, &[])?);
     args.check(&session.plan)?;
     let source = stores::of_plan(&session.plan, &session.plan.source, &session.options);

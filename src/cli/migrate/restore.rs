@@ -113,7 +113,7 @@ fn back(plan: &Plan, kept: &mut Backup, only: &[String]) -> Result<Plan> {
     let gate =
         Policy { extra: Limit { all: u64::MAX, ..Limit::default() }, allow_empty: Names::All, ..Policy::default() };
     let tables = wanted.map(mapping).collect();
-    Ok(Plan { target, tables, checks: Vec::new(), gate, ..plan.clone() })
+    Ok(Plan { target, tables, left_out: Vec::new(), checks: Vec::new(), gate, ..plan.clone() })
 }
 
 /// The columns of a table of that store whose values the plan keeps to itself, on whichever side of it the store is.

@@ -29,7 +29,6 @@ pub mod unmade;
 
 use super::{
     Recheck, Run,
-    ids::{self, NewIds},
     log::{Level, Line, Step},
     state::{Decision, Phase, State, TableCounts},
     table::Migrating,
@@ -38,7 +37,7 @@ use super::{
 use crate::{
     error::{Error, Kind, Result},
     gate::{self, Judgement, Verdict},
-    plan::{Mapping, Migrate, Names, Plan, Policy},
+    plan::{Conflict, Mapping, Migrate, Names, Plan, Policy},
     report::{
         PlanName, Report,
         migration::{Migration, TableMigration},
@@ -96,8 +95,6 @@ pub struct Job<'j> {
     pub recheck: Recheck,
     /// Decides about single rows.
     pub decide: Arc<dyn Decide>,
-    /// New ids that rows have or get.
-    pub ids: NewIds,
     /// The backup that was made.
     pub backup: Option<String>,
     /// Told what is staged, before any of it is written.
@@ -109,6 +106,9 @@ pub struct Job<'j> {
     /// The command to type again.
     pub again: String,
 }
+
+/// What a comparison came to, and what it staged.
+type Compared = (Report, BTreeMap<String, Staged>);
 
 /// What is known once a run has staged what it wants to write.
 struct Plot {
@@ -160,7 +160,8 @@ impl Job<'_> {
         if work == 0 {
             return self.prove(run, &plot, out, None);
         }
-        self.keep_ids()?;
+        // They stay the same from now on, whatever happens.
+        self.task.ids.keep()?;
         self.task.target.release()?;
         let mut target = self.begin(&plot, &mut out)?;
         self.phase(Phase::Applying)?;
@@ -175,11 +176,6 @@ impl Job<'_> {
         }
     }
 
-    /// Writes down the ids that were given, so that they stay the same whatever happens.
-    fn keep_ids(&self) -> Result<()> {
-        if self.ids.are_new() { self.ids.write(&ids::file_of(Path::new(&self.plan.path))) } else { Ok(()) }
-    }
-
     fn phase(&mut self, phase: Phase) -> Result<()> {
         let now = (self.now)();
         self.state.set_phase(&self.id, phase, &now)
@@ -189,19 +185,7 @@ impl Job<'_> {
     fn stage(&mut self, run: &Run) -> Result<Plot> {
         run.watch.begin("stage");
         let folder = self.state.run_folder(&self.id)?;
-        let wanted: Vec<&str> = self.ids.wanted(self.plan);
-        let (mut report, mut staged) = self.compare(run, &folder, &wanted)?;
-        // Rows with new ids are other rows, and so are those that refer to them, which may need new ids in turn.
-        loop {
-            let taken = |name: &str| staged.get(name).map(|it| &it.taken);
-            let given = self.ids.give_all(self.plan, &self.task, &wanted, &taken)?;
-            self.state.decide(&self.id, &given, &(self.now)())?;
-            if given.is_empty() {
-                break;
-            }
-            self.ids.apply(self.plan, &mut self.task)?;
-            (report, staged) = self.compare(run, &folder, &wanted)?;
-        }
+        let (report, staged) = self.settle(run, &folder)?;
         let order = self.order(&staged);
         let (plan, zone) = ((self.plan.path.as_str(), self.plan.hash.as_str()), self.plan.zone.clone());
         let mut manifest = Manifest::new(&self.id, plan, zone, &self.fingerprint);
@@ -229,12 +213,34 @@ impl Job<'_> {
         Ok(plot)
     }
 
+    /// Compares until no row needs a new id any more. Rows with new ids are other rows, and so are those that refer to them, which
+    /// may need new ids in turn.
+    fn settle(&mut self, run: &Run, folder: &Path) -> Result<Compared> {
+        let wanted: Vec<&str> = self.task.ids.wanted(self.plan);
+        let decide = Arc::clone(&self.decide);
+        let asks = self.plan.tables.iter().any(|it| it.conflict == Conflict::Ask);
+        while !wanted.is_empty() {
+            // Nobody is asked about rows that may yet become others.
+            let (report, staged) = self.compare(run, folder, &wanted, Arc::new(Later))?;
+            let given = self.task.give(self.plan, &wanted, &|name| staged.get(name).map(|it| &it.taken))?;
+            if !self.preview {
+                self.state.decide(&self.id, &given, &(self.now)())?;
+            }
+            match given.is_empty() {
+                true if asks => break,
+                true => return Ok((report, staged)),
+                false => self.task.rename(self.plan)?,
+            }
+        }
+        self.compare(run, folder, &wanted, decide)
+    }
+
     /// Compares, and puts in the folder what differs.
-    fn compare(&mut self, run: &Run, folder: &Path, ids: &[&str]) -> Result<(Report, BTreeMap<String, Staged>)> {
+    fn compare(&mut self, run: &Run, folder: &Path, ids: &[&str], decide: Arc<dyn Decide>) -> Result<Compared> {
         let strategy = |it: &Mapping| Strategy { new_ids: ids.contains(&it.into.as_str()), ..Strategy::of(it) };
         let strategies = self.plan.tables.iter().map(|it| (it.into.clone(), strategy(it))).collect();
         let noted = Arc::new(Mutex::new(Vec::new()));
-        let decide = Noting { decide: Arc::clone(&self.decide), noted: Arc::clone(&noted) };
+        let decide = Noting { decide, noted: Arc::clone(&noted) };
         let stage = Stage::new(folder, strategies, Box::new(decide), &run.log);
         let migrating = Migrating { stage: Some(&stage), ..Migrating::default() };
         let report = self.task.run_with(run, (None, migrating))?;
@@ -389,18 +395,17 @@ impl Job<'_> {
             may_write: self.may_write,
             concurrency: usize::try_from(self.how.concurrency).unwrap_or(usize::MAX),
         };
-        let (all, mut first) = (writing.all(&loads, target)?, Ok(()));
+        let (all, ended) = writing.all(&loads, target);
         drop(writing);
-        for Done { at, applied: done, seconds, result } in all {
+        for Done { at, applied: done, seconds } in all {
             let told = &mut out.tables[places[at]];
             told.seconds = seconds;
             told.bytes = done.bytes;
             told.written = [done.written.inserted, done.written.updated, done.written.deleted];
             (told.failed, told.batches) = (done.failed, done.batches);
             self.note(run, told)?;
-            first = first.and(result);
         }
-        first
+        ended
     }
 
     /// Writes down what became of a table.
@@ -572,6 +577,15 @@ fn wrote(it: &TableMigration) -> Line {
     let counts = [("inserted", inserted), ("updated", updated), ("deleted", deleted)];
     let line = Line::new(level, Step::Load, "written").of(&it.name).with(counts);
     line.with([("failed", it.failed), ("batches", it.batches), ("bytes", it.bytes)])
+}
+
+/// Keeps every row, for now.
+struct Later;
+
+impl Decide for Later {
+    fn ask(&self, _: &conflict::Question<'_>) -> Result<conflict::Answer> {
+        Ok(conflict::Answer::Keep)
+    }
 }
 
 /// Notes what somebody decided, for the journal.

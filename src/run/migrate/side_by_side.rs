@@ -5,7 +5,7 @@ use super::{
     stage::Staged,
 };
 use crate::{
-    error::Result,
+    error::{Error, Kind, Result},
     plan::Plan,
     row::Shape,
     run::{Run, log::Rows as Lines},
@@ -54,32 +54,32 @@ pub(super) struct Done {
     pub applied: Applied,
     /// How long it took.
     pub seconds: f64,
-    pub result: Result<()>,
 }
 
 impl Writing<'_> {
-    /// Writes all of them, parents before their children. What became of each that was begun, in their order.
-    ///
-    /// # Errors
-    /// If the target cannot be opened once more.
-    pub(super) fn all(&self, loads: &[Load<'_>], target: &mut dyn Target) -> Result<Vec<Done>> {
+    /// Writes all of them, parents before their children: what became of each that was begun, in their order, and the error that
+    /// ended it. What one table cannot do ends the others too, before their next batch.
+    pub(super) fn all(&self, loads: &[Load<'_>], target: &mut dyn Target) -> (Vec<Done>, Result<()>) {
         let mut more = Vec::new();
         let groups: Vec<(usize, usize)> = groups(loads);
         let widest = groups.iter().map(|(from, to)| to - from).max().unwrap_or_default();
         while more.len() + 1 < self.concurrency.min(widest) {
-            let Some(again) = target.again()? else { break };
+            // With fewer connections it only takes longer.
+            let Ok(Some(again)) = target.again() else { break };
             more.push(again);
         }
-        let (done, failed) = (Mutex::new(Vec::new()), AtomicBool::new(false));
+        let (done, failed, ended) = (Mutex::new(Vec::new()), AtomicBool::new(false), Mutex::new(Ok(())));
         for (from, to) in groups {
             let next = AtomicUsize::new(from);
             let work = |target: &mut dyn Target| {
                 while !failed.load(Ordering::Relaxed) {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(load) = loads.get(at).filter(|_| at < to) else { break };
-                    let ended = self.one(at, load, &mut *target);
-                    failed.fetch_or(ended.result.is_err(), Ordering::Relaxed);
-                    done.lock().unwrap_or_else(PoisonError::into_inner).push(ended);
+                    let (one, result) = self.one(at, load, &mut *target, &failed);
+                    done.lock().unwrap_or_else(PoisonError::into_inner).push(one);
+                    if result.is_err() && !failed.swap(true, Ordering::Relaxed) {
+                        *ended.lock().unwrap_or_else(PoisonError::into_inner) = result;
+                    }
                 }
             };
             thread::scope(|scope| {
@@ -91,10 +91,14 @@ impl Writing<'_> {
         }
         let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
         done.sort_by_key(|it: &Done| it.at);
-        Ok(done)
+        (done, ended.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn one(&self, at: usize, load: &Load<'_>, target: &mut dyn Target) -> Done {
+    fn one(&self, at: usize, load: &Load<'_>, target: &mut dyn Target, failed: &AtomicBool) -> (Done, Result<()>) {
+        let may_write = || match failed.load(Ordering::Relaxed) {
+            true => Err(Error::new(Kind::Store, "another table could not be written")),
+            false => (self.may_write)(),
+        };
         let mut arrived = |name: &str, batch: u64, rows: u64| {
             self.arrived.lock().unwrap_or_else(PoisonError::into_inner)(name, batch, rows)
         };
@@ -105,7 +109,7 @@ impl Writing<'_> {
             table: load.table,
             id: self.id,
             arrived: &mut arrived,
-            may_write: self.may_write,
+            may_write: &may_write,
             later: Vec::new(),
             failed: load.staged.folder.join("failed.ndjson"),
             plan: self.plan,
@@ -116,7 +120,8 @@ impl Writing<'_> {
         let result = apply(&mut sender, &load.staged.written(), &load.staged.before(), &load.shape);
         let lines = std::mem::take(&mut sender.lines);
         lines.write(&self.run.log, ", all of them in failed.ndjson of the run's folder");
-        Done { at, applied: sender.done, seconds: (self.run.clock)().saturating_sub(begun).as_secs_f64(), result }
+        let seconds = (self.run.clock)().saturating_sub(begun).as_secs_f64();
+        (Done { at, applied: sender.done, seconds }, result)
     }
 }
 
