@@ -17,11 +17,13 @@ mod fields;
 mod files;
 mod ids;
 mod inspect;
+mod interrupted;
 mod logs;
 mod migrate;
 mod moving;
 mod names;
 mod optimize;
+mod refusals;
 mod repair;
 mod resources;
 mod secrets;
@@ -34,6 +36,8 @@ mod stores;
 
 #[path = "../support/mod.rs"]
 mod support;
+mod terminal;
+mod undo;
 mod validate;
 mod verbs;
 mod watch;

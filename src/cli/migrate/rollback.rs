@@ -66,11 +66,50 @@ fn undo(mut session: Session, args: &RollbackArgs) -> Result<u8> {
         target: stores::name(&session.plan.target),
         ..Migration::default()
     };
-    for record in runs {
+    out.id = runs.first().map(|it| it.id.clone()).unwrap_or_default();
+    for record in &runs {
         session.book.name(&record.id);
-        one_run(&mut session, &record, args, &mut out)?;
+        one_run(&mut session, record, args, &mut out)?;
+    }
+    match args.confirm {
+        true => sum_up(&mut out),
+        false => {
+            out.state = "The target is as it was; nothing was written: this is a preview.".to_owned();
+            out.next = Some(confirmed(args, &out));
+        }
     }
     session.end(out, &args.using)
+}
+
+/// The command that does what was shown: the same runs, and the same tables.
+fn confirmed(args: &RollbackArgs, out: &Migration) -> String {
+    let which = match (&args.backup, args.before) {
+        (Some(id), _) => format!("--backup {}", quoted(id)),
+        (None, Some(before)) => format!("--before {before}"),
+        (None, None) => format!("--run {}", out.id),
+    };
+    let tables =
+        if args.tables.is_empty() { String::new() } else { format!(" --tables {}", quoted(&args.tables.join(","))) };
+    format!("cutover rollback {} {which}{tables} --confirm", quoted(&out.plan.path))
+}
+
+/// What came of all runs together.
+fn sum_up(out: &mut Migration) {
+    let undone = || out.tables.iter().filter_map(|it| it.undoing.as_ref());
+    let (theirs, held) = (undone().map(|it| it.theirs).sum::<u64>(), undone().map(|it| it.held).sum::<u64>());
+    out.state = match (theirs, held) {
+        (0, 0) => "What the run wrote was taken back, and that was checked.".to_owned(),
+        (count, 0) => {
+            format!("Taken back, but for {count} rows that others have changed since; they are left as they are.")
+        }
+        _ => format!("Taken back, but for {} rows that others have changed or refer to; they are left.", theirs + held),
+    };
+    for (count, why) in [(theirs, "were changed by others since"), (held, "are referred to by rows that stay")] {
+        if count > 0 {
+            out.verdict = Verdict::Fail;
+            out.reasons.push(format!("{count} rows {why}, and are left as they are"));
+        }
+    }
 }
 
 /// Undoes one run, or says what that takes.
@@ -101,44 +140,24 @@ fn one_run(session: &mut Session, record: &RunRecord, args: &RollbackArgs, out: 
     let mut undo =
         Undo { manifest, folder, target, reopen: &reopen, pace, tables, may_write: &may_write, wanted, plan };
     let undone = undo.run(&session.run, !args.confirm, &clock::text)?;
-    let before = out.tables.len();
-    out.id.clone_from(&record.id);
+    if args.confirm {
+        for (name, undoing) in &undone {
+            session.state.audit(Some(&record.id), "undo", &kept(name, undoing), &clock::text())?;
+        }
+        let sum = |each: fn(&Undoing) -> u64| undone.iter().map(|it| each(&it.1)).sum::<u64>();
+        let (theirs, held) = (sum(|it| it.theirs), sum(|it| it.held));
+        let detail = serde_json::json!({ "by": session.by, "tables": args.tables, "left": theirs, "held": held });
+        session.state.audit(Some(&record.id), "rollback", &detail, &clock::text())?;
+        if whole {
+            session.state.set_phase(&record.id, Phase::RolledBack, &clock::text())?;
+            session.state.finish(&record.id, "rolled back", None, &clock::text())?;
+        }
+    }
     out.tables.extend(undone.into_iter().map(|(name, undoing)| TableMigration {
         name,
         undoing: Some(undoing),
         ..TableMigration::default()
     }));
-    let sum =
-        |each: fn(&Undoing) -> u64| -> u64 { out.tables.iter().filter_map(|it| it.undoing.as_ref()).map(each).sum() };
-    let (theirs, held) = (sum(|it| it.theirs), sum(|it| it.held));
-    if !args.confirm {
-        out.state = "The target is as it was; nothing was written: this is a preview.".to_owned();
-        out.next = Some(format!("cutover rollback {} --run {} --confirm", quoted(&out.plan.path), record.id));
-        return Ok(());
-    }
-    for it in out.tables.iter().skip(before) {
-        let detail = it.undoing.as_ref().map(|undoing| kept(&it.name, undoing)).unwrap_or_default();
-        session.state.audit(Some(&record.id), "undo", &detail, &clock::text())?;
-    }
-    let detail = serde_json::json!({ "by": session.by, "tables": args.tables, "left": theirs, "held": held });
-    session.state.audit(Some(&record.id), "rollback", &detail, &clock::text())?;
-    if whole {
-        session.state.set_phase(&record.id, Phase::RolledBack, &clock::text())?;
-        session.state.finish(&record.id, "rolled back", None, &clock::text())?;
-    }
-    out.state = match (theirs, held) {
-        (0, 0) => "What the run wrote was taken back, and that was checked.".to_owned(),
-        (count, 0) => {
-            format!("Taken back, but for {count} rows that others have changed since; they are left as they are.")
-        }
-        _ => format!("Taken back, but for {} rows that others have changed or refer to; they are left.", theirs + held),
-    };
-    for (count, why) in [(theirs, "were changed by others since"), (held, "are referred to by rows that stay")] {
-        if count > 0 {
-            out.verdict = Verdict::Fail;
-            out.reasons.push(format!("{count} rows {why}, and are left as they are"));
-        }
-    }
     Ok(())
 }
 
