@@ -30,6 +30,7 @@ mod web;
 mod web_tls;
 mod kv;
 mod moving;
+mod oracle;
 #[path = "../support/miniflare.rs"]
 mod miniflare;
 mod d1;

@@ -6,7 +6,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output},
 };
 
 const BINARY: &str = env!("CARGO_BIN_EXE_cutover");
@@ -85,18 +85,23 @@ impl Guide {
     }
 
     fn run(&self, heading: &str, example: &Example) {
-        let folders = [Path::new(BINARY).with_file_name(""), self.bin.path().into(), postgres::programs()];
-        let path = folders.map(|it| it.display().to_string()).join(":");
-        let mut command = Command::new("sh");
-        command.args(["-c", &format!("exec 2>&1\n{}", example.command)]).current_dir(self.home()).env_clear();
-        command.env("PATH", format!("{path}:/usr/bin:/bin")).env("HOME", self.home()).env("LC_ALL", "C.UTF-8");
-        let output = command.envs(self.variables.iter().cloned()).output().expect("a shell");
+        let output = self.shell(&format!("exec 2>&1\n{}", example.command));
         let text = String::from_utf8(output.stdout).expect("text");
         let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
         let about = format!("docs/guides/{}.md, {heading}\n$ {}\ngives\n{text}", self.name, example.command);
         assert!(page::matches(&example.output, &lines), "{about}and shown is\n{}", example.output.join("\n"));
         assert_eq!(output.status.code(), Some(example.exit), "{about}");
         assert!(!text.contains(CANARY), "{about}");
+    }
+
+    /// What a shell of the reader says to a command.
+    pub(crate) fn shell(&self, command: &str) -> Output {
+        let folders = [Path::new(BINARY).with_file_name(""), self.bin.path().into(), postgres::programs()];
+        let path = folders.map(|it| it.display().to_string()).join(":");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", command]).current_dir(self.home()).env_clear();
+        shell.env("PATH", format!("{path}:/usr/bin:/bin")).env("HOME", self.home()).env("LC_ALL", "C.UTF-8");
+        shell.envs(self.variables.iter().cloned()).output().expect("a shell")
     }
 }
 
