@@ -87,6 +87,29 @@ fn a_run_and_the_one_that_went_on_with_it_are_undone_together() {
 }
 
 #[test]
+fn a_run_that_fails_takes_the_one_back_that_it_went_on_with() {
+    let folder = half();
+    // What is written is made something else, so that reading it back fails.
+    folder.sqlite(
+        "target.db",
+        "DROP TRIGGER no; CREATE TRIGGER twist AFTER INSERT ON members BEGIN UPDATE members SET seen = 'never' WHERE id = new.id; END",
+    );
+    let done = migrate(&folder, &[]);
+    assert!(done.code == 1 && done.stdout.contains("The target is as it was before"), "{}", done.stdout);
+    assert_eq!(ask(&folder, MEMBERS), Vec::<String>::new());
+    assert!(runs(&folder).iter().all(|it| it["phase"] == "rolled-back"), "{:?}", runs(&folder));
+    let nothing = run(&folder, &["rollback"]);
+    assert!(
+        nothing.code == 2 && nothing.stderr.contains("no run of this plan has written anything"),
+        "{}",
+        nothing.stderr
+    );
+    folder.sqlite("target.db", "DROP TRIGGER twist");
+    assert_eq!(migrate(&folder, &[]).code, 0);
+    assert_eq!((ask(&folder, MEMBERS).len(), &runs(&folder)[0]["continues"]), (3, &Value::Null));
+}
+
+#[test]
 fn what_is_left_of_two_runs_is_said_once() {
     let folder = gone_on();
     folder.sqlite("target.db", "UPDATE members SET note = 'theirs', seen = 'now' WHERE id = 3");
@@ -116,6 +139,8 @@ fn back_to_how_it_was_before_an_instant() {
     let folder = gone_on();
     began(&folder, &["2020-01-01T00:00:00Z", "2020-01-03T00:00:00Z"]);
     assert_eq!(undo(&folder, &["--before", "2020-01-02T00:00:00Z"], (1, 1)), 2);
+    let looked = run(&folder, &["status", "--offline"]);
+    assert!(looked.stdout.contains("stands half way (applying)"), "the first one is where it was: {}", looked.stdout);
     assert_eq!(undo(&folder, &[], (4, 4)), 0);
     let folder = gone_on();
     began(&folder, &["2020-01-01T00:00:00Z", "2020-01-03T00:00:00Z"]);

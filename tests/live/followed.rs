@@ -88,7 +88,7 @@ fn edge_config_to_d1() {
     let by_hand = tables.map(|it| oracle::by_hand(&fixture(&format!("edge-config-to-d1/expected/{it}.ndjson"))));
     assert_eq!(oracle::d1(&guide, "premium-bio-db", &tables), by_hand);
     guide.follow("Roll back");
-    assert_eq!(oracle::d1(&guide, "premium-bio-db", &tables), tables.map(|_| Vec::<Value>::new()));
+    assert!(tables.iter().all(|it| rows(&database, &format!("SELECT * FROM {it}")).is_empty()));
 
     guide.follow("Migrate again");
     let application = application(database);

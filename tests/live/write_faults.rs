@@ -28,7 +28,7 @@ use std::sync::{
 type Script = (&'static str, fn() -> Act, usize, bool);
 
 /// Seconds for a request with all its attempts: a third of it is how long silence lasts.
-const DEADLINE: &str = "1.5";
+const DEADLINE: &str = "4.5";
 /// How often a batch is sent.
 const ATTEMPTS: usize = 4;
 const ALWAYS: usize = usize::MAX;

@@ -179,6 +179,14 @@ impl Job<'_> {
         self.state.set_phase(&self.id, phase, &now)
     }
 
+    /// Notes that the runs that this one went on with were taken back with it.
+    fn settle(&mut self) -> Result<()> {
+        for (id, phase) in self.continues.iter().flat_map(|id| [(id, Phase::RollingBack), (id, Phase::RolledBack)]) {
+            self.state.set_phase(id, phase, &(self.now)())?;
+        }
+        Ok(())
+    }
+
     /// Compares, and puts on disk what has to be written.
     fn stage(&mut self, run: &Run) -> Result<Plot> {
         run.watch.begin("stage");
@@ -499,6 +507,7 @@ impl Job<'_> {
         match self.undo(run, plot, target) {
             Ok(undone) if undone.iter().all(|it| it.1.theirs + it.1.held == 0) => {
                 self.phase(Phase::RolledBack)?;
+                self.settle()?;
                 out.state =
                     "The target is as it was before: what was written was taken back, and that was checked.".into();
             }
