@@ -45,7 +45,7 @@ pub(in crate::cli) struct Pacing {
     /// How often a batch is tried again that could not be written.
     #[arg(long, value_name = "N")]
     retries: Option<u64>,
-    /// How long to wait before that; doubled each time.
+    /// How long to wait before that at least; doubled each time.
     #[arg(long, value_name = "D", value_parser = delay)]
     backoff: Option<Duration>,
 }
