@@ -1,7 +1,7 @@
 //! A page of `docs/guides/` that is followed from its beginning to its end: every command that it shows is run, in its order, in a
 //! folder that holds nothing but what the page says to write there, and has to say what the page shows.
 
-use super::{NODE_MODULES, page, page::Example, postgres};
+use super::{NODE_MODULES, canary, canary::CANARY, page, page::Example, postgres};
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
@@ -11,9 +11,6 @@ use std::{
 
 const BINARY: &str = env!("CARGO_BIN_EXE_cutover");
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-
-/// What begins a secret of these tests: see `canary.rs`.
-const CANARY: &str = super::canary::CANARY;
 
 /// A reader of a page.
 pub(crate) struct Guide {
@@ -78,10 +75,15 @@ impl Guide {
         }
     }
 
-    /// Runs what is left.
+    /// Runs what is left, and looks whether a secret lies in any file that is left behind.
     pub(crate) fn finish(mut self) {
         let last = self.left.first().map(|it| it.0.clone());
         last.iter().for_each(|it| self.follow(it));
+        // What the reader and `wrangler` keep for themselves.
+        for own in [".env.local", ".config", ".wrangler"].map(|it| self.home().join(it)) {
+            drop(fs::remove_file(&own).or_else(|_| fs::remove_dir_all(&own)));
+        }
+        canary::sweep(self.home());
     }
 
     fn run(&self, heading: &str, example: &Example) {
