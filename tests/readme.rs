@@ -138,6 +138,24 @@ fn every_exit_code_is_told() {
 }
 
 #[test]
+fn every_guide_has_its_checklists() {
+    let guides: Vec<(String, String)> = pages().into_iter().filter(|it| it.0.starts_with(GUIDES)).collect();
+    assert_eq!(guides.len(), 5);
+    for (page, text) in guides {
+        let part = |heading: &str| {
+            let behind = text.split_once(&format!("\n## {heading}\n")).map(|it| it.1);
+            behind.and_then(|it| it.split("\n## ").next()).unwrap_or_else(|| panic!("{page}: no part `{heading}`"))
+        };
+        let parts = ["What you need", "Dry run", "See it fail", "Roll back", "The guide's steps, here"];
+        for heading in parts.into_iter().chain(["What the guide gets wrong", "Your own data"]) {
+            assert!(part(heading).lines().count() > 3, "{page}: {heading}");
+        }
+        let boxes = part("Before and after the cut-over").lines().filter(|it| it.starts_with("- [ ] ")).count();
+        assert!(boxes > 5, "{page}: {boxes}");
+    }
+}
+
+#[test]
 fn links_lead_somewhere() {
     let mut pages = pages();
     pages.push(("ARCHITECTURE.md".to_owned(), read(Path::new("ARCHITECTURE.md"))));

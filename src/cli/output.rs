@@ -5,7 +5,10 @@ use crate::{
     error::{Error, Kind, Result},
     report::{Report, json, text, timing},
 };
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::{
+    io::{ErrorKind, IsTerminal, Write},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 /// Writes the report to standard output.
 ///
@@ -65,6 +68,12 @@ pub(super) fn say(text: &str) {
 pub(super) fn tell(text: &str) {
     let clear = if std::io::stderr().is_terminal() { "\r\u{1b}[K" } else { "" };
     say(&format!("{clear}{text}"));
+}
+
+/// The terminal for whoever holds this alone, so that no line that shows progress is drawn over what somebody is asked.
+pub(super) fn terminal() -> MutexGuard<'static, ()> {
+    static TERMINAL: Mutex<()> = Mutex::new(());
+    TERMINAL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Says what went wrong on standard error.

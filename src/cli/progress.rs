@@ -1,5 +1,6 @@
 //! A line on the terminal that says how far a run is, the same for a hook, and the way to stop it.
 
+use super::output;
 use crate::{
     error::{Error, Kind, Result},
     run::{
@@ -39,6 +40,7 @@ impl Progress {
         let thread = std::thread::spawn(move || {
             let bar = ProgressBar::new(0);
             while ended.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
+                let _terminal = output::terminal();
                 let Stage { stage, rows, expected } = watch.progress();
                 let known = "{msg}{bar:30} {percent:>3}%  {human_pos} rows  {per_sec}  {eta} left";
                 let unknown = "{msg}{spinner} {human_pos} rows  {per_sec}";

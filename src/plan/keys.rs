@@ -338,7 +338,7 @@ const MIGRATE: &[Key] = &[
     key("batch_size", Shape::Count, "Rows in one batch. As the target finds good if absent."),
     key("batch_delay", Shape::Decimal, "Seconds to wait between two batches. 0 if absent."),
     key("retries", Shape::Count, "How often a batch that could not be written is tried again. 3 if absent."),
-    key("backoff", Shape::Decimal, "Seconds to wait before that; doubled each time. 1 if absent."),
+    key("backoff", Shape::Decimal, "Seconds to wait before that at least; doubled each time. 1 if absent."),
     key("skip_errors", Shape::Bool, "Go on without rows that the mapping or the target refuses. false if absent."),
     key("auto_rollback", Shape::Bool, "Undo a run that fails. true if absent."),
     key("rollback_threshold", Shape::Decimal, "The share of rows that may fail under `skip_errors`. 0.1 if absent."),

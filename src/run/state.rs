@@ -99,7 +99,7 @@ pub struct TableCounts {
     pub deletes: u64,
     /// Rows that are left as they are although they differ.
     pub skips: u64,
-    /// Rows whose key the target holds with other values.
+    /// Rows that differ, where the plan says to stop.
     pub conflicts: u64,
     /// Source rows that the mapping or the target refused.
     pub rejects: u64,
@@ -109,7 +109,8 @@ pub struct TableCounts {
     pub batches: u64,
 }
 
-/// What was decided about one row.
+/// What was decided about one row by itself: by a person, or as an id that it was given. What a plan decides by its `conflict` is
+/// only counted, in [`TableCounts`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Decision {
     /// The table.
@@ -120,7 +121,7 @@ pub struct Decision {
     pub kind: String,
     /// What was chosen, such as `overwrite`.
     pub choice: String,
-    /// Who chose: `plan`, `option` or `person`.
+    /// Who chose: `plan` or `person`.
     pub by: String,
 }
 

@@ -186,6 +186,57 @@ fn the_backup_of_a_run_is_sealed_on_request() {
 }
 
 #[test]
+fn a_sealed_backup_is_restored_table_by_table() {
+    let folder = Folder::pair("CREATE TABLE users (id INTEGER PRIMARY KEY)", USERS);
+    fs::write(folder.path("cutover.toml"), PLAN).expect("a plan");
+    let sesame = |arguments: &[&str]| with_passphrase(&folder, "open sesame", arguments);
+    let made = sesame(&["backup", "create", "--target", "--encrypt"]);
+    let id = made.stdout.trim_end().strip_prefix(".cutover/backups/").expect("the folder beside the plan").to_owned();
+    let rows = || {
+        let all = "SELECT group_concat(it, ' ') FROM (SELECT id || email || coalesce(token, '-') AS it FROM users
+            UNION ALL SELECT 'post' || id || user_id FROM posts ORDER BY 1)";
+        folder.sqlite("target.db", "").query_row(all, [], |it| it.get::<_, String>(0)).expect("rows")
+    };
+    let (whole, restore) = (rows(), ["backup", "restore", &id]);
+    folder.sqlite(
+        "target.db",
+        "UPDATE users SET token = 'x' WHERE id = 1; DELETE FROM users WHERE id = 2; DELETE FROM posts",
+    );
+    folder.sqlite("target.db", "INSERT INTO users VALUES (3, 'new@example.test', NULL)");
+    let hurt = rows();
+    assert_eq!(hurt, "1a@example.testx 3new@example.test-");
+    check(&folder, &restore, 2, "", "sealed with a passphrase, and none was given");
+    let looked = sesame(&restore);
+    assert!(looked.code == 0 && looked.stdout.starts_with("WOULD    insert 2, update 1, skip 0"), "{}", looked.stdout);
+    assert!(
+        looked.stdout.ends_with(&format!("next: cutover backup restore {id} cutover.toml --confirm\n")),
+        "{}",
+        looked.stdout
+    );
+    assert_eq!(rows(), hurt);
+    let unknown = sesame(&[&restore[..], &["--tables", "nobody"]].concat());
+    assert!(unknown.code == 2 && unknown.stderr.contains("the backup has no table `nobody`"), "{}", unknown.stderr);
+    let some = sesame(&[&restore[..], &["--tables", "users", "--confirm"]].concat());
+    assert_eq!(
+        (some.code, rows()),
+        (0, "1a@example.tests3cret-one 2- 3new@example.test-".to_owned()),
+        "{}",
+        some.stdout
+    );
+    let rest = sesame(&[&restore[..], &["--confirm"]].concat());
+    assert_eq!(
+        (rest.code, rows()),
+        (0, format!("{} 3new@example.test- post71", whole.strip_suffix(" post71").expect("a post"))),
+        "{}",
+        rest.stdout
+    );
+    for _ in 0..2 {
+        assert_eq!(run(&folder, &["rollback", "--confirm"]).code, 0);
+    }
+    assert_eq!(rows(), hurt);
+}
+
+#[test]
 fn a_key_file_opens_what_it_sealed() {
     let folder = planned();
     fs::write(folder.path("key"), [9; 32]).expect("a file");

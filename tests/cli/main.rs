@@ -15,13 +15,16 @@ mod export;
 mod faces;
 mod fields;
 mod files;
+mod held;
 mod ids;
 mod inspect;
+mod interrupted;
 mod logs;
 mod migrate;
 mod moving;
 mod names;
 mod optimize;
+mod refusals;
 mod repair;
 mod resources;
 mod secrets;
@@ -35,6 +38,7 @@ mod undo;
 
 #[path = "../support/mod.rs"]
 mod support;
+mod terminal;
 mod validate;
 mod verbs;
 mod watch;

@@ -42,7 +42,7 @@ into = "teams"
 unpaired = ["members.note"]
 "#;
 
-fn folder(target: &str) -> Folder {
+pub(super) fn folder(target: &str) -> Folder {
     let folder = Folder::new();
     folder.sqlite("source.db", SOURCE);
     fs::write(folder.path("schema.sql"), SCHEMA).expect("a schema");
@@ -54,30 +54,30 @@ fn folder(target: &str) -> Folder {
 }
 
 /// What a query says, a row a line.
-fn ask(folder: &Folder, sql: &str) -> Vec<String> {
+pub(super) fn ask(folder: &Folder, sql: &str) -> Vec<String> {
     let connection = Connection::open(folder.path("target.db")).expect("the target");
     let mut statement = connection.prepare(sql).expect("a query");
     let rows = statement.query_map([], |it| it.get::<_, String>(0)).expect("rows");
     rows.map(|it| it.expect("a row")).collect()
 }
 
-const MEMBERS: &str =
+pub(super) const MEMBERS: &str =
     "SELECT id || ' ' || team_id || ' ' || email || ' ' || coalesce(seen, '-') || ' ' || coalesce(note, '-')
     FROM members ORDER BY id";
 
-const ALL: [&str; 3] = [
+pub(super) const ALL: [&str; 3] = [
     "1 1 mira@example.test 2026-01-01T10:00:00Z -",
     "2 2 bo@example.test - -",
     "3 2 ada@example.test 2026-01-03T10:00:00Z -",
 ];
 
 /// The plan with something replaced.
-fn plan(folder: &Folder, from: &str, to: &str) {
+pub(super) fn plan(folder: &Folder, from: &str, to: &str) {
     assert!(PLAN.contains(from), "{from}");
     fs::write(folder.path("cutover.toml"), PLAN.replace(from, to)).expect("a plan");
 }
 
-fn migrate(folder: &Folder, arguments: &[&str]) -> Done {
+pub(super) fn migrate(folder: &Folder, arguments: &[&str]) -> Done {
     run(folder, &[&["migrate", "--no-backup"], arguments].concat())
 }
 
@@ -144,6 +144,27 @@ fn rows_that_differ_go_as_the_plan_says() {
 }
 
 #[test]
+fn columns_are_merged_each_as_the_plan_says() {
+    let folder = folder(
+        "INSERT INTO teams VALUES (1, 'red'), (2, 'blue');
+        INSERT INTO members VALUES (1, 2, 'old@example.test', '2026-02-01', 'kept'), (3, 2, 'ada@example.test', NULL, NULL);",
+    );
+    let text = PLAN.replace("dated = \"seen\"", "conflict = \"merge\"");
+    let text = text.replace("matches = \"@\" }", "matches = \"@\", merge = \"source\" }");
+    let text = text.replace("columns.seen = \".seen\"", "columns.seen = { from = \".seen\", merge = \"target\" }");
+    fs::write(folder.path("cutover.toml"), text).expect("a plan");
+    let done = migrate(&folder, &["--format", "json"]);
+    let expect = (0, "insert=1 update=1 skip=1 inserted=1 updated=1".to_owned());
+    assert_eq!((done.code, counts(&done.json(), "members")), expect, "{}", done.stdout);
+    // The e-mail is the source's, and the other two columns stay: one as the plan says, one as it is not NULL.
+    let rows = ["1 2 mira@example.test 2026-02-01 kept", ALL[1], "3 2 ada@example.test - -"];
+    assert_eq!(ask(&folder, MEMBERS), rows);
+    let run = &run(&folder, &["history", "--format", "json"]).json()["runs"][0];
+    let counted = ["inserts", "updates", "skips", "conflicts"].map(|it| run["tables"][1][it].clone());
+    assert_eq!(counted, [json!(1), json!(1), json!(1), json!(0)], "{run}");
+}
+
+#[test]
 fn nobody_is_asked_where_there_is_no_terminal() {
     let folder = folder(
         "INSERT INTO teams VALUES (1, 'red'); INSERT INTO members VALUES (1, 1, 'other@example.test', NULL, NULL);",
@@ -207,8 +228,52 @@ fn rows_that_are_refused_are_left_out_where_that_is_allowed() {
         mended.stdout
     );
     let (done, unknown) = (retry(&[]), retry(&["other.toml"]));
-    assert!(done.code == 0 && done.stdout.contains("insert 0, update 0, skip 0; 35 are the same already"), "{}", done.stdout);
+    assert!(
+        done.code == 0 && done.stdout.contains("insert 0, update 0, skip 0; 35 are the same already"),
+        "{}",
+        done.stdout
+    );
     assert!(unknown.code == 2 && unknown.stderr.contains("no run of other.toml is known"), "{}", unknown.stderr);
+}
+
+#[test]
+fn more_than_the_threshold_is_not_left_out() {
+    let check = |refused: u32, twisted: u32, threshold: &str, code: i32, expect: usize| {
+        let folder = folder("");
+        let more = (4..=20).map(|it| format!("INSERT INTO people VALUES ({it}, 1, 'p{it}@example.test', NULL);"));
+        folder.sqlite("source.db", &more.collect::<String>());
+        folder.sqlite("source.db", &format!("UPDATE people SET email = 'nobody' WHERE id <= {refused}"));
+        folder.sqlite("source.db", &format!("UPDATE people SET team = NULL WHERE id > 20 - {twisted}"));
+        plan(&folder, "[gate]\n", &format!("[migrate]\nskip_errors = true\n{threshold}\n[gate]\n"));
+        let done = migrate(&folder, &[]);
+        let there = if folder.path("target.db").exists() { ask(&folder, MEMBERS).len() } else { 0 };
+        assert_eq!((done.code, there), (code, expect), "{refused}, {twisted}, {threshold}: {}", done.stdout);
+    };
+    // A tenth of 20 rows, if nothing is said: those that the mapping refuses are seen before anything is written, those that the
+    // target refuses only then.
+    check(2, 0, "", 1, 18);
+    check(3, 0, "", 1, 0);
+    check(0, 2, "", 1, 18);
+    check(0, 3, "", 1, 0);
+    check(3, 0, "rollback_threshold = 0.15", 1, 17);
+    check(0, 3, "rollback_threshold = 0.15", 1, 17);
+    check(1, 0, "rollback_threshold = 0.0", 1, 0);
+}
+
+#[test]
+fn indexes_are_left_out_meanwhile_and_are_back_at_the_end() {
+    let folder = folder("CREATE INDEX by_seen ON members (seen);");
+    let done = migrate(&folder, &["--disable-indexes"]);
+    assert_eq!(done.code, 0, "{}", done.stdout);
+    assert!(done.stdout.contains("\nindexes: by_seen dropped until the end"), "{}", done.stdout);
+    let there = "SELECT name FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL";
+    assert_eq!(
+        (ask(&folder, there), ask(&folder, MEMBERS)),
+        (vec!["by_seen".to_owned()], ALL.map(str::to_owned).to_vec())
+    );
+    assert_eq!(run(&folder, &["rollback", "--confirm"]).code, 0);
+    let done = migrate(&folder, &[]);
+    assert!(done.code == 0 && !done.stdout.contains("dropped"), "{}", done.stdout);
 }
 
 #[test]

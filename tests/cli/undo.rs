@@ -1,71 +1,164 @@
-//! Runs that are taken back: what others have, or need, stays.
+//! Which runs `rollback` undoes, and in what order: those that went on with one another, those since an instant, the one that
+//! began with a backup.
 
-use super::{command::run, support::Folder};
-use rusqlite::Connection;
-use std::fs;
+use super::{
+    command::{Done, run},
+    migrate::{ALL, MEMBERS, ask, folder, migrate},
+    support::Folder,
+};
+use serde_json::Value;
 
-/// A pair of files with these statements in them, and a plan of these tables.
-fn folder(source: &str, target: &str, tables: &[&str]) -> Folder {
-    let folder = Folder::pair(source, target);
-    let tables: String = tables.iter().map(|it| format!("[[table]]\ninto = \"{it}\"\n")).collect();
-    let plan = format!(
-        "version = 1\nsource = {{ kind = \"sqlite\", path = \"source.db\" }}\n\
-         target = {{ kind = \"sqlite\", path = \"target.db\" }}\nmigrate = {{ backup = false }}\n\
-         gate = {{ extra = 9, unpaired = [\"own\", \"p.code\"] }}\n{tables}"
+/// Lets no third member in.
+const GUARD: &str =
+    "CREATE TRIGGER no BEFORE INSERT ON members WHEN new.id = 3 BEGIN SELECT RAISE(ABORT, 'not yet'); END;";
+
+/// A run that ends half way: the third member is not there.
+pub(super) fn half() -> Folder {
+    let folder = folder(GUARD);
+    let done = migrate(&folder, &["--keep-partial", "--batch-size", "1"]);
+    assert_eq!(
+        (done.code, ask(&folder, MEMBERS)),
+        (1, ALL[..2].iter().map(|it| (*it).to_owned()).collect()),
+        "{}",
+        done.stdout
     );
-    fs::write(folder.path("cutover.toml"), plan).expect("a plan");
-    check(&folder, &["migrate"], 0);
     folder
 }
 
-fn check(folder: &Folder, arguments: &[&str], code: i32) -> String {
-    let done = run(folder, arguments);
-    assert_eq!(done.code, code, "{arguments:?}: {}{}", done.stdout, done.stderr);
-    done.stdout
+/// The runs, the last one first, as `history` tells them.
+pub(super) fn runs(folder: &Folder) -> Vec<Value> {
+    let history = run(folder, &["history", "--format", "json"]).json();
+    history["runs"].as_array().expect("runs").clone()
 }
 
-fn all(folder: &Folder, column: &str, table: &str) -> String {
-    let connection = Connection::open(folder.path("target.db")).expect("the target");
-    let ask = format!("SELECT group_concat({column}, ' ') FROM (SELECT {column} FROM {table} ORDER BY 1)");
-    connection.query_row(&ask, [], |it| it.get::<_, Option<String>>(0)).expect("an answer").unwrap_or_default()
+/// A half run, and one that went on with it.
+fn gone_on() -> Folder {
+    let folder = half();
+    folder.sqlite("target.db", "DROP TRIGGER no");
+    assert_eq!(migrate(&folder, &[]).code, 0);
+    assert_eq!(ask(&folder, MEMBERS), ALL);
+    let runs = runs(&folder);
+    assert_eq!((runs.len(), &runs[0]["continues"]), (2, &runs[1]["id"]), "{runs:?}");
+    folder
+}
+
+/// Says when the runs began, the first one first.
+fn began(folder: &Folder, at: &[&str]) {
+    let update =
+        |(number, at): (usize, &&str)| format!("UPDATE runs SET started = '{at}' WHERE number = {};", number + 1);
+    folder.sqlite(".cutover/journal.sqlite", &at.iter().enumerate().map(update).collect::<String>());
+}
+
+/// Types what the last line says.
+fn next(folder: &Folder, done: &Done) -> Done {
+    let line = done.stdout.lines().last().expect("a line");
+    let words = line.strip_prefix("next: cutover ").unwrap_or_else(|| panic!("{}", done.stdout));
+    run(folder, &words.split(' ').collect::<Vec<_>>())
+}
+
+/// A look says that it would remove so many rows and what to type, and that removes as many. How many members are left.
+fn undo(folder: &Folder, arguments: &[&str], count: u32) -> usize {
+    let before = ask(folder, MEMBERS);
+    let looked = run(folder, &[&["rollback"], arguments].concat());
+    let says = |word: &str| format!("{word:<9}restore 0, remove {count}, leave 0 that others changed since\n");
+    assert!(looked.code == 0 && looked.stdout.starts_with(&says("WOULD")), "{}{}", looked.stdout, looked.stderr);
+    assert!(looked.stdout.contains(&[arguments, &["--confirm\n"]].concat().join(" ")), "{}", looked.stdout);
+    assert_eq!(ask(folder, MEMBERS), before, "a look undoes nothing");
+    let done = next(folder, &looked);
+    assert!(done.code == 0 && done.stdout.starts_with(&says("DONE")), "{}{}", done.stdout, done.stderr);
+    ask(folder, MEMBERS).len()
 }
 
 #[test]
-fn of_rows_without_a_key_as_many_stay_as_were_there() {
-    let tables = "CREATE TABLE notes (text TEXT);";
-    let source = format!("{tables} INSERT INTO notes VALUES ('a'), ('a'), ('a'), ('b');");
-    let folder = folder(&source, &format!("{tables} INSERT INTO notes VALUES ('a');"), &["notes"]);
-    assert_eq!(all(&folder, "text", "notes"), "a a a b");
-    // As a rollback leaves it that ends half way.
-    folder.sqlite("target.db", "DELETE FROM notes WHERE rowid IN (SELECT max(rowid) FROM notes WHERE text = 'a')");
-    check(&folder, &["rollback", "--confirm"], 0);
-    assert_eq!(all(&folder, "text", "notes"), "a", "the row that was there before the run is not the run's");
+fn a_run_and_the_one_that_went_on_with_it_are_undone_together() {
+    let folder = gone_on();
+    // Two teams and two members of the first run, a member of the second.
+    assert_eq!(undo(&folder, &[], 5), 0);
+    assert!(runs(&folder).iter().all(|it| it["phase"] == "rolled-back"), "{:?}", runs(&folder));
+    let nothing = run(&folder, &["rollback"]);
+    assert!(
+        nothing.code == 2 && nothing.stderr.contains("no run of this plan has written anything"),
+        "{}",
+        nothing.stderr
+    );
 }
 
 #[test]
-fn rows_that_stay_keep_what_they_refer_to_also_in_a_circle() {
-    let tables = "CREATE TABLE p (id INTEGER PRIMARY KEY, q INTEGER REFERENCES q (id) ON DELETE CASCADE);
-        CREATE TABLE q (id INTEGER PRIMARY KEY, p INTEGER REFERENCES P (ID) ON DELETE CASCADE);";
-    let rows = "PRAGMA foreign_keys = OFF; INSERT INTO p VALUES (1, 1), (2, 2), (3, 2); INSERT INTO q VALUES (1, 1), (2, 2), (3, 1);";
-    let own = "CREATE TABLE own (p INTEGER REFERENCES p)";
-    let folder = folder(&format!("{tables}{rows}"), &format!("{tables}{own}"), &["p", "q"]);
-    // A look before that stages other rows than those that go later.
-    let looked = check(&folder, &["rollback"], 0);
-    assert!(looked.contains("remove 6"), "{looked}");
-    folder.sqlite("target.db", "INSERT INTO own VALUES (1)");
-    let done = check(&folder, &["rollback", "--confirm"], 1);
-    assert!(done.contains("remove 4") || done.contains("removed 4"), "{done}");
-    assert_eq!([all(&folder, "id", "p"), all(&folder, "id", "q")], ["1", "1"]);
+fn a_run_that_fails_takes_the_one_back_that_it_went_on_with() {
+    let folder = half();
+    // What is written is made something else, so that reading it back fails.
+    folder.sqlite(
+        "target.db",
+        "DROP TRIGGER no; CREATE TRIGGER twist AFTER INSERT ON members BEGIN UPDATE members SET seen = 'never' WHERE id = new.id; END",
+    );
+    let done = migrate(&folder, &[]);
+    assert!(done.code == 1 && done.stdout.contains("The target is as it was before"), "{}", done.stdout);
+    assert_eq!(ask(&folder, MEMBERS), Vec::<String>::new());
+    assert!(runs(&folder).iter().all(|it| it["phase"] == "rolled-back"), "{:?}", runs(&folder));
+    let nothing = run(&folder, &["rollback"]);
+    assert!(
+        nothing.code == 2 && nothing.stderr.contains("no run of this plan has written anything"),
+        "{}",
+        nothing.stderr
+    );
+    folder.sqlite("target.db", "DROP TRIGGER twist");
+    assert_eq!(migrate(&folder, &[]).code, 0);
+    assert_eq!((ask(&folder, MEMBERS).len(), &runs(&folder)[0]["continues"]), (3, &Value::Null));
 }
 
 #[test]
-fn a_reference_to_a_column_that_was_not_written_holds_all() {
-    let target = "CREATE TABLE p (id INTEGER PRIMARY KEY, code TEXT UNIQUE DEFAULT 'x');
-        CREATE TABLE own (code TEXT REFERENCES p (code) ON DELETE CASCADE);";
-    let source = "CREATE TABLE p (id INTEGER PRIMARY KEY); INSERT INTO p VALUES (1);";
-    let folder = folder(source, target, &["p"]);
-    folder.sqlite("target.db", "INSERT INTO own VALUES ('x')");
-    let done = check(&folder, &["rollback", "--confirm"], 1);
-    assert!(done.contains("id=1, by own"), "{done}");
-    assert_eq!(all(&folder, "id", "p"), "1");
+fn what_is_left_of_two_runs_is_said_once() {
+    let folder = gone_on();
+    folder.sqlite("target.db", "UPDATE members SET note = 'theirs', seen = 'now' WHERE id = 3");
+    let done = run(&folder, &["rollback", "--confirm", "--tables", "members"]);
+    assert_eq!((done.code, ask(&folder, MEMBERS).len()), (1, 1), "{}", done.stdout);
+    let reason = " rows were changed by others since, and are left as they are";
+    assert_eq!(done.stdout.matches(reason).count(), 1, "{}", done.stdout);
+}
+
+#[test]
+fn back_to_how_it_was_before_an_instant() {
+    let folder = folder("");
+    assert_eq!(migrate(&folder, &[]).code, 0);
+    folder.sqlite("source.db", "INSERT INTO people VALUES (4, 1, 'zoe@example.test', NULL)");
+    assert_eq!(migrate(&folder, &[]).code, 0);
+    began(&folder, &["2020-01-01T00:00:00Z", "2020-01-03T00:00:00Z"]);
+    assert_eq!(undo(&folder, &["--before", "2020-01-02T00:00:00Z"], 1), 3);
+    let nothing = run(&folder, &["rollback", "--before", "2020-01-02T00:00:00Z", "--confirm"]);
+    assert!(
+        nothing.code == 2 && nothing.stderr.contains("no run of this plan has written anything"),
+        "{}",
+        nothing.stderr
+    );
+    assert_eq!(undo(&folder, &["--before", "2020-01-01T00:00:00Z"], 5), 0);
+
+    // A run counts by when it began itself, not by when the one began that it went on with.
+    let folder = gone_on();
+    began(&folder, &["2020-01-01T00:00:00Z", "2020-01-03T00:00:00Z"]);
+    assert_eq!(undo(&folder, &["--before", "2020-01-02T00:00:00Z"], 1), 2);
+    let looked = run(&folder, &["status", "--offline"]);
+    assert!(looked.stdout.contains("stands half way (applying)"), "the first one is where it was: {}", looked.stdout);
+    assert_eq!(undo(&folder, &[], 4), 0);
+    let folder = gone_on();
+    began(&folder, &["2020-01-01T00:00:00Z", "2020-01-03T00:00:00Z"]);
+    assert_eq!(undo(&folder, &["--before", "2020-01-01T00:00:00Z"], 5), 0);
+}
+
+#[test]
+fn back_to_a_backup_and_some_tables() {
+    let folder = folder("");
+    assert_eq!(run(&folder, &["migrate"]).code, 0);
+    let listed = run(&folder, &["backup", "list", "--format", "json"]).json();
+    let id = listed["backups"][0]["id"].as_str().expect("an id").to_owned();
+    assert_eq!(undo(&folder, &["--backup", &id, "--tables", "members"], 3), 0);
+    assert_eq!(ask(&folder, "SELECT name FROM teams").len(), 2);
+    undo(&folder, &["--backup", &id], 2);
+    assert_eq!(ask(&folder, "SELECT name FROM teams").len(), 0);
+    let by_hand = run(&folder, &["backup", "create"]).stdout;
+    let by_hand = by_hand.trim_end().rsplit('/').next().expect("an id");
+    for id in [by_hand, "2020-01-01T00-00-00Z"] {
+        let refused = run(&folder, &["rollback", "--backup", id]);
+        let says = format!("no run began with backup {id}");
+        assert!(refused.code == 2 && refused.stderr.contains(&says), "{}", refused.stderr);
+    }
 }

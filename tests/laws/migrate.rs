@@ -9,7 +9,6 @@ use cutover::{
     report::{StoreName, migration::Migration},
     run::{
         Recheck, Run,
-        ids::NewIds,
         migrate::{
             Job, Undo,
             conflict::{Answer, Decide, Question},

@@ -6,7 +6,7 @@ use super::{
     guide::Guide,
     guides, kv,
     local_storage::{self, Browser},
-    miniflare, postgres,
+    miniflare, oracle, postgres,
     server::{Response, Server},
     vercel::{ID, READ_TOKEN, TEAM, TOKEN, Vercel},
     workerd::{self, Database},
@@ -25,11 +25,6 @@ fn rows(database: &Database, sql: &str) -> Vec<Value> {
     let names = || columns.as_array().expect("columns").iter().map(|it| it.as_str().expect("a name").to_owned());
     let row = |it: &Value| names().zip(it.as_array().expect("a row").iter().cloned()).collect();
     rows.as_array().expect("rows").iter().map(row).collect()
-}
-
-/// What somebody wrote by hand, in the order of its keys.
-fn by_hand(path: &str) -> Vec<Value> {
-    fixture(path).lines().map(|it| serde_json::from_str(it).expect("a row")).collect()
 }
 
 /// Lets a guide know a database, and `wrangler` too, under that name.
@@ -90,10 +85,10 @@ fn edge_config_to_d1() {
 
     guide.follow("Verify");
     let tables = ["profiles", "social_links", "bio_links", "products", "carousel_items"];
-    let all = || tables.map(|it| rows(&database, &format!("SELECT * FROM {it} ORDER BY id")));
-    assert_eq!(all(), tables.map(|it| by_hand(&format!("edge-config-to-d1/expected/{it}.ndjson"))));
+    let by_hand = tables.map(|it| oracle::by_hand(&fixture(&format!("edge-config-to-d1/expected/{it}.ndjson"))));
+    assert_eq!(oracle::d1(&guide, "premium-bio-db", &tables), by_hand);
     guide.follow("Roll back");
-    assert_eq!(all(), tables.map(|_| Vec::<Value>::new()));
+    assert!(tables.iter().all(|it| rows(&database, &format!("SELECT * FROM {it}")).is_empty()));
 
     guide.follow("Migrate again");
     let application = application(database);
@@ -144,22 +139,10 @@ fn django_to_d1() {
     guide.follow("Dry run");
     assert!(database.try_execute("SELECT * FROM chesscom_app_user").is_err(), "nothing is made");
     guide.follow("Validate");
-    let users = "SELECT CAST(player_id AS TEXT) AS player_id, is_streamer, last_online FROM chesscom_app_user ORDER BY username";
-    let own = "SELECT player_id, is_streamer::int, to_char(last_online AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') \
-        FROM chesscom_app_user ORDER BY username COLLATE \"C\"";
-    let digits = |it: &str| it.trim_end_matches('0').trim_end_matches('.').to_owned();
-    let there: Vec<String> = rows(&database, users)
-        .iter()
-        .map(|it| {
-            format!(
-                "{}|{}|{}",
-                it["player_id"].as_str().unwrap_or_default(),
-                it["is_streamer"],
-                it["last_online"].as_str().unwrap_or_default()
-            )
-        })
-        .collect();
-    assert_eq!(there, source.execute(own).lines().map(digits).collect::<Vec<_>>());
+    let there = oracle::d1(&guide, "DB", &guides::DJANGO_TABLES);
+    let own = oracle::django(&source);
+    assert_eq!(own.iter().map(Vec::len).collect::<Vec<_>>(), [6, 8, 10]);
+    assert_eq!(oracle::with_documents(there, "streaming_platforms"), own);
     for (report, format) in [
         ("migration_data/export", "cutover-info/1"),
         ("d1_migration_data/transformation", "cutover-migration/1"),
@@ -189,12 +172,7 @@ fn kv_to_postgres() {
     let mut guide = Guide::open("kv-to-postgres");
     guide.set("DATABASE_URL", database.url());
     guide.follow("Verify");
-    for table in ["clients", "products", "orders"] {
-        let by_hand = fixture(&format!("kv-to-postgres/expected/{table}.ndjson")).lines().collect::<Vec<_>>().join(",");
-        let by_hand = format!("SELECT * FROM json_populate_recordset(NULL::{table}, $rows$[{by_hand}]$rows$)");
-        let others = format!("(TABLE {table} EXCEPT {by_hand}) UNION ALL ({by_hand} EXCEPT TABLE {table})");
-        assert_eq!(database.execute(&others), "", "{table}");
-    }
+    assert_eq!(oracle::records(&database, "kv_store_ab12cd34"), (1018, String::new()));
     guide.follow("Roll back");
     assert_eq!((source(), database.execute("SELECT count(*) FROM employees")), (before, "0".to_owned()));
     guide.finish();
@@ -223,12 +201,8 @@ fn local_storage_to_postgres() {
     let count = "SELECT (SELECT count(*) FROM tasks) + (SELECT count(*) FROM environments) + (SELECT count(*) FROM custom_data)";
     assert_eq!(database.execute(count), "0");
     guide.follow("Verify");
-    let user = "SELECT DISTINCT user_id FROM tasks UNION SELECT DISTINCT user_id FROM environments";
-    assert_eq!(database.execute(user), "user-mira");
-    assert_eq!(
-        database.execute("SELECT config ->> 'githubToken' FROM environments WHERE name = 'production'").len(),
-        40
-    );
+    assert_eq!(oracle::stored(&database, &stored), "");
+    assert_eq!(database.execute("SELECT count(*) FROM tasks JOIN environments USING (user_id)"), "8");
     guide.follow("Roll back");
     assert_eq!(database.execute(count), "0");
     guide.follow("Conflicts");
@@ -274,15 +248,8 @@ fn kv_legacy_to_nested() {
     namespace.variables().iter().for_each(|(name, value)| guide.set(name, value));
     guide.set("KV_NAMESPACE_ID", &namespace.id);
     guide.follow("A second run");
-    let listed = namespace.ask("GET", "keys", b"")["result"].clone();
-    let snapshot = listed.as_array().expect("keys").iter().find(|it| it["name"] == "snap:s1").expect("a key");
-    assert_eq!(*snapshot, json!({"name": "snap:s1", "expiration": 2_000_000_000, "metadata": {"owner": "u_ada"}}));
-    let record = namespace.ask("GET", "values/snap:s1", b"");
-    assert_eq!(
-        (&record["createdBy"], &record["metadata"]["createdBy"]),
-        (&json!("u_ada"), &json!("u_ada")),
-        "additive"
-    );
+    let by_hand = oracle::by_hand(&fixture("kv-legacy-to-nested/expected/entries.ndjson"));
+    assert_eq!(oracle::entries(&namespace), by_hand, "members, metadata and expirations, additive");
     guide.follow("Migrate again");
 
     let other = miniflare::namespace();

@@ -30,6 +30,7 @@ mod web;
 mod web_tls;
 mod kv;
 mod moving;
+mod oracle;
 #[path = "../support/miniflare.rs"]
 mod miniflare;
 mod d1;
@@ -46,6 +47,7 @@ mod faults;
 mod migrate_faults;
 mod repair;
 mod services_write;
+mod write_faults;
 mod written;
 mod local_storage;
 #[path = "../support/vercel.rs"]

@@ -37,12 +37,16 @@ trait Line {
     /// Where it is reached without the proxy, and what stands behind the host in its address.
     fn api(&self) -> &str;
     fn variables(&self) -> Vec<(&'static str, String)>;
+    /// What a preview says of the cost, with ten seconds between batches.
+    const COST: &'static str;
     /// All rows of it, in an order that does not change.
     fn rows(&self) -> String;
 }
 
 impl Line for Database {
     const TARGET: &'static str = "kind = 'd1', id = '${D1_DATABASE_ID}'";
+    const COST: &'static str =
+        "cost: about 5 requests to write it, which take 51 s at least at the rate that is allowed";
     const TABLES: &'static str = "{ into = 'people', conflict = 'overwrite' }, { into = 'notes', key = [] }";
 
     fn new() -> Database {
@@ -75,6 +79,8 @@ impl Line for Namespace {
     const TARGET: &'static str = "kind = 'kv', namespace = '${KV_NAMESPACE_ID}'";
     const TABLES: &'static str = "{ into = 'entries', from = 'people', conflict = 'overwrite', columns.key = '.id | tostring', \
         columns.value = '{name: .name}' }";
+    const COST: &'static str =
+        "cost: about 8 requests to write it, which take 31 s at least at the rate that is allowed";
     const UNPAIRED: &'static str = "'notes', 'entries.metadata', 'entries.expiration'";
 
     fn new() -> Namespace {
@@ -158,10 +164,10 @@ fn reference<L: Line>(line: &mut L) -> (String, usize) {
     line.renew();
     let folder = folder::<L>();
     let proxy = proxy::before(upstream(line.api()), |_| Act::Pass);
-    let looked = run(line, folder.path(), Some(&proxy.url()), &["migrate", "--dry-run"]);
+    let looked = run(line, folder.path(), Some(&proxy.url()), &["migrate", "--dry-run", "--batch-delay", "10s"]);
     let said = String::from_utf8_lossy(&looked.stdout).into_owned();
     assert!(
-        looked.status.success() && said.contains("cost: about"),
+        looked.status.success() && said.contains(&format!("\n{}\n", L::COST)),
         "{said}{}",
         String::from_utf8_lossy(&looked.stderr)
     );

@@ -1,19 +1,16 @@
 //! A page of `docs/guides/` that is followed from its beginning to its end: every command that it shows is run, in its order, in a
 //! folder that holds nothing but what the page says to write there, and has to say what the page shows.
 
-use super::{NODE_MODULES, page, page::Example, postgres};
+use super::{NODE_MODULES, canary, canary::CANARY, page, page::Example, postgres};
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output},
 };
 
 const BINARY: &str = env!("CARGO_BIN_EXE_cutover");
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-
-/// What begins a secret of these tests: see `canary.rs`.
-const CANARY: &str = super::canary::CANARY;
 
 /// A reader of a page.
 pub(crate) struct Guide {
@@ -78,25 +75,35 @@ impl Guide {
         }
     }
 
-    /// Runs what is left.
+    /// Runs what is left, and looks whether a secret lies in any file that is left behind.
     pub(crate) fn finish(mut self) {
         let last = self.left.first().map(|it| it.0.clone());
         last.iter().for_each(|it| self.follow(it));
+        // What the reader and `wrangler` keep for themselves.
+        for own in [".env.local", ".config", ".wrangler"].map(|it| self.home().join(it)) {
+            drop(fs::remove_file(&own).or_else(|_| fs::remove_dir_all(&own)));
+        }
+        canary::sweep(self.home());
     }
 
     fn run(&self, heading: &str, example: &Example) {
-        let folders = [Path::new(BINARY).with_file_name(""), self.bin.path().into(), postgres::programs()];
-        let path = folders.map(|it| it.display().to_string()).join(":");
-        let mut command = Command::new("sh");
-        command.args(["-c", &format!("exec 2>&1\n{}", example.command)]).current_dir(self.home()).env_clear();
-        command.env("PATH", format!("{path}:/usr/bin:/bin")).env("HOME", self.home()).env("LC_ALL", "C.UTF-8");
-        let output = command.envs(self.variables.iter().cloned()).output().expect("a shell");
+        let output = self.shell(&format!("exec 2>&1\n{}", example.command));
         let text = String::from_utf8(output.stdout).expect("text");
         let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
         let about = format!("docs/guides/{}.md, {heading}\n$ {}\ngives\n{text}", self.name, example.command);
         assert!(page::matches(&example.output, &lines), "{about}and shown is\n{}", example.output.join("\n"));
         assert_eq!(output.status.code(), Some(example.exit), "{about}");
         assert!(!text.contains(CANARY), "{about}");
+    }
+
+    /// What a shell of the reader says to a command.
+    pub(crate) fn shell(&self, command: &str) -> Output {
+        let folders = [Path::new(BINARY).with_file_name(""), self.bin.path().into(), postgres::programs()];
+        let path = folders.map(|it| it.display().to_string()).join(":");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", command]).current_dir(self.home()).env_clear();
+        shell.env("PATH", format!("{path}:/usr/bin:/bin")).env("HOME", self.home()).env("LC_ALL", "C.UTF-8");
+        shell.envs(self.variables.iter().cloned()).output().expect("a shell")
     }
 }
 

@@ -1,7 +1,8 @@
 //! Pages whose commands are run: what they show, and whether that is what comes.
 //!
 //! In a block fenced as `console`, lines that begin with `$ ` are commands, what follows is their output, and `# exit 1` is the exit
-//! code where it is not 0. A line `...` stands for any lines, `...` in a line for any text, and hashes of plans do not count.
+//! code where it is not 0. A line `...` stands for one line or more, none of which says that something failed; `...` in a line for any
+//! text; and hashes of plans do not count.
 
 /// A command, and what a page shows of it.
 #[derive(Debug)]
@@ -35,11 +36,19 @@ pub(crate) fn examples(block: &str) -> Vec<Example> {
 pub(crate) fn matches(shown: &[String], lines: &[&str]) -> bool {
     match shown.split_first() {
         None => lines.is_empty(),
-        Some((first, rest)) if first == "..." => (0..=lines.len()).any(|it| matches(rest, &lines[it..])),
+        Some((first, rest)) if first == "..." => {
+            let hidden = lines.iter().take_while(|it| !says_failure(it)).count();
+            (1..=hidden).any(|it| matches(rest, &lines[it..]))
+        }
         Some((first, rest)) => {
             lines.split_first().is_some_and(|(line, lines)| is_shown(first, line) && matches(rest, lines))
         }
     }
+}
+
+/// What a page may not leave out.
+fn says_failure(line: &str) -> bool {
+    ["FAIL", "UNKNOWN", "error:", "bad "].iter().any(|it| line.trim_start().starts_with(it))
 }
 
 fn is_shown(shown: &str, line: &str) -> bool {
@@ -66,7 +75,8 @@ fn a_wrong_example_does_not_match() {
     for (expect, text, lines) in [
         (true, "a\nb", vec!["a", "b"]),
         (true, "a\n...\nd", vec!["a", "b", "c", "d"]),
-        (true, "a\n...", vec!["a"]),
+        (true, "a\n...", vec!["a", "b"]),
+        (true, "a\n...\nFAIL b", vec!["a", "x", "FAIL b"]),
         (true, "by x (0123456789ab)", vec!["by x (ba9876543210)"]),
         (true, "run ... of ...: done", vec!["run 7 of x: done"]),
         (false, "run ... of ...: done", vec!["run 7 of x: gone"]),
@@ -74,6 +84,9 @@ fn a_wrong_example_does_not_match() {
         (false, "by x (0123456789ab)", vec!["by y (0123456789ab)"]),
         (false, "a", vec!["a", "b"]),
         (false, "a\n...\nd", vec!["a", "b"]),
+        (false, "a\n...", vec!["a"]),
+        (false, "a\n...", vec!["a", "b", "  FAIL     c"]),
+        (false, "a\n...\nd", vec!["a", "error: b", "d"]),
         (false, "a\nb", vec!["a", "c"]),
     ] {
         assert_eq!(matches(&shown(text), &lines), expect, "{text:?} {lines:?}");

@@ -29,7 +29,7 @@ pub(crate) struct Database {
 }
 
 const ACCOUNT: &str = "cccccccccccccccccccccccccccccccc";
-const TOKEN: &str = "token-of-the-tests";
+const TOKEN: &str = "CANARY-token-of-the-tests";
 const WORKERD: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node/node_modules/@cloudflare/workerd-linux-64/bin/workerd");
 const CONFIG: &str = include_str!("d1/config.capnp");

@@ -31,6 +31,7 @@ impl Decide for Asker {
             );
             return Err(Error::new(Kind::Usage, message));
         }
+        let _terminal = output::terminal();
         output::tell(&shown(question));
         loop {
             let _ = write!(

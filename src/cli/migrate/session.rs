@@ -45,7 +45,7 @@ pub(in crate::cli) struct Pacing {
     /// How often a batch is tried again that could not be written.
     #[arg(long, value_name = "N")]
     retries: Option<u64>,
-    /// How long to wait before that; doubled each time.
+    /// How long to wait before that at least; doubled each time.
     #[arg(long, value_name = "D", value_parser = delay)]
     backoff: Option<Duration>,
 }
@@ -270,5 +270,32 @@ impl Pacing {
             backoff: seconds(self.backoff, plan.backoff),
             ..plan.clone()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Typed {
+        #[command(flatten)]
+        pace: Pacing,
+    }
+
+    #[test]
+    fn what_is_typed_goes_before_the_plan() {
+        let plan = Migrate { batch_size: Some(7), batch_delay: 0.5, retries: 9, backoff: 4.0, ..Migrate::default() };
+        let usual = Migrate::default();
+        let check = |plan: &Migrate, typed: &str, expect: (Option<u64>, f64, u64, f64, u64)| {
+            let typed = Typed::try_parse_from(["cutover"].into_iter().chain(typed.split_whitespace()));
+            let how = typed.unwrap_or_else(|it| panic!("{it}")).pace.over(plan);
+            assert_eq!((how.batch_size, how.batch_delay, how.retries, how.backoff, how.concurrency), expect);
+        };
+        check(&usual, "", (None, 0.0, 3, 1.0, 1));
+        check(&plan, "", (Some(7), 0.5, 9, 4.0, 1));
+        check(&plan, "--retries 0 --backoff 250ms", (Some(7), 0.5, 0, 0.25, 1));
+        check(&plan, "--batch-size 1 --batch-delay 0s --concurrency 4", (Some(1), 0.0, 9, 4.0, 4));
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     schema::Table,
     store::target::{Changes, Mark, Target, Written},
 };
+use backon::{BackoffBuilder, ExponentialBuilder};
 use std::{
     fs,
     io::Write,
@@ -35,10 +36,23 @@ pub struct Pace {
     pub batch_delay: Duration,
     /// How often a batch that could not be written is tried again.
     pub retries: u32,
-    /// How long to wait before that, doubled each time.
+    /// How long to wait before that at least, doubled each time.
     pub backoff: Duration,
     /// Whether rows that the target refuses are left out.
     pub skip_errors: bool,
+}
+
+/// The longest pause before a retry, without what chance adds.
+const PAUSE_MAX: Duration = Duration::from_secs(120);
+
+impl Pace {
+    /// The pauses before a batch is tried again, as many as there are retries. Each is twice as long as the one before, and up to
+    /// as much again by chance, so that runs that failed together do not come back together.
+    fn pauses(&self) -> ExponentialBuilder {
+        let times = usize::try_from(self.retries).unwrap_or(usize::MAX);
+        let first = self.backoff.min(PAUSE_MAX);
+        ExponentialBuilder::new().with_min_delay(first).with_max_delay(PAUSE_MAX).with_max_times(times).with_jitter()
+    }
 }
 
 impl From<&Migrate> for Pace {
@@ -225,7 +239,7 @@ impl Sender<'_, '_> {
     /// Sends one batch, again where it may go through later.
     fn attempt(&mut self, load: &Load) -> Result<()> {
         let batch = self.done.batches + 1;
-        let mut tries = 0;
+        let mut pauses = self.pace.pauses().build();
         loop {
             (self.may_write)()?;
             let changes = Changes {
@@ -252,15 +266,14 @@ impl Sender<'_, '_> {
             } else if error.kind() != Kind::Busy {
                 return Err(error);
             }
-            if tries == self.pace.retries {
-                return Err(error.context(format_args!("given up after {} attempts", tries + 1)));
-            }
+            let Some(pause) = pauses.next() else {
+                return Err(error.context(format_args!("given up after {} attempts", u64::from(self.pace.retries) + 1)));
+            };
             (self.run.tell)(&format!("{}: {error}; trying again", self.table.name));
             let line = Line::new(Level::Warn, Step::Load, format!("{error}; trying again"));
             self.run.log.line(line.of(&self.table.name).with([("batch", batch)]));
-            self.run.watch.pause(delay(self.pace.backoff, tries));
+            self.run.watch.pause(pause);
             self.run.watch.go_on()?;
-            tries += 1;
         }
     }
 
@@ -322,11 +335,6 @@ impl Sender<'_, '_> {
         file.and_then(|mut it| it.write_all(line.as_bytes()))
             .map_err(|it| disk::failed(&self.failed, "cannot write", &it))
     }
-}
-
-/// How long to wait before the next attempt: doubled each time, to two minutes at most.
-fn delay(backoff: Duration, tries: u32) -> Duration {
-    backoff.saturating_mul(1 << tries.min(16)).min(Duration::from_secs(120))
 }
 
 /// Rows of a stream, one at a time.
@@ -418,13 +426,4 @@ fn send_all(sender: &mut Sender<'_, '_>, mut rows: Walk<Ahead>, mut olds: Walk<P
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn delays_double_to_a_limit() {
-        let second = Duration::from_secs(1);
-        let delays = [0, 1, 2, 6, 7, 40].map(|it| delay(second, it).as_secs());
-        assert_eq!(delays, [1, 2, 4, 64, 120, 120]);
-    }
-}
+mod tests;

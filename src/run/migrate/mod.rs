@@ -181,11 +181,19 @@ impl Job<'_> {
         self.state.set_phase(&self.id, phase, &now)
     }
 
+    /// Notes that the runs that this one went on with were taken back with it.
+    fn settle(&mut self) -> Result<()> {
+        for (id, phase) in self.continues.iter().flat_map(|id| [(id, Phase::RollingBack), (id, Phase::RolledBack)]) {
+            self.state.set_phase(id, phase, &(self.now)())?;
+        }
+        Ok(())
+    }
+
     /// Compares, and puts on disk what has to be written.
     fn stage(&mut self, run: &Run) -> Result<Plot> {
         run.watch.begin("stage");
         let folder = self.state.run_folder(&self.id)?;
-        let (report, staged) = self.settle(run, &folder)?;
+        let (report, staged) = self.compare_all(run, &folder)?;
         let order = self.order(&staged);
         let (plan, zone) = ((self.plan.path.as_str(), self.plan.hash.as_str()), self.plan.zone.clone());
         let mut manifest = Manifest::new(&self.id, plan, zone, &self.fingerprint);
@@ -215,7 +223,7 @@ impl Job<'_> {
 
     /// Compares until no row needs a new id any more. Rows with new ids are other rows, and so are those that refer to them, which
     /// may need new ids in turn.
-    fn settle(&mut self, run: &Run, folder: &Path) -> Result<Compared> {
+    fn compare_all(&mut self, run: &Run, folder: &Path) -> Result<Compared> {
         let wanted: Vec<&str> = self.task.ids.wanted(self.plan);
         let decide = Arc::clone(&self.decide);
         let asks = self.plan.tables.iter().any(|it| it.conflict == Conflict::Ask);
@@ -514,6 +522,7 @@ impl Job<'_> {
         match self.undo(run, plot, target) {
             Ok(undone) if undone.iter().all(|it| it.1.theirs + it.1.held == 0) => {
                 self.phase(Phase::RolledBack)?;
+                self.settle()?;
                 out.state =
                     "The target is as it was before: what was written was taken back, and that was checked.".into();
             }

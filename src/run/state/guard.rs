@@ -43,13 +43,15 @@ impl State {
 
     /// The runs of that plan that left their target half done, the last one of each target.
     ///
-    /// A run that only looked, or ended before it wrote, says nothing about what the one before it left.
+    /// A run that only looked, ended before it wrote, or was taken back says nothing about what the one before it left.
     ///
     /// # Errors
     /// If the journal cannot be read.
     pub fn half_way(&self, plan: &str) -> Result<Vec<RunRecord>> {
         let mut seen = BTreeSet::new();
-        let wrote = |it: &RunRecord| it.plan == plan && (it.phase.is_half_way() || it.phase.is_over());
+        let wrote = |it: &RunRecord| {
+            it.plan == plan && (it.phase.is_half_way() || it.phase.is_over() && it.phase != Phase::RolledBack)
+        };
         let mut runs: Vec<RunRecord> = self.runs()?.into_iter().filter(wrote).collect();
         runs.retain(|it| seen.insert(it.target_fingerprint.clone()) && it.phase.is_half_way());
         Ok(runs)

@@ -119,13 +119,26 @@ fn key(row: Row<'_>) -> Result<String> {
     }
 }
 
+/// What the service says of a write that it has carried out.
+#[derive(Deserialize)]
+struct Done {
+    status: String,
+}
+
 /// What to make of an answer to a write.
 fn judge_write(answer: &Answer) -> Advice {
     let said = answer.summary();
     let lower = said.to_ascii_lowercase();
     let is_full = ["size", "limit", "too large", "exceed"].iter().any(|it| lower.contains(it));
     match answer.status {
-        200..=299 => Advice::Take,
+        200..=299 => match answer.json::<Done>() {
+            Ok(it) if it.status == "ok" => Advice::Take,
+            Ok(it) => {
+                Advice::Fail(Kind::Unsure, format!("an answer to a write has the status `{}`, not `ok`", it.status))
+            }
+            // Somebody else has answered, or what the service said was cut off.
+            Err(why) => Advice::Fail(Kind::Unsure, why),
+        },
         400 | 402 | 413 | 422 if is_full || answer.status == 413 => {
             Advice::Fail(Kind::Limit, format!("{said}; the store holds no more than the plan of its owner allows"))
         }

@@ -19,6 +19,6 @@ const server :Workerd.Worker = (
   bindings = [
     (name = "DATABASE", durableObjectNamespace = "Database"),
     (name = "ACCOUNT", text = "cccccccccccccccccccccccccccccccc"),
-    (name = "TOKEN", text = "token-of-the-tests"),
+    (name = "TOKEN", text = "CANARY-token-of-the-tests"),
   ],
 );

@@ -1,0 +1,114 @@
+use super::*;
+use crate::{
+    plan,
+    row::Field,
+    store::{
+        about::Fact,
+        target::{Begin, Room},
+    },
+    value::{Type, Value, cast::Cast},
+};
+
+fn pace(retries: u32, backoff: u64) -> Pace {
+    let usual = Pace::from(&Migrate::default());
+    Pace { retries, backoff: Duration::from_secs(backoff), ..usual }
+}
+
+#[test]
+fn pauses_double_to_a_limit_with_something_by_chance() {
+    let check = |retries: u32, backoff: u64, least: &[u64]| {
+        let pauses = |seed: u64| pace(retries, backoff).pauses().with_jitter_seed(seed).build().collect::<Vec<_>>();
+        let seen = [1, 2].map(pauses);
+        for pauses in &seen {
+            assert_eq!(pauses.len(), least.len());
+            let within = |(pause, least): (&Duration, &u64)| {
+                (*least as f64..=2.0 * *least as f64).contains(&pause.as_secs_f64())
+            };
+            assert!(pauses.iter().zip(least).all(within), "{pauses:?} {least:?}");
+        }
+        assert_eq!(seen[0] == seen[1], least.iter().all(|it| *it == 0), "{seen:?}");
+    };
+    check(0, 1, &[]);
+    check(3, 0, &[0, 0, 0]);
+    check(3, 1, &[1, 2, 4]);
+    check(9, 1, &[1, 2, 4, 8, 16, 32, 64, 120, 120]);
+    check(2, 300, &[120, 120]);
+}
+
+/// A target that answers as it is told, and then writes.
+struct Told {
+    answers: Vec<Kind>,
+    mark: Option<u64>,
+    asked: usize,
+}
+
+impl Target for Told {
+    fn room(&self, _: &Table) -> Room {
+        Room { rows: 10, rows_max: 10, bytes_max: 1 << 20 }
+    }
+
+    fn fingerprint(&self) -> String {
+        String::new()
+    }
+
+    fn begin(&mut self, _: &Begin<'_>) -> Result<Vec<Fact>> {
+        Ok(Vec::new())
+    }
+
+    fn write(&mut self, changes: &Changes<'_>) -> Result<Written> {
+        self.asked += 1;
+        match self.answers.get(self.asked - 1) {
+            Some(kind) => Err(Error::new(*kind, "no")),
+            None => Ok(Written { inserted: changes.inserts.len() as u64, ..Written::default() }),
+        }
+    }
+
+    fn mark(&mut self, _: &str, _: &str) -> Result<Option<u64>> {
+        Ok(self.mark)
+    }
+}
+
+/// Sends one row to a target that answers so. What came of it, and how often it was sent.
+fn sent(answers: &[Kind], mark: Option<u64>, retries: u32) -> (std::result::Result<u64, String>, usize) {
+    let shape = Shape { fields: vec![Field::new("id", Cast::new(Type::Int))], key: 1, compared: 1, keyless: false };
+    let mut load = Load::new(&Arc::new(shape));
+    load.inserts.push([Value::Int(1)]);
+    let mut target = Told { answers: answers.to_vec(), mark, asked: 0 };
+    let text = "version = 1\nsource = { kind = 'sqlite', path = 'a' }\ntarget = { kind = 'sqlite', path = 'b' }\n";
+    let plan = plan::parse(text, "cutover.toml", &|_| None).expect("a plan");
+    let mut sender = Sender {
+        run: &Run::new(64 << 20, std::env::temp_dir()),
+        pace: &pace(retries, 0),
+        target: &mut target,
+        table: &Table::new("t"),
+        id: "r",
+        arrived: &mut |_, _, _| Ok(()),
+        may_write: &|| Ok(()),
+        later: Vec::new(),
+        failed: PathBuf::new(),
+        plan: &plan,
+        lines: Lines::default(),
+        done: Applied::default(),
+    };
+    let done = sender.send(&mut load).map(|()| sender.done.written.inserted).map_err(|it| it.to_string());
+    (done, target.asked)
+}
+
+#[test]
+fn what_may_go_through_later_is_tried_again() {
+    use Kind::{Busy, Store, Unsure};
+    let gave_up = |count: u32| Err(format!("table `t`: given up after {count} attempts: no"));
+    for (answers, mark, retries, expect) in [
+        (&[][..], None, 3, (Ok(1), 1)),
+        (&[Busy, Busy], None, 2, (Ok(1), 3)),
+        (&[Busy; 9], None, 2, (gave_up(3), 3)),
+        (&[Busy; 9], None, 0, (gave_up(1), 1)),
+        // The mark says that it arrived, so it is not sent again.
+        (&[Unsure], Some(1), 0, (Ok(1), 1)),
+        (&[Unsure], None, 1, (Ok(1), 2)),
+        (&[Unsure; 9], None, 1, (gave_up(2), 2)),
+        (&[Store], None, 3, (Err("table `t`: no".to_owned()), 1)),
+    ] {
+        assert_eq!(sent(answers, mark, retries), expect, "{answers:?}, mark {mark:?}, {retries} retries");
+    }
+}
