@@ -53,6 +53,10 @@ impl Source for Unmade {
         Ok(tables)
     }
 
+    fn hidden(&mut self, table: &Table) -> Result<Vec<String>> {
+        self.of(&table.name)?.hidden(table)
+    }
+
     fn schemas(&mut self) -> Result<Schemas> {
         self.schema.schemas()
     }

@@ -3,8 +3,10 @@
 use crate::error::Kind;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use serde::Deserialize;
+use std::time::Duration;
 
 /// What came back, whatever its status.
+#[derive(Default)]
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
@@ -12,6 +14,8 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// The body, unpacked.
     pub body: Vec<u8>,
+    /// From the request to the end of the answer, without what others had to wait for before.
+    pub took: Duration,
 }
 
 /// What a store makes of an answer.
