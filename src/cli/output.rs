@@ -49,7 +49,7 @@ pub(super) fn is_read() -> bool {
     let stdout = std::io::stdout();
     let mut asked = [PollFd::new(&stdout, PollFlags::empty())];
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-    poll(&mut asked, Some(&at_once)).is_err() || !asked[0].revents().contains(PollFlags::ERR)
+    poll(&mut asked, Some(&at_once)).is_err() || !asked[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
 }
 
 /// Writes a file to standard output.

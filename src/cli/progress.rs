@@ -170,9 +170,7 @@ impl News {
             (self.stage, self.began) = (told.stage, now);
         }
         let known = self.last.is_some_and(|(last, at)| match self.web {
-            true => {
-                now.saturating_sub(at) < REQUESTS || (last.stage, last.percentage) == (told.stage, told.percentage)
-            }
+            true => now.saturating_sub(at) < REQUESTS || (last.stage, last.percentage) == (told.stage, told.percentage),
             false => last == told,
         });
         if told.stage.is_empty() || known {

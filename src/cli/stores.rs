@@ -272,10 +272,7 @@ pub(super) fn all(texts: &[String], options: &store::Options, colour: bool) -> R
 ///
 /// # Errors
 /// If it cannot be read: what cannot be reached is not what is not there.
-pub(super) fn target_if_there(
-    plan: &Plan,
-    options: &store::Options,
-) -> Result<(StoreName, Option<Box<dyn Source>>)> {
+pub(super) fn target_if_there(plan: &Plan, options: &store::Options) -> Result<(StoreName, Option<Box<dyn Source>>)> {
     let target = &plan.target;
     let path = target.path.as_ref().map(|it| plan.resolve(it));
     if target.schema.is_some() && path.is_some_and(|it| matches!(it.try_exists(), Ok(false))) {

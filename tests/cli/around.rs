@@ -8,7 +8,8 @@ use super::{
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use std::{
-    fs,
+    fs::{self, File},
+    io::{BufRead, BufReader, Read},
     process::{Command, Stdio},
     sync::mpsc::channel,
 };
@@ -294,6 +295,31 @@ fn a_hook_that_follows_a_run_may_be_interrupted() {
     let says = "the hook `after`: it was interrupted, and was ended\n";
     assert_eq!((done.code, done.stderr.as_str()), (0, says), "{}", done.stdout);
     assert!(done.stdout.starts_with("DONE") && done.stdout.contains(says), "{}", done.stdout);
+}
+
+#[test]
+fn whoever_interrupts_twice_leaves_no_hook_behind() {
+    let hooks = r#"
+[hooks]
+before = ["sh", "-c", "echo > begun; sleep 30"]
+on_failure = ["sh", "-c", "exec 3> told; echo on >&3; sleep 30; echo late >&3"]
+"#;
+    let folder = folder(hooks);
+    let pipes = ["begun", "told"].map(|it| folder.path(it));
+    assert!(Command::new("mkfifo").args(&pipes).status().expect("mkfifo runs").success());
+    let mut child = cutover(&folder).arg("migrate").stderr(Stdio::null()).spawn().expect("the program runs");
+    let interrupt = |id: u32| {
+        let killed = Command::new("kill").args(["-INT", &id.to_string()]).status().expect("kill runs");
+        assert!(killed.success());
+    };
+    drop(fs::read(&pipes[0]).expect("the first hook has begun"));
+    interrupt(child.id());
+    let (mut told, mut line) = (BufReader::new(File::open(&pipes[1]).expect("a pipe")), String::new());
+    told.read_line(&mut line).expect("the other hook is called all the same");
+    interrupt(child.id());
+    told.read_to_string(&mut line).expect("text");
+    assert_eq!((line.as_str(), child.wait().expect("it ends").code()), ("on\n", Some(130)));
+    assert!(!folder.path("people.db").exists());
 }
 
 #[test]

@@ -220,7 +220,8 @@ fn what_differs_from_the_file_is_named() {
     let done = cutover(folder, &url, &["verify"]);
     let said = String::from_utf8_lossy(&done.stdout);
     assert_eq!(done.status.code(), Some(2), "{said}");
-    let says = ["what may not be read is not compared: `unkeyed.a`", "`log` is not compared: this role may not read it"];
+    let says =
+        ["what may not be read is not compared: `unkeyed.a`", "`log` is not compared: this role may not read it"];
     says.iter().for_each(|it| assert!(said.contains(it), "{said}"));
     assert!(!said.contains("no column") && !said.contains("lacks"), "{said}");
     database.execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
@@ -251,4 +252,39 @@ fn what_differs_from_the_file_is_named() {
         2,
         &["schema.sql:2: `ALTER TABLE log` cannot be followed, so `log` is not compared: RENAME is not followed"],
     );
+}
+
+#[test]
+fn a_schema_that_is_not_there_is_known_from_its_file() {
+    let (folder, database) = (tempfile::tempdir().expect("a folder"), postgres::database());
+    let folder = folder.path();
+    let plan = "version = 1\n[source]\nkind = \"json\"\npath = \"export.json\"\n[target]\nkind = \"postgres\"\n\
+         url = \"${TARGET_URL}\"\nschemas = [\"shop\"]\nschema = \"schema.sql\"\n\
+         [[table]]\ninto = \"users\"\n[[check]]\nname = \"few\"\ntarget = \"SELECT count(*)::int FROM shop.users\"\nexpect = 1\n";
+    fs::write(folder.join("cutover.toml"), plan).expect("a plan");
+    fs::write(folder.join("export.json"), r#"{"users": [{"id": 1, "mood": "keen", "nick": "m"}]}"#).expect("an export");
+    let kept = "CREATE SCHEMA shop; CREATE TYPE shop.mood AS ENUM ('keen'); CREATE INDEX ON shop.users (mood);\n";
+    for (table, code, says) in [
+        (
+            "CREATE TABLE shop.users (id bigint PRIMARY KEY, mood shop.mood)",
+            0,
+            "\n  users.nick is only in the source\n",
+        ),
+        (
+            "CREATE TABLE shop.users (id bigint, mood mode, nick text)",
+            0,
+            "users: schema.sql:2: `CREATE TABLE shop.users`: nothing",
+        ),
+        (
+            "CREATE TABLE shop.users (LIKE other)",
+            0,
+            "users: schema.sql:2: `CREATE TABLE shop.users` cannot be followed",
+        ),
+        ("CREATE TABLE public.users (id int)", 2, "not looked at: the tables of `public`"),
+    ] {
+        fs::write(folder.join("schema.sql"), format!("{kept}{table};")).expect("a schema");
+        let done = cutover(folder, &database.url(), &["check"]);
+        let said = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.code() == Some(code) && said.contains(says), "{table}: {said}");
+    }
 }

@@ -225,12 +225,11 @@ mod tests {
                 .to_string()
         };
         let check = |status: u16, body: &str, expect: &str, part: &str| {
-            let (found, why) =
-                match advice(&Answer { status, body: body.as_bytes().to_vec(), ..Answer::default() }) {
-                    Advice::Take => ("take", String::new()),
-                    Advice::Again(it) => ("again", it),
-                    Advice::Refuse(it) | Advice::Fail(_, it) => ("refuse", it),
-                };
+            let (found, why) = match advice(&Answer { status, body: body.as_bytes().to_vec(), ..Answer::default() }) {
+                Advice::Take => ("take", String::new()),
+                Advice::Again(it) => ("again", it),
+                Advice::Refuse(it) | Advice::Fail(_, it) => ("refuse", it),
+            };
             assert_eq!(found, expect, "{status} {body}: {why}");
             assert!(why.contains(part), "{status} {body}: {why}");
         };

@@ -38,8 +38,8 @@ use read::{Key, Reading};
 use serde_json::value::RawValue;
 use std::{
     collections::{BTreeSet, HashMap},
-    time::Duration,
     sync::Arc,
+    time::Duration,
 };
 
 /// One database of D1.

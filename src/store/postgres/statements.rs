@@ -166,9 +166,15 @@ mod tests {
         check("/* ; /* ; */ ; */ a $x$ ; $$ ; $x$; b $1;", &[(1, "a $x$ ; $$ ; $x$"), (1, "b $1")]);
         check("a\n;\n\n'x\n';\nb", &[(1, "a\n"), (4, "'x\n'"), (6, "b")]);
         // What is for `psql`.
-        check("\\restrict it's\na; SELECT 1 \\gset\nb; $$\n\\x\n$$", &[(2, "a"), (2, "SELECT 1 "), (3, "b"), (3, "$$\n\\x\n$$")]);
+        check(
+            "\\restrict it's\na; SELECT 1 \\gset\nb; $$\n\\x\n$$",
+            &[(2, "a"), (2, "SELECT 1 "), (3, "b"), (3, "$$\n\\x\n$$")],
+        );
         check("copy t (a,\nb) FROM stdin;\nit's;\n\\N\n\\.\nb", &[(1, "copy t (a,\nb) FROM stdin"), (6, "b")]);
-        check("COPY t FROM STDIN WITH (FORMAT csv);\n\"a;\n\\.\r\nb;", &[(1, "COPY t FROM STDIN WITH (FORMAT csv)"), (4, "b")]);
+        check(
+            "COPY t FROM STDIN WITH (FORMAT csv);\n\"a;\n\\.\r\nb;",
+            &[(1, "COPY t FROM STDIN WITH (FORMAT csv)"), (4, "b")],
+        );
         check("COPY t (stdin) FROM 'a'; b;", &[(1, "COPY t (stdin) FROM 'a'"), (1, "b")]);
     }
 

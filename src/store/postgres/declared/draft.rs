@@ -228,7 +228,8 @@ impl Draft {
         let columns = self.columns.iter().map(Field::column).collect();
         let mut table = Table { columns, key_origin: Origin::Enforced, ..Table::new(called(&self.name)) };
         table.unreadable.clone_from(&self.lost);
-        let doubts: Vec<&str> = self.columns.iter().filter_map(|it| it.known.as_ref().err()).map(String::as_str).collect();
+        let doubts: Vec<&str> =
+            self.columns.iter().filter_map(|it| it.known.as_ref().err()).map(String::as_str).collect();
         table.partial = (!doubts.is_empty()).then(|| doubts.join("; "));
         let mut indexes: Vec<(&Index, Vec<usize>)> =
             self.indexes.iter().filter_map(|it| Some((it, self.places(&it.columns)?))).collect();

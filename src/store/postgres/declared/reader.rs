@@ -84,7 +84,9 @@ impl Reader<'_> {
     fn block(&mut self, it: &Statement<'_>, above: usize) -> Result<()> {
         // A language may stand in quotes as well.
         let pairs = it.words.windows(2).filter(|it| !it[0].eq_ignore_ascii_case("language"));
-        let Some((quoted, body)) = pairs.map(|it| it[1]).find_map(|it| Some((it, unquoted(it)?))) else { return Ok(()) };
+        let Some((quoted, body)) = pairs.map(|it| it[1]).find_map(|it| Some((it, unquoted(it)?))) else {
+            return Ok(());
+        };
         let above = above + it.text.split(quoted).next().map_or(0, |it| it.matches('\n').count());
         for inner in self.cut(&body, above)? {
             let text = folded(inner.text);

@@ -153,7 +153,10 @@ fn constraints_wherever_they_stand() {
         ("CREATE UNIQUE INDEX i ON users (lower(email))", ""),
         ("CREATE UNIQUE INDEX i ON users (email COLLATE \"C\")", " key(email)"),
         ("CREATE UNIQUE INDEX i ON users (((email)))", " key(email)"),
-        ("CREATE UNIQUE INDEX i ON users ((users.email) COLLATE \"C\" text_pattern_ops DESC, org)", " unique(email,org)"),
+        (
+            "CREATE UNIQUE INDEX i ON users ((users.email) COLLATE \"C\" text_pattern_ops DESC, org)",
+            " unique(email,org)",
+        ),
         ("CREATE UNIQUE INDEX i ON users ((email || 'x') COLLATE \"C\")", ""),
         ("CREATE INDEX i ON users USING gin (email gin_trgm_ops(siglen = 32))", ""),
         ("CREATE UNIQUE INDEX i ON users (email); DROP INDEX IF EXISTS i", ""),
@@ -196,7 +199,10 @@ fn what_is_dropped_takes_others_with_it() {
         ("DROP SCHEMA other CASCADE", &[c, p]),
         ("ALTER TABLE p DROP CONSTRAINT p_pkey CASCADE", &["c(a int, b int) b->p(u)", "p(id int!, u int) unique(u)"]),
         ("ALTER TABLE p DROP COLUMN u CASCADE", &["c(a int, b int) a->p(id)", "p(id int!) key(id)"]),
-        ("ALTER TABLE p ADD UNIQUE (u, id), DROP CONSTRAINT p_u_key CASCADE", &["c(a int, b int) a->p(id)", "p(id int!, u int) key(id) unique(u,id)"]),
+        (
+            "ALTER TABLE p ADD UNIQUE (u, id), DROP CONSTRAINT p_u_key CASCADE",
+            &["c(a int, b int) a->p(id)", "p(id int!, u int) key(id) unique(u,id)"],
+        ),
         // An index and a foreign key may be called the same.
         ("CREATE UNIQUE INDEX c_a_fkey ON c (b); DROP INDEX c_a_fkey", &[c, p]),
         ("ALTER TABLE c DROP CONSTRAINT c_a_fkey", &["c(a int, b int) b->p(u)", p]),
@@ -378,8 +384,14 @@ fn what_cannot_be_followed_is_told() {
             "CREATE TABLE t (a int);\nDO $$\nBEGIN\nEXECUTE 'ALTER TABLE t ADD b int'; END $$",
             "s.sql:3: `BEGIN EXECUTE 'ALTER` cannot",
         ),
-        ("CREATE TABLE t (a int);\nCOMMENT ON TABLE t IS 'it;\nCREATE TABLE u (a int);", "s.sql:2: a quote that begins there is never closed"),
-        ("\nDO $$ BEGIN\n ALTER TABLE t ADD b text DEFAULT 'x; END $$;", "s.sql:3: a quote that begins there is never closed"),
+        (
+            "CREATE TABLE t (a int);\nCOMMENT ON TABLE t IS 'it;\nCREATE TABLE u (a int);",
+            "s.sql:2: a quote that begins there is never closed",
+        ),
+        (
+            "\nDO $$ BEGIN\n ALTER TABLE t ADD b text DEFAULT 'x; END $$;",
+            "s.sql:3: a quote that begins there is never closed",
+        ),
     ] {
         let error = tables("s.sql", text, &Schemas::default()).map(|_| ()).unwrap_err().to_string();
         assert!(error.starts_with(expect), "{text}: {error}");
