@@ -34,9 +34,9 @@ Examples:
   cutover watch prod.toml --every 30s --clean 10
   cutover watch --rounds 12 --format json an hour of it, a line of JSON a round
 
-A store that cannot be reached makes a round `unknown`, and so does a run that goes on beside it; the
-next one looks again. Rounds are kept, and `cutover history` lists them. Nothing is written to either
-store, and no run is kept out.
+A store that cannot be reached makes a round `unknown`, and so does a run that goes on beside it;
+the next one looks again. Rounds are kept, and `cutover history` lists them. Nothing is written to
+either store, and no run is kept out.
 
 Exit codes:
   0    as many clean rounds in a row as --clean says: the condition for the cut-over

@@ -158,9 +158,9 @@ pub(in crate::run) fn counted(run: &Run, reader: &Reader) -> Result<Vec<TableRow
     Ok(counts)
 }
 
-/// Expects the rows that [`same`] will read on both sides, before the first of them is captured.
+/// Expects the rows that [`same`] will read of the store, before the first of them is captured.
 pub(in crate::run) fn expect(run: &Run, store: &mut dyn Source) -> Result<()> {
-    store.tables()?.iter().for_each(|it| run.watch.expect(2 * it.rows_about.unwrap_or(0)));
+    store.tables()?.iter().for_each(|it| run.watch.expect(it.rows_about.unwrap_or(0)));
     Ok(())
 }
 

@@ -49,7 +49,8 @@ impl Unmade {
 impl Source for Unmade {
     fn tables(&mut self) -> Result<Vec<Table>> {
         let mut tables = self.there.as_mut().map(|it| it.tables()).transpose()?.unwrap_or_default();
-        tables.extend(self.schema.tables()?.into_iter().filter(|it| self.missing.contains(&it.name)));
+        let missing = self.schema.tables()?.into_iter().filter(|it| self.missing.contains(&it.name));
+        tables.extend(missing.map(|it| Table { rows_about: Some(0), ..it }));
         Ok(tables)
     }
 

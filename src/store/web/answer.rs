@@ -34,6 +34,9 @@ pub enum Advice {
 /// How many characters of a body an error may quote.
 const QUOTED: usize = 200;
 
+/// Stands where a body goes on.
+pub(super) const CUT: char = '…';
+
 impl Advice {
     /// What to make of an answer by its status alone (RFC 9110, section 15): a success is taken, an overload or a failure of
     /// the service passes, everything else stays.
@@ -121,7 +124,7 @@ impl Answer {
         let found = found.or_else(|| is_text.then(|| text.trim().to_owned())).filter(|it| !it.is_empty())?;
         let mut short: String = found.chars().map(|it| if it.is_control() { ' ' } else { it }).take(QUOTED).collect();
         if short.len() < found.len() {
-            short.push('…');
+            short.push(CUT);
         }
         Some(short)
     }

@@ -369,8 +369,15 @@ impl Web {
 
     /// A text without the secrets that this client knows.
     pub fn veiled(&self, text: &str) -> String {
-        let secrets = self.secrets.iter().map(|it| it.expose_secret()).filter(|it| it.len() >= 4);
-        secrets.fold(text.to_owned(), |text, it| text.replace(it, "***"))
+        let secrets = || self.secrets.iter().map(|it| it.expose_secret()).filter(|it| it.len() >= 4);
+        let text = secrets().fold(text.to_owned(), |text, it| text.replace(it, "***"));
+        // What was cut off may end within one.
+        let Some((before, after)) = text.rsplit_once(answer::CUT) else { return text };
+        let begins = |it: &str| it.char_indices().map(|it| it.0).filter(|at| before.ends_with(&it[..*at])).max();
+        match secrets().filter_map(begins).max().filter(|it| *it >= 4) {
+            Some(length) => format!("{}***{}{after}", &before[..before.len() - length], answer::CUT),
+            None => text,
+        }
     }
 }
 

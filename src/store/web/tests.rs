@@ -52,6 +52,10 @@ fn an_address_may_be_a_secret_as_a_whole() {
         let echo = format!("no such hook: {path}, or s3cr3t");
         assert!(!web.veiled(&echo).contains("s3c"), "{path}: {}", web.veiled(&echo));
     }
+    let long = format!("{} s3cr3t-s3cr3t", "x".repeat(192));
+    let answer = Answer { status: 404, body: long.into_bytes(), ..Answer::default() };
+    let said = base.clone().with_hidden("/s3cr3t-s3cr3t").veiled(&answer.summary());
+    assert!(said.ends_with("xx ***…"), "{said}");
     let web = base.clone().with_hidden("/Zo\u{eb}-s3cr3t");
     assert_eq!(web.veiled("Zo%C3%AB-s3cr3t, Zo\u{eb}-s3cr3t"), "***, ***");
 }
