@@ -83,10 +83,16 @@ impl Reader<'_> {
     /// Follows what stands in a block, such as one that passes over what is there already.
     fn block(&mut self, it: &Statement<'_>, above: usize) -> Result<()> {
         // A language may stand in quotes as well.
-        let pairs = it.words.windows(2).filter(|it| !it[0].eq_ignore_ascii_case("language"));
-        let Some((quoted, body)) = pairs.map(|it| it[1]).find_map(|it| Some((it, unquoted(it)?))) else {
+        let (languages, others): (Vec<_>, Vec<_>) =
+            it.words.windows(2).partition(|it| it[0].eq_ignore_ascii_case("language"));
+        let Some((quoted, body)) = others.iter().find_map(|it| Some((it[1], unquoted(it[1])?))) else {
             return Ok(());
         };
+        if languages.iter().any(|it| folded(it[1].trim_matches(['\'', '"'])) != "plpgsql") {
+            let why = "what this does to tables cannot be told";
+            let place = self.place(it, above + 1 - it.line);
+            return if folded(&body).contains("table") { Err(refused(&place, why)) } else { Ok(()) };
+        }
         let above = above + it.text.split(quoted).next().map_or(0, |it| it.matches('\n').count());
         for inner in self.cut(&body, above)? {
             let text = folded(inner.text);

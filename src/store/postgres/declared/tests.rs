@@ -313,6 +313,7 @@ fn blocks_that_pass_over_what_is_there() {
          ALTER TABLE t ADD CONSTRAINT f FOREIGN KEY (a) REFERENCES t (a), ADD COLUMN n mood, ADD o m;
         EXCEPTION WHEN duplicate_object THEN null; END $$ LANGUAGE plpgsql;
         DO 'BEGIN ALTER TABLE t ADD p text DEFAULT ''x''; END';
+        DO LANGUAGE plperlu $$ it's not SQL $$;
         DO LANGUAGE 'plpgsql' E'BEGIN ALTER TABLE t ADD q int; END';
         DO $$ BEGIN ALTER PUBLICATION p ADD TABLE t; PERFORM 1; END $$;",
         &["t(a int, m text, n text, o date, p text, q int) a->t(a)"],
@@ -384,6 +385,7 @@ fn what_cannot_be_followed_is_told() {
             "CREATE TABLE t (a int);\nDO $$\nBEGIN\nEXECUTE 'ALTER TABLE t ADD b int'; END $$",
             "s.sql:3: `BEGIN EXECUTE 'ALTER` cannot",
         ),
+        ("\nDO $$ it's a TABLE $$ LANGUAGE plperlu", "s.sql:2: `DO $$ it's` cannot be followed"),
         (
             "CREATE TABLE t (a int);\nCOMMENT ON TABLE t IS 'it;\nCREATE TABLE u (a int);",
             "s.sql:2: a quote that begins there is never closed",
