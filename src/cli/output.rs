@@ -5,6 +5,7 @@ use crate::{
     error::{Error, Kind, Result},
     report::{Report, json, text, timing},
 };
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::{
     io::{ErrorKind, IsTerminal, Write},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -43,6 +44,15 @@ pub(super) fn print(bytes: &[u8]) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Whether anybody may still read what is written to standard output. Of a pipe that nobody reads any more an error is said,
+/// whatever is asked of it.
+pub(super) fn is_read() -> bool {
+    let stdout = std::io::stdout();
+    let mut asked = [PollFd::new(&stdout, PollFlags::empty())];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut asked, Some(&at_once)).is_err() || !asked[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
 }
 
 /// Writes a file to standard output.

@@ -268,22 +268,43 @@ pub(super) fn all(texts: &[String], options: &store::Options, colour: bool) -> R
     Ok((Some(Planned { plan, text }), asked))
 }
 
+/// The target of a plan, opened for reading, and what it is called. No store, where it is not there yet and its schema says what
+/// will be made: a file that does not exist, or a database without the schemas that the plan names.
+///
+/// # Errors
+/// If it cannot be read: what cannot be reached is not what is not there.
+pub(super) fn target_if_there(plan: &Plan, options: &store::Options) -> Result<(StoreName, Option<Box<dyn Source>>)> {
+    let target = &plan.target;
+    let path = target.path.as_ref().map(|it| plan.resolve(it));
+    if target.schema.is_some() && path.is_some_and(|it| matches!(it.try_exists(), Ok(false))) {
+        return Ok((name(target), None));
+    }
+    let mut opened = of_plan(plan, target, options)?;
+    if target.schema.is_some()
+        && target.settings.contains_key("schemas")
+        && let Err(error) = opened.store.tables()
+    {
+        return if error.kind() == Kind::Plan { Ok((opened.name, None)) } else { Err(error) };
+    }
+    Ok((opened.name, Some(opened.store)))
+}
+
 /// The target of a plan, or, where it is not there yet, an empty one made of its schema: enough to check columns and types.
 ///
 /// # Errors
-/// If neither can be read.
+/// As [`target_if_there`], and if the schema cannot be read.
 pub(super) fn target_or_schema(plan: &Plan, options: &store::Options) -> Result<Opened> {
-    let opened = of_plan(plan, &plan.target, options);
-    let Some(schema) = &plan.target.schema else { return opened };
-    if let Ok(mut opened) = opened
-        && opened.store.tables().is_ok()
-    {
-        return Ok(opened);
-    }
-    let (_, options) = place(plan, &plan.target, options)?;
-    let schemas = Schemas { read: options.settings.texts("schemas").to_vec(), ..Schemas::default() };
-    let declared = store::declared(&plan.target.kind, &plan.resolve(schema), &schemas)?;
-    Ok(Opened { store: declared.store, name: name(&plan.target) })
+    let (name, there) = target_if_there(plan, options)?;
+    let store = match (there, &plan.target.schema) {
+        (Some(there), _) => there,
+        (None, None) => return Err(Error::new(Kind::Store, "the target is not there")),
+        (None, Some(schema)) => {
+            let (_, options) = place(plan, &plan.target, options)?;
+            let schemas = Schemas { read: options.settings.texts("schemas").to_vec(), ..Schemas::default() };
+            store::declared(&plan.target.kind, &plan.resolve(schema), &schemas)?.store
+        }
+    };
+    Ok(Opened { store, name })
 }
 
 /// What a report calls a store of a plan.

@@ -24,6 +24,9 @@ use std::{io::IsTerminal, path::PathBuf, sync::Arc, time::Duration};
 /// The version of the lines that `--format json` writes.
 const FORMAT: &str = "cutover-watch/1";
 
+/// How often somebody who waits for the next round looks whether its line would be read.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// What stands below the options.
 pub(super) const HELP: &str = "\
 Examples:
@@ -31,13 +34,15 @@ Examples:
   cutover watch prod.toml --every 30s --clean 10
   cutover watch --rounds 12 --format json an hour of it, a line of JSON a round
 
-A store that cannot be reached makes a round `unknown`, and the next one looks again. Rounds are
-kept, and `cutover history` lists them. Nothing is written to either store.
+A store that cannot be reached makes a round `unknown`, and so does a run that goes on beside it;
+the next one looks again. Rounds are kept, and `cutover history` lists them. Nothing is written to
+either store, and no run is kept out.
 
 Exit codes:
   0    as many clean rounds in a row as --clean says: the condition for the cut-over
   1    the last of --rounds failed
-  2    undecided: the last of --rounds was `unknown`, or too few in a row passed; usage, or the plan
+  2    undecided: the last of --rounds was `unknown`, too few in a row passed, or nobody reads the
+       rounds any more; usage, or the plan
   130  interrupted";
 
 /// `cutover watch`.
@@ -107,7 +112,7 @@ pub(super) fn watch(args: &WatchArgs, cli: &Cli) -> Result<u8> {
         state.watched(&name, &round)?;
         if let (Some(hook), Some(from)) = (&hook, before.filter(|it| *it != round.verdict)) {
             let change = watching.change(&from, &round);
-            let called = hook.call(change.to_string().as_bytes(), Some(&watch));
+            let called = hook.call(change.to_string().as_bytes(), &watch);
             called.unwrap_or_else(|it| output::say(&escape::message(&it.to_string())));
         }
         if clean == args.clean || args.rounds == Some(number) {
@@ -119,13 +124,38 @@ pub(super) fn watch(args: &WatchArgs, cli: &Cli) -> Result<u8> {
             });
         }
         before = Some(round.verdict);
-        watch.wait(args.every)?;
+        if !watching.rest()? {
+            break;
+        }
     }
     Ok(exit::UNDECIDED)
 }
 
 impl Watching<'_> {
-    /// Looks once. A store that fails is a round that nobody knows the verdict of.
+    /// Waits for the next round. False: nobody reads of it any more.
+    ///
+    /// # Errors
+    /// If somebody asks to stop.
+    fn rest(&self) -> Result<bool> {
+        let mut left = self.args.every;
+        while !left.is_zero() && output::is_read() {
+            let step = left.min(LOOK);
+            self.run.watch.wait(step)?;
+            left -= step;
+        }
+        Ok(output::is_read())
+    }
+
+    /// A run that may write to the target now.
+    ///
+    /// # Errors
+    /// If its lock cannot be read.
+    fn other(&self) -> Result<Option<String>> {
+        let other = lock::holder(&self.folder)?.filter(|it| it.lives != Some(false));
+        Ok(other.map(|it| format!("a run goes on meanwhile: {}", it.about())))
+    }
+
+    /// Looks once. A store that fails is a round that nobody knows the verdict of, and so is one beside which a run writes.
     ///
     /// # Errors
     /// If the plan does not fit its stores, or somebody asks to stop.
@@ -133,14 +163,15 @@ impl Watching<'_> {
         let round = Round { number, at: clock::text(), ..Round::default() };
         let unknown =
             |why: String| Round { verdict: Verdict::Unknown.name().to_owned(), reasons: vec![why], ..round.clone() };
-        if let Some(other) = lock::holder(&self.folder)?.filter(|it| it.lives == Some(true)) {
-            return Ok(unknown(format!("a run goes on meanwhile: {}", other.about())));
+        if let Some(why) = self.other()? {
+            return Ok(unknown(why));
         }
         let bar = progress::Progress::start(&self.run.watch, self.args.quiet);
         let looked = self.look();
         drop(bar);
-        match looked {
-            Ok(report) => {
+        match (looked, self.other()?) {
+            (Ok(_), Some(why)) => Ok(unknown(why)),
+            (Ok(report), None) => {
                 let (tally, verdict) = (&report.totals, report.verdict.name().to_owned());
                 let differ = tally.missing + tally.extra + tally.changed + tally.rejects;
                 Ok(Round {
@@ -152,8 +183,8 @@ impl Watching<'_> {
                     ..round
                 })
             }
-            Err(it) if matches!(it.kind(), Kind::Usage | Kind::Plan | Kind::Interrupted | Kind::Broken) => Err(it),
-            Err(it) => Ok(unknown(it.to_string())),
+            (Err(it), _) if matches!(it.kind(), Kind::Usage | Kind::Plan | Kind::Interrupted | Kind::Broken) => Err(it),
+            (Err(it), _) => Ok(unknown(it.to_string())),
         }
     }
 

@@ -114,6 +114,9 @@ pub fn create(run: &Run, home: &Path, store: &mut dyn Source, request: Request<'
     let from = plain.as_ref().map_or_else(|| to.clone(), |it| it.path().join(SNAPSHOT));
     let created = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let meta = Meta { store: name.clone(), captured: created.clone(), notes: Vec::new() };
+    if check == Checked::Compared {
+        check::expect(run, store)?;
+    }
     capture(run, store, &from, meta, snapshot::Options::default(), &Masks::default())?;
     let reader = snapshot::Reader::open(&from)?;
     let tables = check::counted(run, &reader)?;

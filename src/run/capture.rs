@@ -38,13 +38,13 @@ pub fn capture(
     meta.notes.extend(store.notes());
     meta.notes.extend(masks.columns.iter().map(|(table, column)| format!("`{table}.{column}` is masked")));
     let mut writer = Writer::create(folder, meta, options)?;
+    tables.iter().for_each(|it| run.watch.expect(it.rows_about.unwrap_or(0)));
     let mut rows = 0;
     for table in tables {
         if let Some(why) = &table.unreadable {
             let message = format!("table `{}` cannot be captured: it is {why}", table.name);
             return Err(Error::new(Kind::Store, message));
         }
-        run.watch.expect(table.rows_about.unwrap_or(0));
         rows += match one(run, store, &mut writer, &table, masks) {
             // A guessed or declared key order that the rows do not keep: the same again, sorted.
             Err(it) if it.kind() == Kind::Order => sorted(run, store, &mut writer, &table, masks)?,

@@ -20,7 +20,7 @@ use crate::{
         json::{self, JsonKind},
     },
 };
-use std::{cmp::Ordering, path::Path, sync::Arc};
+use std::{cmp::Ordering, path::Path, sync::Arc, time::Duration};
 
 /// Asks every question and compares every file of expected rows.
 ///
@@ -148,7 +148,7 @@ fn asked(store: &mut dyn Source, from: Option<&str>) -> Result<Table> {
 }
 
 /// The answer to a question as canonical JSON; `from` names the table whose rows jq runs over.
-pub(super) fn ask(store: &mut dyn Source, question: &Expression, from: Option<&str>, run: &Run) -> Result<String> {
+fn ask(store: &mut dyn Source, question: &Expression, from: Option<&str>, run: &Run) -> Result<String> {
     if is_sql(store, question) {
         let rows = store.query(&question.text)?;
         return Ok(match rows.as_slice() {
@@ -156,10 +156,42 @@ pub(super) fn ask(store: &mut dyn Source, question: &Expression, from: Option<&s
             rows => format!("[{}]", rows.join(",")),
         });
     }
-    let table = &asked(store, from)?;
+    let (table, witness) = ready(store, question, from, run)?;
+    read(store, &table, witness)
+}
+
+/// How long the answer takes by a clock that `now` reads, once the question is ready to be put.
+pub(super) fn time(
+    store: &mut dyn Source,
+    question: &Expression,
+    from: Option<&str>,
+    run: &Run,
+    now: &dyn Fn() -> Duration,
+) -> Result<Duration> {
+    if is_sql(store, question) {
+        return store.time(&question.text, now);
+    }
+    let (table, witness) = ready(store, question, from, run)?;
+    let start = now();
+    read(store, &table, witness)?;
+    Ok(now().saturating_sub(start))
+}
+
+/// A question in jq, and the table that it is about.
+fn ready(
+    store: &mut dyn Source,
+    question: &Expression,
+    from: Option<&str>,
+    run: &Run,
+) -> Result<(Table, transform::Witness)> {
+    let table = asked(store, from)?;
     let faults =
         |it: Vec<Fault>| Error::new(Kind::Plan, it.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
-    let mut witness = transform::Witness::compile(question, table, run.memory, Limits::default()).map_err(faults)?;
+    let witness = transform::Witness::compile(question, &table, run.memory, Limits::default()).map_err(faults)?;
+    Ok((table, witness))
+}
+
+fn read(store: &mut dyn Source, table: &Table, mut witness: transform::Witness) -> Result<String> {
     let input = witness.input();
     store.scan(table, &input, &mut witness)?;
     witness.answer()

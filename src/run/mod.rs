@@ -35,7 +35,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Condvar, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -75,8 +75,9 @@ pub struct Recheck {
 /// Seen from outside while a verb runs.
 #[derive(Debug, Default)]
 pub struct Watch {
-    stop: AtomicBool,
-    /// Wakes who waits when `stop` is set.
+    /// How often somebody has asked to stop.
+    stops: AtomicU32,
+    /// Wakes who waits when somebody asks.
     waiting: (Mutex<()>, Condvar),
     rows: AtomicU64,
     expected: AtomicU64,
@@ -93,6 +94,15 @@ pub struct Progress {
     pub rows: u64,
     /// About how many there will be, 0 where nobody knows.
     pub expected: u64,
+    /// Nothing more of it comes.
+    pub ended: bool,
+}
+
+impl Progress {
+    /// About how many rows there will be. Nothing, where nobody knows, or where there are more already.
+    pub fn total(&self) -> Option<u64> {
+        Some(self.expected).filter(|it| *it > 0 && *it >= self.rows)
+    }
 }
 
 impl Run {
@@ -123,7 +133,7 @@ impl Watch {
     /// Asks the run to end at the next batch.
     pub fn stop(&self) {
         let held = self.waiting.0.lock().unwrap_or_else(PoisonError::into_inner);
-        self.stop.store(true, Ordering::Relaxed);
+        self.stops.fetch_add(1, Ordering::Relaxed);
         drop(held);
         self.waiting.1.notify_all();
     }
@@ -144,13 +154,13 @@ impl Watch {
 
     fn present(&self, stage: &'static str) -> Progress {
         let (rows, expected) = (self.rows.load(Ordering::Relaxed), self.expected.load(Ordering::Relaxed));
-        Progress { stage, rows, expected }
+        Progress { stage, rows, expected, ended: false }
     }
 
-    /// Begins a stage, whose rows are counted from 0.
+    /// Begins a stage, whose rows are counted from 0, and ends the one before it. Without a name only that.
     pub fn begin(&self, stage: &'static str) {
         let mut stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = self.present(stages.1);
+        let before = Progress { ended: true, ..self.present(stages.1) };
         // Where nobody asks, a stage that comes back takes the place of what it was.
         stages.0.retain(|it| it.stage != before.stage);
         stages.0.extend(Some(before).filter(|it| !it.stage.is_empty()));
@@ -161,7 +171,14 @@ impl Watch {
 
     /// Whether somebody has asked the run to end.
     pub fn is_stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        self.stops.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether somebody asks the run to end from now on, for what is still to be done where somebody did so before: to tell of
+    /// it, for example.
+    pub fn is_stopped_anew(&self) -> impl Fn() -> bool {
+        let before = self.stops.load(Ordering::Relaxed);
+        move || self.stops.load(Ordering::Relaxed) > before
     }
 
     /// Lets time go by, unless somebody asks the run to end.
@@ -170,7 +187,7 @@ impl Watch {
     /// If somebody does.
     pub fn wait(&self, delay: Duration) -> Result<()> {
         let held = self.waiting.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.waiting.1.wait_timeout_while(held, delay, |()| !self.stop.load(Ordering::Relaxed));
+        let waited = self.waiting.1.wait_timeout_while(held, delay, |()| !self.is_stopped());
         drop(waited.map_err(PoisonError::into_inner));
         self.read(0)
     }
@@ -200,7 +217,7 @@ impl Watch {
 
     fn read(&self, rows: u64) -> Result<()> {
         self.rows.fetch_add(rows, Ordering::Relaxed);
-        if self.stop.load(Ordering::Relaxed) {
+        if self.is_stopped() {
             return Err(crate::error::Error::new(crate::error::Kind::Interrupted, "interrupted; nothing was changed"));
         }
         Ok(())

@@ -151,7 +151,10 @@ impl Task {
             (0..all.len()).map(|it| pairing::constraints(&borrowed, it, &self.tables[it].choices)).collect();
         let mut constraints = Constraints::new(&all, &found, &selected);
         for comparison in all.iter().zip(&selected).filter(|it| *it.1).map(|it| it.0) {
-            run.watch.expect(comparison.source.rows_about.unwrap_or(0) + comparison.target.rows_about.unwrap_or(0));
+            let (source, target) = (comparison.source.rows_about, comparison.target.rows_about);
+            // Who cannot say, or said so before it was written to, is to have as many as the other side.
+            let target = if out.1.staged.is_some() { source.max(target) } else { target.or(source) };
+            run.watch.expect(source.or(target).unwrap_or(0) + target.unwrap_or(0));
         }
         let (mut outcomes, mut filled) = (BTreeMap::new(), Filled::new());
         for (at, done) in self.read(run, &constraints, out)? {

@@ -8,7 +8,7 @@ use crate::{
 use about::Fact;
 use files::FileOptions;
 use settings::Settings;
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 pub mod about;
 mod affinity;
@@ -40,6 +40,15 @@ pub trait Source: Send {
     /// # Errors
     /// If the store cannot say.
     fn tables(&mut self) -> Result<Vec<Table>>;
+
+    /// Columns of a table that are there and may not be read, so that nothing else is known of them.
+    ///
+    /// # Errors
+    /// If the store cannot say.
+    fn hidden(&mut self, table: &Table) -> Result<Vec<String>> {
+        let _ = table;
+        Ok(Vec::new())
+    }
 
     /// The schemas that these tables are in. None, where a store has no such thing.
     ///
@@ -124,6 +133,17 @@ pub trait Source: Send {
     fn query(&mut self, sql: &str) -> Result<Vec<String>> {
         let _ = sql;
         Err(Error::new(Kind::Plan, "this store does not speak SQL; write the check as a jq expression"))
+    }
+
+    /// How long [`Source::query`] takes from the question to the whole answer, by a clock that `now` reads. What this reader does
+    /// beside it, and an application would not, does not count.
+    ///
+    /// # Errors
+    /// As [`Source::query`].
+    fn time(&mut self, sql: &str, now: &dyn Fn() -> Duration) -> Result<Duration> {
+        let start = now();
+        self.query(sql)?;
+        Ok(now().saturating_sub(start))
     }
 
     /// Why what was read so far may be no state that the store ever was in, such as writes between two pages. Then nothing

@@ -2,12 +2,17 @@
 
 use super::{
     command::{Done, cutover, run},
-    server::{Response, Server},
+    server::{Fault, Response, Server},
     support::Folder,
 };
 use rusqlite::Connection;
 use serde_json::{Value, json};
-use std::fs;
+use std::{
+    fs::{self, File},
+    io::{BufRead, BufReader, Read},
+    process::{Command, Stdio},
+    sync::mpsc::channel,
+};
 
 /// Two rows to migrate, and a plan with more in it.
 fn folder(more: &str) -> Folder {
@@ -78,8 +83,11 @@ fn hooks_are_told_of_a_run() {
     let mut stages: Vec<&str> = lines.iter().map(|it| it["stage"].as_str().expect("a stage")).collect();
     stages.dedup();
     assert_eq!(stages, ["backup", "stage", "apply", "verify"]);
-    let last = lines.iter().rfind(|it| it["stage"] == "apply").expect("a line");
-    assert_eq!(*last, json!({ "stage": "apply", "current": 2, "total": 2, "percentage": 100, "eta": 0 }));
+    // The source is read twice for its backup, and both sides for the comparisons, of which the first finds no target.
+    for (stage, total) in [("backup", 4), ("stage", 2), ("apply", 2), ("verify", 4)] {
+        let last = lines.iter().rfind(|it| it["stage"] == stage).expect("a line");
+        assert_eq!(*last, json!({ "stage": stage, "current": total, "total": total, "percentage": 100, "eta": 0 }));
+    }
 
     let history = run(&folder, &["history", "--audit", "--format", "json"]).json();
     let events = history["audit"]["events"].as_array().expect("events").iter().filter(|it| it["event"] == "hook");
@@ -153,7 +161,7 @@ after = ["sh", "-c", "exit 7"]
 fn an_address_is_told_too() {
     let server = Server::new(|request| match request.path.as_str() {
         "/progress" | "/done" => Response::json("{}"),
-        _ => Response::text("CANARY-1 is out of order").status(500),
+        path => Response::text(&format!("CANARY-1 is out of order at {path}, {}", request.query)).status(500),
     });
     let hooks = |after: &str| {
         let url = server.url();
@@ -182,6 +190,11 @@ fn an_address_is_told_too() {
     assert!(done.stderr.contains("the hook `after`: POST 127.0.0.1:"), "{}", done.stderr);
     assert!(!format!("{}{}", done.stdout, done.stderr).contains("CANARY"), "{} {}", done.stdout, done.stderr);
     assert_eq!(server.take().iter().filter(|it| it.path == "/CANARY-2").count(), 1, "a request is made once");
+
+    plan(&folder, &hooks("${HOOK}?key=${HOOK}&wait"));
+    let done = migrate();
+    assert!(done.stderr.contains("the hook `after`: POST 127.0.0.1:"), "{}", done.stderr);
+    assert!(!format!("{}{}", done.stdout, done.stderr).contains("CANARY"), "{} {}", done.stdout, done.stderr);
 
     plan(&folder, "[hooks]\nafter = { url = \"http://hooks.example/x\" }\n");
     let done = migrate();
@@ -224,6 +237,92 @@ fn a_cache_is_filled_after_a_migration() {
     assert_eq!(asked, 1);
     let (_, asked) = check("/gone?x times = 1", 0, "status 404");
     assert_eq!(asked, 1);
+}
+
+#[test]
+fn what_a_cache_repeats_is_not_shown() {
+    let server = Server::new(|request| match request.path.as_str() {
+        "/gone/CANARY-1" => Response::text(&format!("{request:?}")).status(404),
+        _ => Response::json("{}").header("x-cache", format!("HIT {}", request.query)),
+    });
+    let folder = folder("");
+    fs::write(folder.path(".env"), "TOKEN=CANARY-4\n").expect("a file");
+    for (path, code, says) in [
+        ("gone/CANARY-1?key=CANARY-2", 1, "warm `config`: answer 1 of 2: status 404: "),
+        ("there?key=CANARY-3", 0, "came from the cache (x-cache: HIT "),
+    ] {
+        let url = server.url();
+        let address = format!("url = \"{url}/{path}\"\nheaders = {{ Authorization = \"Bearer ${{TOKEN}}\" }}");
+        plan(&folder, &format!("[[warm]]\nname = \"config\"\nmust = true\n{address}\n"));
+        let done = migrate(&folder, &[]);
+        assert_eq!(done.code, code, "{} {}", done.stdout, done.stderr);
+        assert!(done.stdout.contains(says), "{}", done.stdout);
+        let history = run(&folder, &["history", "--audit"]).stdout;
+        assert!(!format!("{}{}{history}", done.stdout, done.stderr).contains("CANARY"), "{} {history}", done.stdout);
+    }
+}
+
+/// Starts a migration, and interrupts it once `begun` has come back.
+fn interrupted(folder: &Folder, begun: impl FnOnce()) -> Done {
+    let mut command = cutover(folder);
+    command.arg("migrate").stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().expect("the program runs");
+    begun();
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+    assert!(killed.success());
+    Done::new(child.wait_with_output().expect("it ends"))
+}
+
+#[test]
+fn a_run_may_be_interrupted_while_a_cache_is_filled() {
+    let (asked, begun) = channel();
+    let server = Server::new(move |_| {
+        asked.send(()).expect("somebody waits");
+        Response::json("{}").fault(Fault::SilentAfter(0))
+    });
+    let folder = folder(&format!("[[warm]]\nname = \"config\"\nmust = true\nurl = \"{}\"\n", server.url()));
+    let done = interrupted(&folder, || begun.recv().expect("it is asked"));
+    assert_eq!(done.code, 130, "{} {}", done.stdout, done.stderr);
+    let says = "UNKNOWN  2 inserted, 0 updated, 0 refused by the target\n         warm `config`: it was interrupted\n";
+    assert!(done.stdout.starts_with(says), "{}", done.stdout);
+    assert!(done.stdout.contains("next: cutover migrate cutover.toml    to do what is left"), "{}", done.stdout);
+    assert_eq!(people(&folder).len(), 2, "what was proved stays");
+}
+
+#[test]
+fn a_hook_that_follows_a_run_may_be_interrupted() {
+    let folder = folder("[hooks]\nafter = [\"sh\", \"-c\", \"echo > begun; sleep 60\"]\n");
+    let pipe = folder.path("begun");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
+    let done = interrupted(&folder, || drop(fs::read(&pipe).expect("the hook has begun")));
+    let says = "the hook `after`: it was interrupted, and was ended\n";
+    assert_eq!((done.code, done.stderr.as_str()), (0, says), "{}", done.stdout);
+    assert!(done.stdout.starts_with("DONE") && done.stdout.contains(says), "{}", done.stdout);
+}
+
+#[test]
+fn whoever_interrupts_twice_leaves_no_hook_behind() {
+    let hooks = r#"
+[hooks]
+before = ["sh", "-c", "echo > begun; sleep 30"]
+on_failure = ["sh", "-c", "exec 3> told; echo on >&3; sleep 30; echo late >&3"]
+"#;
+    let folder = folder(hooks);
+    let pipes = ["begun", "told"].map(|it| folder.path(it));
+    assert!(Command::new("mkfifo").args(&pipes).status().expect("mkfifo runs").success());
+    let mut child = cutover(&folder).arg("migrate").stderr(Stdio::null()).spawn().expect("the program runs");
+    let interrupt = |id: u32| {
+        let killed = Command::new("kill").args(["-INT", &id.to_string()]).status().expect("kill runs");
+        assert!(killed.success());
+    };
+    drop(fs::read(&pipes[0]).expect("the first hook has begun"));
+    interrupt(child.id());
+    let (mut told, mut line) = (BufReader::new(File::open(&pipes[1]).expect("a pipe")), String::new());
+    told.read_line(&mut line).expect("the other hook is called all the same");
+    interrupt(child.id());
+    told.read_to_string(&mut line).expect("text");
+    assert_eq!((line.as_str(), child.wait().expect("it ends").code()), ("on\n", Some(130)));
+    assert!(!folder.path("people.db").exists());
 }
 
 #[test]

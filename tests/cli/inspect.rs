@@ -149,37 +149,3 @@ fn what_editors_and_shells_are_given() {
         assert!(done.status.success() && String::from_utf8_lossy(&done.stdout).contains("verify"), "{shell}");
     }
 }
-
-#[test]
-fn a_postgres_that_is_not_there_is_known_from_its_schema() {
-    let folder = Folder::new();
-    let plan = "version = 1\n[source]\nkind = \"json\"\npath = \"export.json\"\n[target]\nkind = \"postgres\"\n\
-         url = \"postgres://app@127.0.0.1:1/none\"\nschemas = [\"shop\"]\nschema = \"schema.sql\"\n\
-         [[table]]\ninto = \"users\"\n[[check]]\nname = \"few\"\ntarget = \"SELECT count(*)::int FROM shop.users\"\nexpect = 1\n";
-    fs::write(folder.path("cutover.toml"), plan).expect("a plan");
-    fs::write(folder.path("export.json"), r#"{"users": [{"id": 1, "mood": "keen", "nick": "m"}]}"#).expect("an export");
-    let kept = "CREATE SCHEMA shop; CREATE TYPE shop.mood AS ENUM ('keen'); CREATE INDEX ON shop.users (mood);\n";
-    for (table, code, says) in [
-        (
-            "CREATE TABLE shop.users (id bigint PRIMARY KEY, mood shop.mood)",
-            0,
-            "\n  users.nick is only in the source\n",
-        ),
-        (
-            "CREATE TABLE shop.users (id bigint, mood mode, nick text)",
-            0,
-            "users: schema.sql:2: `CREATE TABLE shop.users`: nothing",
-        ),
-        (
-            "CREATE TABLE shop.users (LIKE other)",
-            0,
-            "users: schema.sql:2: `CREATE TABLE shop.users` cannot be followed",
-        ),
-        ("CREATE TABLE public.users (id int)", 2, "not looked at: the tables of `public`"),
-    ] {
-        fs::write(folder.path("schema.sql"), format!("{kept}{table};")).expect("a schema");
-        let done = run(&folder, &["check"]);
-        let said = done.stdout.clone() + &done.stderr;
-        assert!(done.code == code && said.contains(says), "{table}: {} {said}", done.code);
-    }
-}

@@ -155,6 +155,31 @@ fn what_cannot_be_compared_is_not_known() {
 }
 
 #[test]
+fn a_target_that_cannot_be_reached_is_not_one_that_is_not_there() {
+    let folder = pair();
+    let plan = "version = 1\nsource = { kind = \"sqlite\", path = \"source.db\" }\n[target]\nTARGET\n\
+                schema = \"schema.sql\"\n[[table]]\ninto = \"users\"\n[gate]\nunpaired = [\"snapshots\"]\n";
+    fs::write(folder.path("schema.sql"), "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT);").expect("a schema");
+    fs::write(folder.path("damaged.db"), "this is no database, and long enough to be looked at ".repeat(20))
+        .expect("a file");
+    for (target, says) in [
+        ("kind = \"postgres\"\nurl = \"postgres://u@127.0.0.1:1/db\"", "127.0.0.1"),
+        ("kind = \"postgres\"\nurl = \"postgres://u@127.0.0.1:1/db\"\nschemas = [\"s\"]", "127.0.0.1"),
+        ("kind = \"sqlite\"\npath = \"damaged.db\"", "damaged.db"),
+    ] {
+        fs::write(folder.path("cutover.toml"), plan.replace("TARGET", target)).expect("a plan");
+        for verb in ["check", "status", "fields", "validate"] {
+            let done = check(&folder, &[verb], 2, &[says]);
+            assert_eq!(done.stdout, "", "{verb}");
+        }
+    }
+    let absent = "kind = \"sqlite\"\npath = \"absent.db\"";
+    fs::write(folder.path("cutover.toml"), plan.replace("TARGET", absent)).expect("a plan");
+    check(&folder, &["check"], 0, &["no problems"]);
+    check(&folder, &["status"], 1, &["0 of 25 rows are there, 0 %"]);
+}
+
+#[test]
 fn an_unfinished_run_says_what_to_type_next() {
     let folder = pair();
     let mut journal = half(&folder, "a", Phase::Applying);

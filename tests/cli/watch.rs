@@ -121,13 +121,40 @@ fn a_store_that_is_away_is_no_end() {
 }
 
 #[test]
+fn a_round_beside_a_run_is_not_known() {
+    let folder = folder("[[table]]\ninto = \"t\"\ncommand = [\"sh\", \"rows.sh\"]\n");
+    let watch = || run(&folder, &[&WATCH[..], &["--clean", "1", "--rounds", "1"]].concat());
+    let rows = "sed 's/^/{\"table\":\"t\",\"row\":/; s/$/}/'\n";
+    fs::write(folder.path("rows.sh"), rows).expect("a program");
+    assert_eq!(watch().code, 0);
+    // A run begins while the round reads.
+    fs::write(folder.path("rows.sh"), format!("touch .cutover/lock.held\n{rows}")).expect("a program");
+    let done = watch();
+    assert_eq!(done.code, 2, "{}", done.stdout);
+    let says = "UNKNOWN  a run goes on meanwhile: a process that did not say who it is";
+    assert!(done.stdout.contains(says), "{}", done.stdout);
+}
+
+#[test]
+fn a_watch_ends_with_its_reader() {
+    let folder = folder("");
+    let mut command = cutover(&folder);
+    command.args(["watch", "--every", "1440m"]).stdout(Stdio::piped());
+    let mut child = command.spawn().expect("the program runs");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a round");
+    assert!(line.contains("PASS"), "{line}");
+    assert_eq!(child.wait().expect("it ends").code(), Some(2));
+}
+
+#[test]
 fn a_wait_for_the_next_round_is_interrupted() {
     let folder = folder("");
     let mut command = cutover(&folder);
     command.args(["watch", "--every", "1440m"]).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the program runs");
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a round");
+    let (mut said, mut line) = (BufReader::new(child.stdout.take().expect("a pipe")), String::new());
+    said.read_line(&mut line).expect("a round");
     assert!(line.contains("PASS"), "{line}");
     let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
     assert!(killed.success());

@@ -14,7 +14,7 @@ use cutover::{
     value::{Type, Value, cast::Cast},
 };
 use serde_json::json;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// Settings that say where the database is, with no environment behind them.
 fn options(given: &[(&str, &str)]) -> Options {
@@ -379,6 +379,9 @@ fn a_check_has_exact_answers_and_writes_nothing() {
         assert!(error.contains(part), "{sql}: {error}");
     }
     assert_eq!(store.query("SELECT count(*) FROM t").expect("a count"), ["4"]);
+    let still = || Duration::ZERO;
+    assert!(store.time("SELECT a FROM t", &still).expect("a time") > Duration::ZERO, "the client knows the time");
+    assert!(store.time("DELETE FROM t", &still).is_err() && store.time("SELECT nope FROM t", &still).is_err());
     assert_eq!(store.torn().expect("an answer"), None);
 }
 

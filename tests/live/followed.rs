@@ -12,7 +12,13 @@ use super::{
     workerd::{self, Database},
 };
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, fs, path::Path, process::Command};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    process::Command,
+    sync::Mutex,
+};
 
 fn fixture(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(path)).expect("a fixture")
@@ -35,9 +41,11 @@ fn bind(guide: &mut Guide, database: &Database, name: &str) {
     fs::write(guide.home().join("wrangler.json"), project.to_string()).expect("a file");
 }
 
-/// What the migrated application answers at `/api/config?domain=…`, out of D1.
+/// What the migrated application answers at `/api/config?domain=…`, out of D1 the first time, and then out of its cache.
 fn application(database: Database) -> Server {
+    let cached = Mutex::new(BTreeSet::new());
     Server::new(move |request| {
+        let first = cached.lock().expect("nobody failed").insert(request.query.clone());
         let domain = request.parameter("domain").unwrap_or_default();
         let of = |table: &str, columns: &str| {
             let from = format!("{table} JOIN profiles ON profile_id = profiles.id WHERE username = '{domain}'");
@@ -53,6 +61,7 @@ fn application(database: Database) -> Server {
             "products": of("products", "name, image_url AS image, price, url"),
             "aiTools": of("carousel_items", "name, logo_url AS logo, url"),
         }))
+        .header("x-cache", if first { "MISS" } else { "HIT" })
     })
 }
 

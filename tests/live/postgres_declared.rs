@@ -107,6 +107,20 @@ CREATE INDEX "shop_order_buyer" ON "shop_order" ("buyer_id");
 COMMIT;
 
 CREATE TABLE unkeyed (a int NOT NULL, b text COLLATE "C" NOT NULL, c int, CONSTRAINT "z" UNIQUE (a, b), CONSTRAINT "y" UNIQUE (b, a), UNIQUE (c));
+CREATE UNIQUE INDEX ON unkeyed ((b) COLLATE "C" text_pattern_ops);
+CREATE TABLE a_table_whose_name_is_longer_than_the_server_lets_a_name_be_so_that_it_cuts_it (
+  a_column_whose_name_is_long_as_well int UNIQUE, b int REFERENCES shop_order, c int PRIMARY KEY, d int UNIQUE);
+ALTER TABLE a_table_whose_name_is_longer_than_the_server_lets_a_name_be_so_that_it_cuts_it
+  DROP CONSTRAINT a_table_whose_name_is_longer__a_column_whose_name_is_long_a_key;
+CREATE TYPE brief AS ENUM ('a');
+CREATE DOMAIN briefer AS brief;
+CREATE TABLE parent (id int PRIMARY KEY, code int UNIQUE, was brief[], what briefer);
+CREATE TABLE child (a int REFERENCES parent, b int REFERENCES parent (code), c int);
+ALTER TABLE parent DROP COLUMN code CASCADE;
+DROP TYPE brief CASCADE;
+CREATE TABLE gone (id int PRIMARY KEY);
+ALTER TABLE child ADD FOREIGN KEY (c) REFERENCES gone;
+DROP TABLE gone CASCADE;
 CREATE TABLE log (day date NOT NULL, line text, PRIMARY KEY (day)) PARTITION BY RANGE (day);
 CREATE TABLE log_old PARTITION OF log FOR VALUES FROM (MINVALUE) TO ('2020-01-01');
 CREATE TABLE log_new (day date NOT NULL, line text);
@@ -196,6 +210,21 @@ fn what_differs_from_the_file_is_named() {
         says.iter().for_each(|it| assert!(said.contains(it), "it does not say {it}: {said}"));
     };
     verified(0, &["as declared"]);
+    let role = format!("{}_role", database.name());
+    database.execute(&format!(
+        "CREATE ROLE {role} LOGIN BYPASSRLS; GRANT USAGE ON SCHEMA shop, auth TO {role};
+         GRANT SELECT ON ALL TABLES IN SCHEMA public, shop, auth TO {role}; REVOKE SELECT ON log, unkeyed FROM {role};
+         GRANT SELECT (b, c) ON unkeyed TO {role};"
+    ));
+    let url = database.url().replacen(&format!("{}@", postgres::USER), &format!("{role}@"), 1);
+    let done = cutover(folder, &url, &["verify"]);
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert_eq!(done.status.code(), Some(2), "{said}");
+    let says =
+        ["what may not be read is not compared: `unkeyed.a`", "`log` is not compared: this role may not read it"];
+    says.iter().for_each(|it| assert!(said.contains(it), "{said}"));
+    assert!(!said.contains("no column") && !said.contains("lacks"), "{said}");
+    database.execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
     database.execute(
         "ALTER TABLE shop.products DROP COLUMN total; ALTER TABLE shop.products ALTER sku DROP NOT NULL, ALTER weight TYPE text;
          ALTER TABLE shop_order DROP CONSTRAINT shop_order_number_buyer_0f_uniq, DROP CONSTRAINT parent_fk, ADD extra int;
@@ -223,4 +252,39 @@ fn what_differs_from_the_file_is_named() {
         2,
         &["schema.sql:2: `ALTER TABLE log` cannot be followed, so `log` is not compared: RENAME is not followed"],
     );
+}
+
+#[test]
+fn a_schema_that_is_not_there_is_known_from_its_file() {
+    let (folder, database) = (tempfile::tempdir().expect("a folder"), postgres::database());
+    let folder = folder.path();
+    let plan = "version = 1\n[source]\nkind = \"json\"\npath = \"export.json\"\n[target]\nkind = \"postgres\"\n\
+         url = \"${TARGET_URL}\"\nschemas = [\"shop\"]\nschema = \"schema.sql\"\n\
+         [[table]]\ninto = \"users\"\n[[check]]\nname = \"few\"\ntarget = \"SELECT count(*)::int FROM shop.users\"\nexpect = 1\n";
+    fs::write(folder.join("cutover.toml"), plan).expect("a plan");
+    fs::write(folder.join("export.json"), r#"{"users": [{"id": 1, "mood": "keen", "nick": "m"}]}"#).expect("an export");
+    let kept = "CREATE SCHEMA shop; CREATE TYPE shop.mood AS ENUM ('keen'); CREATE INDEX ON shop.users (mood);\n";
+    for (table, code, says) in [
+        (
+            "CREATE TABLE shop.users (id bigint PRIMARY KEY, mood shop.mood)",
+            0,
+            "\n  users.nick is only in the source\n",
+        ),
+        (
+            "CREATE TABLE shop.users (id bigint, mood mode, nick text)",
+            0,
+            "users: schema.sql:2: `CREATE TABLE shop.users`: nothing",
+        ),
+        (
+            "CREATE TABLE shop.users (LIKE other)",
+            0,
+            "users: schema.sql:2: `CREATE TABLE shop.users` cannot be followed",
+        ),
+        ("CREATE TABLE public.users (id int)", 2, "not looked at: the tables of `public`"),
+    ] {
+        fs::write(folder.join("schema.sql"), format!("{kept}{table};")).expect("a schema");
+        let done = cutover(folder, &database.url(), &["check"]);
+        let said = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.code() == Some(code) && said.contains(says), "{table}: {said}");
+    }
 }

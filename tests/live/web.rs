@@ -157,7 +157,8 @@ fn pauses_are_as_long_as_they_should_be() {
         Web::new(&server.url(), None, &options).expect("a client").with_clock(Arc::clone(&clock) as Arc<dyn Clock>);
     let other = web.clone();
     for it in [&web, &other, &web, &other] {
-        asked(it, "/").expect("an answer");
+        let answer = it.send(&web::Request::get("/"), &Advice::usual).expect("an answer");
+        assert_eq!(answer.took, Duration::ZERO, "to wait for one's turn is not to wait for the answer");
     }
     assert_eq!(clock.waits(), [Duration::from_millis(250); 3]);
 }

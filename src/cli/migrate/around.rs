@@ -14,6 +14,7 @@ use crate::{
     run::around::{hook::Caller, query, remind, warm},
 };
 use serde_json::json;
+use std::time::Duration;
 
 /// What there is to call around a run. A preview, and what is no migration, has nothing.
 #[derive(Default)]
@@ -47,7 +48,8 @@ impl Around {
     pub(super) fn before(&mut self, session: &mut Session) -> Result<()> {
         let Some(caller) = self.take("before") else { return Ok(()) };
         let told = json!({ "verb": "migrate", "plan": session.plan.path });
-        let called = caller.call(told.to_string().as_bytes(), Some(&session.watch));
+        session.watch.wait(Duration::ZERO)?;
+        let called = caller.call(told.to_string().as_bytes(), &session.watch);
         note(session, None, "before", called.as_ref().err());
         called.map_err(|it| it.context("nothing was written"))
     }
@@ -67,21 +69,12 @@ impl Around {
         if !self.wanted || done.verdict != Verdict::Pass {
             return;
         }
-        let mut judged = Judgement::pass();
-        for warmed in warm::all(&session.plan, &session.watch) {
-            if !warmed.ok && warmed.must {
-                judged.and(Judgement { verdict: Verdict::Fail, reasons: vec![warmed.says] });
-                continue;
-            }
-            if !warmed.ok {
-                output::say(&escape::message(&warmed.says));
-            }
-            done.facts.push(warmed.says);
-        }
+        let mut judged = warm(session, done);
         judged.and(time(session, done));
+        let why = if session.watch.is_stopped() { "to do what is left" } else { "once that is mended" };
         match judged.verdict {
             Verdict::Pass => done.reminders = remind::remind(&session.plan, done.backup.as_deref()),
-            _ => done.next = Some(format!("cutover migrate {}    once that is mended", quoted(&session.plan.path))),
+            _ => done.next = Some(format!("cutover migrate {}    {why}", quoted(&session.plan.path))),
         }
         done.verdict = judged.verdict;
         done.reasons.extend(judged.reasons);
@@ -102,7 +95,7 @@ impl Around {
         let (Some(caller), Some(outcome)) = (self.take(name), outcome) else { return done };
         let mut json = Vec::new();
         let called = match migration::json(outcome, &mut json) {
-            Ok(()) => caller.call(&json, None),
+            Ok(()) => caller.call(&json, &session.watch),
             Err(it) => Err(Error::new(Kind::File, it)),
         };
         note(session, run.as_deref(), name, called.as_ref().err());
@@ -115,6 +108,26 @@ impl Around {
         }
         done
     }
+}
+
+/// Fills the plan's caches.
+fn warm(session: &Session, done: &mut Migration) -> Judgement {
+    let mut judged = Judgement::pass();
+    let all = match warm::all(&session.plan, &session.watch) {
+        Ok(all) => all,
+        Err(it) => return Judgement { verdict: Verdict::Unknown, reasons: vec![it.to_string()] },
+    };
+    for warmed in all {
+        if !warmed.ok && warmed.must {
+            judged.and(Judgement { verdict: Verdict::Fail, reasons: vec![warmed.says] });
+            continue;
+        }
+        if !warmed.ok {
+            output::say(&escape::message(&warmed.says));
+        }
+        done.facts.push(warmed.says);
+    }
+    judged
 }
 
 /// Asks the plan's queries, from stores that are opened for it.

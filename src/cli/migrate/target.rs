@@ -11,7 +11,7 @@ use crate::{
     },
     store::Source,
 };
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{fs, path::Path};
 
 /// What there is of the target, and what has to be made.
 pub(super) struct Wanted {
@@ -35,27 +35,20 @@ impl Wanted {
         let path = plan.target.path.as_ref().map(|it| plan.resolve(it));
         let absent = path.as_ref().is_some_and(|it| !it.exists());
         let fingerprint = stores::fingerprint_of_target(plan, options).map_err(|it| it.context("the target"))?;
-        let there = || stores::of_plan(plan, &plan.target, options).map_err(|it| it.context("the target"));
+        let (name, there) = stores::target_if_there(plan, options).map_err(|it| it.context("the target"))?;
+        let absence = || Error::new(Kind::Store, "the target is not there");
         let Some(schema) = plan.target.schema.as_ref().map(|it| plan.resolve(it)) else {
-            return Ok(Wanted { opened: there()?, schema: None, fingerprint, absent });
+            let opened = Opened { store: there.ok_or_else(absence)?, name };
+            return Ok(Wanted { opened, schema: None, fingerprint, absent });
         };
         let statements = fs::read_to_string(&schema)
             .map_err(|it| Error::new(Kind::Plan, format_args!("{}: {it}", schema.display())))?;
         let declared = stores::declared_of_target(plan, &schema, options);
         let declared = declared.map_err(|it| it.context("the target's schema"))?;
-        let mut there = if absent { None } else { Some(there()?) };
-        let name = there.as_ref().map_or_else(|| stores::name(&plan.target), |it| it.name.clone());
-        if let Some(Err(error)) = there.as_mut().map(|it| it.store.tables())
-            && error.kind() == Kind::Plan
-            && declared.there.as_ref().is_some_and(BTreeMap::is_empty)
-        {
-            // A schema that the plan names and that will be made.
-            there = None;
-        }
-        let unmade = Unmade::new(there.map(|it| it.store), declared)?;
+        let unmade = Unmade::new(there, declared)?;
         let schema = (!unmade.is_whole()).then_some(statements);
         let store: Box<dyn Source> = match (&schema, unmade) {
-            (None, unmade) => unmade.there().ok_or_else(|| Error::new(Kind::Store, "the target is not there"))?,
+            (None, unmade) => unmade.there().ok_or_else(absence)?,
             (Some(_), unmade) => Box::new(unmade),
         };
         Ok(Wanted { opened: Opened { store, name }, schema, fingerprint, absent })

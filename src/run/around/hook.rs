@@ -1,29 +1,29 @@
 //! Programs and addresses that are told of a run.
 //!
 //! A program gets JSON on its standard input, and what it writes goes to standard error. It may read none of it, end early, or
-//! never end: it has the plan's `timeout`, and then it is killed with everything that it has started. An address gets the same
-//! JSON in one `POST`.
+//! never end: it has the plan's `timeout`, and then it is killed. With it ends everything that it has started, also where it
+//! ended by itself. An address gets the same JSON in one `POST`.
 
-use super::client;
+use super::{attend, client};
 use crate::{
     error::{Error, Kind, Result},
     plan::{Call, Hook, Plan},
     run::{Watch, command},
     store::web::{Advice, Request, Web},
 };
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::{
+    io::retry_on_intr,
+    process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid},
+};
 use std::{
     io::{self, Write},
     os::unix::process::CommandExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{ChildStdin, ExitStatus},
-    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    sync::mpsc::{Receiver, channel},
     thread,
     time::Duration,
 };
-
-/// How often somebody who waits looks whether the run is to end.
-const TICK: Duration = Duration::from_millis(50);
 
 /// A hook that can be called.
 pub struct Caller {
@@ -87,16 +87,25 @@ impl Caller {
         self.timeout
     }
 
-    /// Hands it a JSON document and waits for its end; less, if `watch` says that somebody asks the run to end.
+    /// Hands it a JSON document and waits for its end; less, if somebody asks the run to end meanwhile.
     ///
     /// # Errors
-    /// If it cannot be reached, fails, or takes too long.
-    pub fn call(&self, json: &[u8], watch: Option<&Watch>) -> Result<()> {
+    /// If it cannot be reached, fails, takes too long, or is interrupted.
+    pub fn call(&self, json: &[u8], watch: &Watch) -> Result<()> {
+        let stopped = watch.is_stopped_anew();
         let called = match &self.to {
-            To::Web { web, path } => post(web, path, json),
+            To::Web { web, path } => {
+                let (web, path, json, (end, ended)) = (web.clone(), path.clone(), json.to_vec(), channel());
+                thread::spawn(move || {
+                    // Whoever waited may be gone.
+                    let _ = end.send(post(&web, &path, &json));
+                });
+                // Its client knows itself when the time is up, and says why.
+                attend(&ended, Duration::MAX, &stopped).and_then(|it| it)
+            }
             To::Program { command, folder } => Program::start(command, folder).and_then(|mut it| {
                 it.feed(json);
-                it.wait(self.timeout, watch)
+                it.wait(self.timeout, &stopped)
             }),
         };
         called.map_err(|it| it.context(title(self.name)))
@@ -124,9 +133,9 @@ impl Lines {
     /// Waits for the end of the program, once nobody holds its [`Sink`] any more or it takes too long.
     ///
     /// # Errors
-    /// If it fails or takes too long.
-    pub fn end(self) -> Result<()> {
-        let ended = self.program.map_or(Ok(()), |it| it.wait(self.timeout, None));
+    /// If it fails, takes too long, or is interrupted.
+    pub fn end(self, watch: &Watch) -> Result<()> {
+        let ended = self.program.map_or(Ok(()), |it| it.wait(self.timeout, &watch.is_stopped_anew()));
         ended.map_err(|it| it.context(title(self.name)))
     }
 }
@@ -156,12 +165,16 @@ impl Sink {
 }
 
 impl Program {
-    fn start(command: &[String], folder: &std::path::Path) -> Result<Program> {
+    fn start(command: &[String], folder: &Path) -> Result<Program> {
         let started = command::start(command, folder, |it| it.stdout(io::stderr()).process_group(0));
         let mut child = started.map_err(|it| Error::new(Kind::Store, it))?;
         let (group, input) = (Pid::from_child(&child), child.stdin.take());
         let (end, ended) = channel();
         thread::spawn(move || {
+            // While nobody has waited for it, its number is not another's, and what is left of its group can be ended.
+            if retry_on_intr(|| waitid(WaitId::Pid(group), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)).is_ok() {
+                kill(group);
+            }
             // Whoever waited may be gone.
             let _ = end.send(child.wait());
         });
@@ -178,34 +191,22 @@ impl Program {
         });
     }
 
-    fn wait(self, time: Duration, watch: Option<&Watch>) -> Result<()> {
-        let mut left = time;
-        loop {
-            let step = left.min(TICK);
-            match self.ended.recv_timeout(step) {
-                Ok(Ok(status)) if status.success() => return Ok(()),
-                Ok(Ok(status)) => return Err(Error::new(Kind::Store, format_args!("it ended with {status}"))),
-                Ok(Err(it)) => return Err(Error::new(Kind::Store, it)),
-                Err(RecvTimeoutError::Disconnected) => {
-                    return Err(Error::new(Kind::Broken, "nobody knows how it ended"));
-                }
-                Err(RecvTimeoutError::Timeout) => left -= step,
-            }
-            if watch.is_some_and(Watch::is_stopped) {
-                self.kill();
-                return Err(Error::new(Kind::Interrupted, "interrupted, and the hook was ended"));
-            }
-            if left.is_zero() {
-                self.kill();
-                return Err(Error::new(Kind::Limit, format_args!("it did not end within {time:?}, and was ended")));
+    fn wait(self, time: Duration, stopped: &dyn Fn() -> bool) -> Result<()> {
+        match attend(&self.ended, time, stopped) {
+            Ok(Ok(status)) if status.success() => Ok(()),
+            Ok(Ok(status)) => Err(Error::new(Kind::Store, format_args!("it ended with {status}"))),
+            Ok(Err(it)) => Err(Error::new(Kind::Store, it)),
+            Err(it) => {
+                kill(self.group);
+                Err(Error::new(it.kind(), format_args!("{it}, and was ended")))
             }
         }
     }
+}
 
-    fn kill(&self) {
-        // It may just have ended by itself.
-        let _ = kill_process_group(self.group, Signal::KILL);
-    }
+fn kill(group: Pid) {
+    // It may just have ended by itself.
+    let _ = kill_process_group(group, Signal::KILL);
 }
 
 /// How errors call it.
@@ -221,6 +222,10 @@ fn post(web: &Web, path: &str, json: &[u8]) -> Result<()> {
 mod tests {
     use super::*;
     use crate::plan::parse;
+    use std::{fs::File, io::Read, net::TcpListener, process::Command, sync::Arc};
+
+    /// More than a pipe holds.
+    const LONG: usize = 1 << 20;
 
     fn caller(hook: &str, timeout: &str) -> Result<Caller> {
         let text = format!(
@@ -233,14 +238,13 @@ mod tests {
 
     #[test]
     fn a_hook_ends_in_any_case() {
-        // More than a pipe holds.
-        let long = vec![b' '; 1 << 20];
+        let long = vec![b' '; LONG];
         let check = |hook: &str, timeout: &str, expect: Result<(), &str>| {
-            let done = caller(hook, timeout).unwrap().call(&long, None).map_err(|it| it.to_string());
+            let done = caller(hook, timeout).unwrap().call(&long, &Watch::default()).map_err(|it| it.to_string());
             assert_eq!(done, expect.map_err(|it| format!("the hook `after`: {it}")), "{hook}");
         };
         check(r#"["true"]"#, "60s", Ok(()));
-        check(r#"["sh", "-c", "cat > /dev/null"]"#, "60s", Ok(()));
+        check(&format!(r#"["sh", "-c", "test $(wc -c) -eq {LONG}"]"#), "60s", Ok(()));
         check(r#"["sh", "-c", "exit 3"]"#, "60s", Err("it ended with exit status: 3"));
         let gone = "cannot start `./nothing`: No such file or directory (os error 2)";
         check(r#"["./nothing"]"#, "60s", Err(gone));
@@ -249,12 +253,52 @@ mod tests {
         check(r#"["sh", "-c", "tail -f /dev/null; true"]"#, "100ms", Err(ended));
     }
 
+    /// Whatever a hook has started holds this pipe, and writes to it in the end, if it is let.
     #[test]
-    fn a_hook_ends_with_the_run() {
+    fn what_a_hook_has_started_ends_with_it() {
+        for (asked, waits, expect) in [(false, "exit 0", Ok(())), (true, "wait", Err(Kind::Interrupted))] {
+            let folder = tempfile::tempdir().unwrap();
+            let pipe = folder.path().join("pipe");
+            assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+            let script = format!("exec 3> {}; (sleep 30; echo late >&3) & {waits}", pipe.display());
+            let watch = Arc::new(Watch::default());
+            let stop = Arc::clone(&watch);
+            let reader = thread::spawn(move || {
+                let mut said = String::new();
+                let mut file = File::open(pipe).unwrap();
+                if asked {
+                    stop.stop();
+                }
+                file.read_to_string(&mut said).unwrap();
+                said
+            });
+            let called = caller(&format!(r#"["sh", "-c", "{script}"]"#), "60s").unwrap().call(b"", &watch);
+            assert_eq!(called.map_err(|it| it.kind()), expect, "{script}");
+            assert_eq!(reader.join().unwrap(), "", "{script}");
+        }
+    }
+
+    #[test]
+    fn what_was_interrupted_before_is_told_all_the_same() {
         let watch = Watch::default();
         watch.stop();
-        let done = caller(r#"["tail", "-f", "/dev/null"]"#, "60s").unwrap().call(b"", Some(&watch));
-        assert_eq!(done.unwrap_err().kind(), Kind::Interrupted);
+        assert!(caller(r#"["true"]"#, "60s").unwrap().call(b"", &watch).is_ok());
+    }
+
+    #[test]
+    fn an_address_that_does_not_answer_is_not_waited_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let hook = format!("{{ url = 'http://{}' }}", listener.local_addr().unwrap());
+        let watch = Arc::new(Watch::default());
+        let stop = Arc::clone(&watch);
+        let server = thread::spawn(move || {
+            let connection = listener.accept().unwrap();
+            stop.stop();
+            connection
+        });
+        let called = caller(&hook, "60s").unwrap().call(b"{}", &watch).unwrap_err();
+        assert_eq!(called.to_string(), "the hook `after`: it was interrupted");
+        drop(server.join().unwrap());
     }
 
     #[test]

@@ -12,7 +12,38 @@ use crate::{
     store::{Options, settings::Settings, web::Web},
 };
 use secrecy::SecretString;
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::mpsc::{Receiver, RecvTimeoutError},
+    time::Duration,
+};
+
+/// How often somebody who waits looks whether the run is to end.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Waits for what another thread gives.
+///
+/// # Errors
+/// If it takes longer than `time`, it is to be `stopped` meanwhile, or nothing can come any more.
+pub fn attend<T>(from: &Receiver<T>, time: Duration, stopped: &dyn Fn() -> bool) -> Result<T> {
+    let mut left = time;
+    loop {
+        if stopped() {
+            return Err(Error::new(Kind::Interrupted, "it was interrupted"));
+        }
+        let step = left.min(TICK);
+        match from.recv_timeout(step) {
+            Ok(it) => return Ok(it),
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Error::new(Kind::Broken, "nobody knows how it ended"));
+            }
+            Err(RecvTimeoutError::Timeout) => left -= step,
+        }
+        if left.is_zero() {
+            return Err(Error::new(Kind::Limit, format_args!("it did not end within {time:?}")));
+        }
+    }
+}
 
 /// A client of one address of the plan, and the path that it is asked for. A path may be a secret as a whole, so no error
 /// shows more than the host.
@@ -31,5 +62,5 @@ fn client(address: &Address, deadline: Duration) -> Result<(Web, String)> {
     for (name, value) in &address.headers {
         web = web.with_header(name, &SecretString::from(value.as_str()))?;
     }
-    Ok((web.with_secret(&SecretString::from(path)), path.to_owned()))
+    Ok((web.with_hidden(path), path.to_owned()))
 }

@@ -27,11 +27,10 @@ pub fn ask(
             let mut times = Vec::new();
             for _ in 0..query.runs {
                 run.watch.go_on()?;
-                let start = now();
-                if let Err(it) = checks::ask(store, question, query.from.as_deref(), run) {
-                    return Ok(Err(it.to_string()));
+                match checks::time(store, question, query.from.as_deref(), run, now) {
+                    Ok(it) => times.push(it),
+                    Err(it) => return Ok(Err(it.to_string())),
                 }
-                times.push(now().saturating_sub(start));
             }
             Ok(Ok(median(times)))
         };
@@ -83,6 +82,15 @@ fn median(mut times: Vec<Duration>) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        row::{Feed, Shape},
+        schema::{Column, Table},
+        value::Type,
+    };
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    };
 
     #[test]
     fn medians() {
@@ -94,6 +102,52 @@ mod tests {
         check(&[3], 3);
         check(&[9, 1, 2], 2);
         check(&[4, 100, 2, 1], 3);
+    }
+
+    /// A store with one table, each of whose calls takes a time of its own.
+    struct Slow {
+        clock: Arc<AtomicU64>,
+        sql: bool,
+    }
+
+    impl Slow {
+        fn take(&self, milliseconds: u64) {
+            self.clock.fetch_add(milliseconds, Ordering::Relaxed);
+        }
+    }
+
+    impl Source for Slow {
+        fn tables(&mut self) -> Result<Vec<Table>> {
+            self.take(1000);
+            Ok(vec![Table { columns: vec![Column::new("id", Type::Int)], ..Table::new("t") }])
+        }
+
+        fn scan(&mut self, _: &Table, _: &Arc<Shape>, _: &mut dyn Feed) -> Result<()> {
+            self.take(7);
+            Ok(())
+        }
+
+        fn query(&mut self, _: &str) -> Result<Vec<String>> {
+            self.take(5);
+            Ok(vec!["1".to_owned()])
+        }
+
+        fn speaks_sql(&self) -> bool {
+            self.sql
+        }
+    }
+
+    #[test]
+    fn only_the_answer_is_timed() {
+        let clock = Arc::new(AtomicU64::new(0));
+        let now = || Duration::from_millis(clock.load(Ordering::Relaxed));
+        let store = |sql: bool| Slow { clock: Arc::clone(&clock), sql };
+        let question = |text: &str| Expression { text: text.to_owned(), ..Expression::default() };
+        let query =
+            Query { source: Some(question("length")), target: question("SELECT 1"), runs: 3, ..Query::default() };
+        let run = Run::new(1 << 20, std::env::temp_dir());
+        let reports = ask(&[query], &mut store(false), &mut store(true), &run, &now).unwrap();
+        assert_eq!([reports[0].source, reports[0].target], [Some(0.007), Some(0.005)], "{:?}", reports[0].reasons);
     }
 
     #[test]

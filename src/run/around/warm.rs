@@ -1,12 +1,13 @@
 //! Requests that fill a cache once a migration passed, and whether it is filled.
 
-use super::client;
+use super::{attend, client};
 use crate::{
+    error::Result,
     plan::{Cached, Plan, Warm},
     run::Watch,
     store::web::{Advice, Answer, Request},
 };
-use std::time::Duration;
+use std::{sync::mpsc::channel, thread, time::Duration};
 
 /// How long one request may take, with all its attempts.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -26,32 +27,43 @@ pub struct Warmed {
 }
 
 /// Makes the requests of a plan, one after the other.
-pub fn all(plan: &Plan, watch: &Watch) -> Vec<Warmed> {
-    let warmed = |it: &Warm| {
-        let done = one(it, watch);
+///
+/// # Errors
+/// Only if somebody asks the run to stop, or did so before.
+pub fn all(plan: &Plan, watch: &Watch) -> Result<Vec<Warmed>> {
+    let mut all = Vec::new();
+    for it in &plan.warm {
+        let (warm, (end, ended)) = (it.clone(), channel());
+        thread::spawn(move || {
+            // Whoever waited may be gone.
+            let _ = end.send(one(&warm));
+        });
+        // Its client knows itself when the time is up, and says why.
+        let done = attend(&ended, Duration::MAX, &|| watch.is_stopped());
+        let done = done.map_err(|error| error.context(format_args!("warm `{}`", it.name)))?;
         let (ok, says) = (done.is_ok(), done.unwrap_or_else(|it| it));
-        Warmed { says: format!("warm `{}`: {says}", it.name), ok, must: it.must }
-    };
-    plan.warm.iter().map(warmed).collect()
+        all.push(Warmed { says: format!("warm `{}`: {says}", it.name), ok, must: it.must });
+    }
+    Ok(all)
 }
 
 /// The last answer decides: those before fill the cache.
-fn one(warm: &Warm, watch: &Watch) -> Result<String, String> {
+fn one(warm: &Warm) -> Result<String, String> {
     let (web, path) = client(&warm.address, DEADLINE).map_err(|it| it.to_string())?;
     let mut from = None;
     for at in 1..=warm.times {
-        if watch.is_stopped() {
-            return Err("interrupted".to_owned());
-        }
         let answer = web.send(&Request::get(&path), &|_| Advice::Take).map_err(|it| it.to_string())?;
         if !(200..300).contains(&answer.status) {
-            return Err(format!("answer {at} of {}: {}", warm.times, answer.summary()));
+            return Err(format!("answer {at} of {}: {}", warm.times, web.veiled(&answer.summary())));
         }
         from = cached(&answer, warm.cached.as_ref());
     }
     match (from, warm.times) {
         (_, 1) => Ok("answered".to_owned()),
-        (Some(from), times) => Ok(format!("answer {times} of {times} came from the cache ({from})")),
+        (Some((header, said)), times) => {
+            let said = web.veiled(&said);
+            Ok(format!("answer {times} of {times} came from the cache ({header}: {said})"))
+        }
         (None, times) => {
             let said = warm.cached.as_ref().map_or("no header of it says so".to_owned(), |it| {
                 format!("`{}` does not say {}", it.header, it.value)
@@ -61,20 +73,20 @@ fn one(warm: &Warm, watch: &Watch) -> Result<String, String> {
     }
 }
 
-/// The header that says that an answer came from a cache.
-fn cached(answer: &Answer, wanted: Option<&Cached>) -> Option<String> {
+/// The header that says that an answer came from a cache, and what it says.
+fn cached(answer: &Answer, wanted: Option<&Cached>) -> Option<(String, String)> {
     let says = |header: &str, value: &str| {
         let said = answer.header(header)?;
         let words = said.split([',', ';', ' ']);
         let hit = [said].into_iter().chain(words).any(|it| it.eq_ignore_ascii_case(value));
-        hit.then(|| format!("{header}: {said}"))
+        hit.then(|| (header.to_owned(), said.to_owned()))
     };
     if let Some(it) = wanted {
         return says(&it.header, &it.value);
     }
     let age = || {
         let age = answer.header("age")?.parse::<u64>().ok()?;
-        (age > 0).then(|| format!("age: {age}"))
+        (age > 0).then(|| ("age".to_owned(), age.to_string()))
     };
     CACHES.iter().find_map(|it| says(it, "HIT")).or_else(age)
 }
@@ -102,7 +114,7 @@ mod tests {
         ] {
             let name = HeaderName::from_bytes(header.as_bytes()).unwrap();
             let headers = HeaderMap::from_iter([(name, HeaderValue::from_str(value).unwrap())]);
-            let answer = Answer { status: 200, headers, body: Vec::new() };
+            let answer = Answer { status: 200, headers, ..Answer::default() };
             assert_eq!(cached(&answer, wanted).is_some(), expect, "{header}: {value}");
         }
     }

@@ -158,6 +158,12 @@ pub(in crate::run) fn counted(run: &Run, reader: &Reader) -> Result<Vec<TableRow
     Ok(counts)
 }
 
+/// Expects the rows that [`same`] will read of the store, before the first of them is captured.
+pub(in crate::run) fn expect(run: &Run, store: &mut dyn Source) -> Result<()> {
+    store.tables()?.iter().for_each(|it| run.watch.expect(it.rows_about.unwrap_or(0)));
+    Ok(())
+}
+
 /// Whether the snapshot holds what `store` does, row by row.
 pub(in crate::run) fn same(run: &Run, reader: &Reader, store: &mut dyn Source) -> Result<()> {
     let tables = store.tables()?;
@@ -167,7 +173,6 @@ pub(in crate::run) fn same(run: &Run, reader: &Reader, store: &mut dyn Source) -
         return Err(changed("its tables are not those that were captured"));
     }
     for table in &tables {
-        run.watch.expect(table.rows_about.unwrap_or(0));
         let tally = compare(run, reader, &table.name, &snapshot::shape(table), store, table)?;
         if !is_same(&tally) {
             return Err(changed(format_args!("table `{}`: {}", table.name, counts(&tally))));

@@ -4,7 +4,7 @@
 //! `edge-config-backup-2026-01-18T09-30-00.json`. Any other one becomes a folder of that name with a file for each table, an
 //! array of objects. The store is read once more, and compared with what was captured.
 
-use super::{DRAFT, files, id};
+use super::{DRAFT, check, files, id};
 use crate::{
     disk,
     error::Result,
@@ -34,6 +34,7 @@ pub struct Exported {
 /// If the store fails or changes meanwhile, JSON cannot hold what it does, or the disk fails. Nothing is left then.
 pub fn export(run: &Run, home: &Path, store: &mut dyn Source, name: &Store, now: Timestamp) -> Result<Exported> {
     let meta = Meta { store: name.clone(), captured: now.to_string(), notes: Vec::new() };
+    check::expect(run, store)?;
     let export = Export::capture(run, store, meta, &[], Format::Json, &Masks::default())?;
     export.prove(store)?;
     let stem = format!("{}-backup-{}", name.kind, now.strftime("%Y-%m-%dT%H-%M-%S"));

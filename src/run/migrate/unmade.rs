@@ -67,8 +67,14 @@ impl Source for Unmade {
                 table.name.clone_from(name);
             }
         }
-        tables.extend(self.schema.tables()?.into_iter().filter(|it| self.missing.contains(&it.name)));
+        let missing = self.schema.tables()?.into_iter().filter(|it| self.missing.contains(&it.name));
+        tables.extend(missing.map(|it| Table { rows_about: Some(0), ..it }));
         Ok(tables)
+    }
+
+    fn hidden(&mut self, table: &Table) -> Result<Vec<String>> {
+        let (store, table) = self.of(table)?;
+        store.hidden(&table)
     }
 
     fn schemas(&mut self) -> Result<Schemas> {

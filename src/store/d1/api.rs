@@ -13,7 +13,7 @@ use crate::{
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 /// The databases of one account.
 pub(super) struct Api {
@@ -38,7 +38,11 @@ pub(super) struct Rows<'a> {
 }
 
 /// The answer to some statements.
-pub(super) struct Answered(Vec<u8>);
+pub(super) struct Answered {
+    body: Vec<u8>,
+    /// From the request to the end of the answer.
+    pub(super) took: Duration,
+}
 
 #[derive(Deserialize)]
 struct Document<T> {
@@ -87,7 +91,7 @@ impl Api {
     /// Runs statements in one transaction, which sees one state of the database. They may only read.
     pub(super) fn ask(&self, database: &str, statements: &[Statement]) -> Result<Answered> {
         let (path, json) = self.batch(database, statements)?;
-        Ok(Answered(self.send(&Request::ask(&path, &json))?.body))
+        Ok(self.send(&Request::ask(&path, &json))?.into())
     }
 
     /// Runs statements in one transaction, all or none of them. They may write, so they are not sent again unless `advice`
@@ -99,7 +103,7 @@ impl Api {
         advice: &dyn Fn(&Answer) -> Advice,
     ) -> Result<Answered> {
         let (path, json) = self.batch(database, statements)?;
-        Ok(Answered(self.account.send(&Request::write(Method::POST, &path, &json), advice)?.body))
+        Ok(self.account.send(&Request::write(Method::POST, &path, &json), advice)?.into())
     }
 
     fn batch(&self, database: &str, statements: &[Statement]) -> Result<(String, Vec<u8>)> {
@@ -112,10 +116,16 @@ impl Api {
     }
 }
 
+impl From<Answer> for Answered {
+    fn from(it: Answer) -> Answered {
+        Answered { body: it.body, took: it.took }
+    }
+}
+
 impl Answered {
     /// How long the answer is, in bytes.
     pub(super) fn size(&self) -> usize {
-        self.0.len()
+        self.body.len()
     }
 
     /// What each of `count` statements gave, and how many milliseconds all of them took.
@@ -123,7 +133,7 @@ impl Answered {
     /// # Errors
     /// If the answer has another shape.
     pub(super) fn rows(&self, count: usize) -> Result<(Vec<Rows<'_>>, f64)> {
-        let outcomes: Vec<Outcome<'_>> = document(&self.0)?;
+        let outcomes: Vec<Outcome<'_>> = document(&self.body)?;
         if outcomes.len() != count {
             return Err(strange(format_args!("{} results for {count} statements", outcomes.len())));
         }
@@ -206,7 +216,6 @@ const PERMISSION: &str =
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reqwest::header::HeaderMap;
 
     /// What comes of an answer: `take`, or `again` or `refuse` and part of the reason.
     #[test]
@@ -216,12 +225,11 @@ mod tests {
                 .to_string()
         };
         let check = |status: u16, body: &str, expect: &str, part: &str| {
-            let (found, why) =
-                match advice(&Answer { status, headers: HeaderMap::new(), body: body.as_bytes().to_vec() }) {
-                    Advice::Take => ("take", String::new()),
-                    Advice::Again(it) => ("again", it),
-                    Advice::Refuse(it) | Advice::Fail(_, it) => ("refuse", it),
-                };
+            let (found, why) = match advice(&Answer { status, body: body.as_bytes().to_vec(), ..Answer::default() }) {
+                Advice::Take => ("take", String::new()),
+                Advice::Again(it) => ("again", it),
+                Advice::Refuse(it) | Advice::Fail(_, it) => ("refuse", it),
+            };
             assert_eq!(found, expect, "{status} {body}: {why}");
             assert!(why.contains(part), "{status} {body}: {why}");
         };
@@ -246,7 +254,7 @@ mod tests {
         check(503, "", "again", "503");
         check(200, &fault(7500, "no such table: nope"), "refuse", "no such table");
         check(200, r#"{"result":[],"success":true,"errors":[{"code":7500,"message":"boom"}]}"#, "refuse", "boom");
-        let plain = Answer { status: 400, headers: HeaderMap::new(), body: br#"{"success":false}"#.to_vec() };
+        let plain = Answer { status: 400, body: br#"{"success":false}"#.to_vec(), ..Answer::default() };
         assert!(matches!(advice(&plain), Advice::Refuse(it) if !it.contains("token")), "advice of another status");
         check(418, &fault(1, &"x".repeat(5000)), "refuse", "xxx");
     }

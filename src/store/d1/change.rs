@@ -97,7 +97,6 @@ const PERMISSION: &str = "to write, the token needs the permission Account, D1, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reqwest::header::HeaderMap;
 
     /// What comes of an answer: `take`, `again`, or the kind of the error, and part of the reason.
     #[test]
@@ -107,7 +106,7 @@ mod tests {
                 .to_string()
         };
         let check = |status: u16, body: &str, expect: Result<(), Option<Kind>>, part: &str| {
-            let answer = Answer { status, headers: HeaderMap::new(), body: body.as_bytes().to_vec() };
+            let answer = Answer { status, body: body.as_bytes().to_vec(), ..Answer::default() };
             let (found, why) = match advice(&answer) {
                 Advice::Take => (Ok(()), String::new()),
                 Advice::Again(why) => (Err(None), why),

@@ -39,6 +39,7 @@ use serde_json::value::RawValue;
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
 /// One database of D1.
@@ -239,10 +240,17 @@ impl Source for D1 {
         Some(self.name.clone())
     }
 
+    /// One request, as an application makes it, without its turn among all requests.
+    fn time(&mut self, query: &str, _: &dyn Fn() -> Duration) -> Result<Duration> {
+        let query = guard::reads_only(query)?;
+        let asked = self.api.ask(&self.id, &[Statement::new(query)]).map_err(unanswered)?;
+        asked.rows(1)?;
+        Ok(asked.took)
+    }
+
     fn query(&mut self, query: &str) -> Result<Vec<String>> {
         let query = guard::reads_only(query)?;
-        let context = |it: Error| it.context("the query of a check fails");
-        let plain = self.api.ask(&self.id, &[Statement::new(query)]).map_err(context)?;
+        let plain = self.api.ask(&self.id, &[Statement::new(query)]).map_err(unanswered)?;
         let (results, _) = plain.rows(1)?;
         let Some(asked) = results.first().filter(|it| !it.rows.is_empty()) else { return Ok(Vec::new()) };
         if query.get(..7).is_some_and(|it| it.eq_ignore_ascii_case("explain")) {
@@ -252,7 +260,7 @@ impl Source for D1 {
         let names: Vec<String> = (0..asked.columns.len()).map(|it| format!("c{it}")).collect();
         let value = cells::expression("answer.c0", cells::PIECE, true);
         let exact = format!("WITH answer ({}) AS ({query}\n) SELECT {value} FROM answer", names.join(", "));
-        let answered = self.api.ask(&self.id, &[Statement::new(exact)]).map_err(context)?;
+        let answered = self.api.ask(&self.id, &[Statement::new(exact)]).map_err(unanswered)?;
         let (results, _) = answered.rows(1)?;
         let rows = results.iter().flat_map(|it| &it.rows);
         let json = |it: &Vec<&RawValue>| {
@@ -308,6 +316,11 @@ impl Api {
         }
         Err(Error::new(Kind::Limit, "d1: the list of databases does not end; name the database by its id"))
     }
+}
+
+#[cold]
+fn unanswered(error: Error) -> Error {
+    error.context("the query of a check fails")
 }
 
 /// What the settings call the database.

@@ -53,7 +53,7 @@ fn settings_and_variables() {
 #[test]
 fn answers_are_judged_by_status_and_code() {
     let check = |status: u16, body: &str, expect: &str| {
-        let answer = Answer { status, headers: Default::default(), body: body.as_bytes().to_vec() };
+        let answer = Answer { status, body: body.as_bytes().to_vec(), ..Answer::default() };
         let shown = match judge(&answer) {
             Advice::Take => "take".to_owned(),
             Advice::Again(why) => format!("again: {why}"),

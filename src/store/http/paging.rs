@@ -148,7 +148,7 @@ mod tests {
         for it in links {
             headers.append(HeaderName::from_static("link"), it.parse().unwrap());
         }
-        Answer { status: 200, headers, body: Vec::new() }
+        Answer { status: 200, headers, ..Answer::default() }
     }
 
     #[test]

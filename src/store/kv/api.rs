@@ -431,7 +431,6 @@ fn seconds<'d, D: serde::Deserializer<'d>>(deserializer: D) -> Result<Option<i64
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reqwest::header::HeaderMap;
 
     #[test]
     fn keys_become_one_part_of_a_path() {
@@ -445,7 +444,7 @@ mod tests {
     #[test]
     fn answers_are_judged_by_status_code_and_text() {
         let check = |status: u16, body: &str, expect: &str| {
-            let answer = Answer { status, headers: HeaderMap::new(), body: body.as_bytes().to_vec() };
+            let answer = Answer { status, body: body.as_bytes().to_vec(), ..Answer::default() };
             let (word, text) = match judge(&answer) {
                 Advice::Take => ("take", String::new()),
                 Advice::Again(why) => ("again", why),

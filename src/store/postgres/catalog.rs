@@ -45,6 +45,8 @@ pub(super) struct Relation {
     pub view: bool,
     /// As in the table.
     pub columns: Vec<Attribute>,
+    /// Columns that may not be read.
+    pub hidden: Vec<String>,
 }
 
 /// A column of a [`Relation`].
@@ -144,8 +146,6 @@ struct Draft {
     relation: Relation,
     /// The number of each column.
     numbers: Vec<i16>,
-    /// Columns that may not be read.
-    hidden: Vec<String>,
 }
 
 impl Catalog {
@@ -221,8 +221,9 @@ impl Draft {
             partial,
             view: kind == "v",
             columns: Vec::new(),
+            hidden: Vec::new(),
         };
-        Ok(Draft { table, schema, plain, relation, numbers: Vec::new(), hidden: Vec::new() })
+        Ok(Draft { table, schema, plain, relation, numbers: Vec::new() })
     }
 
     /// Where the columns of these numbers are. Nothing, if one of them may not be read.
@@ -268,7 +269,7 @@ fn columns(
         let Some(draft) = places.get(&row.try_get(0)?).and_then(|it| drafts.get_mut(*it)) else { return Ok(()) };
         let (name, ty): (String, u32) = (row.try_get(2)?, row.try_get(4)?);
         if !row.try_get::<_, bool>(5)? {
-            draft.hidden.push(name);
+            draft.relation.hidden.push(name);
             return Ok(());
         }
         let declared = types.get(&ty).cloned().unwrap_or_default();
@@ -287,8 +288,8 @@ fn columns(
         Ok(())
     };
     rows.iter().try_for_each(&mut add).map_err(|it| unread(&it))?;
-    for draft in drafts.iter_mut().filter(|it| !it.hidden.is_empty() && it.table.unreadable.is_none()) {
-        let hidden: Vec<String> = draft.hidden.iter().map(|it| identifier(it)).collect();
+    for draft in drafts.iter_mut().filter(|it| !it.relation.hidden.is_empty() && it.table.unreadable.is_none()) {
+        let hidden: Vec<String> = draft.relation.hidden.iter().map(|it| identifier(it)).collect();
         let why = format!("this role may not read {}: GRANT SELECT on the columns to the role", hidden.join(", "));
         draft.table.partial = Some(match draft.table.partial.take() {
             Some(before) => format!("{before}; {why}"),

@@ -22,7 +22,7 @@ use catalog::{Catalog, Relation};
 use order::Way;
 use scan::Scan;
 use session::Session;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 mod catalog;
 mod connect;
@@ -108,6 +108,10 @@ impl Source for Postgres {
         Ok(self.catalog()?.tables.clone())
     }
 
+    fn hidden(&mut self, table: &Table) -> Result<Vec<String>> {
+        Ok(self.relation(table)?.hidden.clone())
+    }
+
     fn schemas(&mut self) -> Result<Schemas> {
         Ok(self.catalog()?.schemas.clone())
     }
@@ -162,6 +166,10 @@ impl Source for Postgres {
 
     fn query(&mut self, sql: &str) -> Result<Vec<String>> {
         query::ask(&self.session, sql)
+    }
+
+    fn time(&mut self, sql: &str, now: &dyn Fn() -> Duration) -> Result<Duration> {
+        query::time(&self.session, sql, now)
     }
 
     fn again(&self) -> Result<Option<Box<dyn Source>>> {

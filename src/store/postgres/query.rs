@@ -6,12 +6,25 @@ use crate::{
     store::about::{Fact, Level},
     value::{decimal, json},
 };
+use std::time::Duration;
 
 /// The first column of the rows that a query gives, each as canonical JSON text. What begins with EXPLAIN is only looked at.
 ///
 /// # Errors
 /// If it is not one query that only reads, or the server refuses it.
 pub(super) fn ask(session: &Session, sql: &str) -> Result<Vec<String>> {
+    asked(session, sql, &|| Duration::ZERO).map(|it| it.0)
+}
+
+/// How long a query takes that is prepared: one request, as an application makes it.
+///
+/// # Errors
+/// As [`ask`].
+pub(super) fn time(session: &Session, sql: &str, now: &dyn Fn() -> Duration) -> Result<Duration> {
+    asked(session, sql, now).map(|it| it.1)
+}
+
+fn asked(session: &Session, sql: &str, now: &dyn Fn() -> Duration) -> Result<(Vec<String>, Duration)> {
     let refused = |it: &tokio_postgres::Error| failure::told(Kind::Plan, it).context("the query of a check fails");
     let sql = sql.trim().trim_end_matches(';');
     let (explain, sql) = match sql.split_at_checked("explain".len()) {
@@ -26,10 +39,13 @@ pub(super) fn ask(session: &Session, sql: &str) -> Result<Vec<String>> {
         connection.runtime.block_on(async {
             let statement = connection.client.prepare(&whole).await.map_err(|it| refused(&it))?;
             if explain {
-                return Ok(Vec::new());
+                return Ok((Vec::new(), Duration::ZERO));
             }
+            let start = now();
             let rows = connection.client.query(&statement, &[]).await.map_err(|it| refused(&it))?;
-            rows.iter().map(|it| it.try_get(0).map(canonical).map_err(|it| refused(&it))).collect()
+            let took = now().saturating_sub(start);
+            let answers = rows.iter().map(|it| it.try_get(0).map(canonical).map_err(|it| refused(&it)));
+            Ok((answers.collect::<Result<_>>()?, took))
         })
     })
 }

@@ -11,56 +11,113 @@ pub(super) struct Statement<'s> {
     pub words: Vec<&'s str>,
 }
 
-/// Splits statements at their semicolons. Quotes, comments and bodies between dollars may hold some too.
-pub(super) fn statements(text: &str) -> Vec<Statement<'_>> {
-    let (mut all, mut words, mut at, mut start) = (Vec::new(), Vec::new(), 0, None);
-    let line = |at: usize| text[..at].bytes().filter(|it| *it == b'\n').count() + 1;
-    while let Some(rest) = text.get(at..).filter(|it| !it.is_empty()) {
-        let (length, is_word) = token(rest, words.last().copied());
-        let (from, word) = (at, &rest[..length]);
-        at += length;
-        if word == ";" {
-            if let Some(start) = start.take() {
-                all.push(Statement { line: line(start), text: &text[start..from], words: std::mem::take(&mut words) });
-            }
-        } else if is_word {
-            start.get_or_insert(from);
-            words.push(word);
-        }
-    }
-    if let Some(start) = start {
-        all.push(Statement { line: line(start), text: &text[start..], words });
-    }
-    all
+/// Something that begins and does not end, so that nobody knows what comes after it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Open {
+    /// Where it begins, counted from 1.
+    pub line: usize,
+    /// What it is.
+    pub what: &'static str,
 }
 
-/// How long what the text begins with is, and whether it says something: blanks and comments do not.
-fn token(text: &str, before: Option<&str>) -> (usize, bool) {
+/// What a piece of text is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Piece {
+    /// It says nothing: blanks and comments.
+    Blank,
+    /// A word, something in quotes, or a sign.
+    Word,
+    /// It ends a statement: a semicolon, or a command of `psql`, which goes to the end of its line.
+    End,
+}
+
+/// Splits statements at their semicolons. Quotes, comments and bodies between dollars may hold some too. What is for `psql` alone is
+/// passed over: its commands, and the rows behind `COPY … FROM stdin`.
+///
+/// # Errors
+/// If something is never closed.
+pub(super) fn statements(text: &str) -> Result<Vec<Statement<'_>>, Open> {
+    let (mut all, mut words) = (Vec::new(), Vec::new());
+    let (mut at, mut line, mut start) = (0, 1, None);
+    while let Some(rest) = text.get(at..).filter(|it| !it.is_empty()) {
+        let (length, piece) = token(rest).map_err(|what| Open { line, what })?;
+        let (from, word, begun) = (at, &rest[..length], line);
+        (at, line) = (at + length, line + lines(word));
+        match piece {
+            Piece::Blank => {}
+            Piece::Word => {
+                start.get_or_insert((from, begun));
+                words.push(word);
+            }
+            Piece::End => {
+                let Some((start, begun)) = start.take() else { continue };
+                let rows = if brings_rows(&words) { rows(&text[at..]) } else { "" };
+                (at, line) = (at + rows.len(), line + lines(rows));
+                all.push(Statement { line: begun, text: &text[start..from], words: std::mem::take(&mut words) });
+            }
+        }
+    }
+    if let Some((start, line)) = start {
+        all.push(Statement { line, text: &text[start..], words });
+    }
+    Ok(all)
+}
+
+fn lines(text: &str) -> usize {
+    text.bytes().filter(|it| *it == b'\n').count()
+}
+
+/// Whether rows stand behind a statement.
+fn brings_rows(words: &[&str]) -> bool {
+    let is = |it: &&str, word: &str| it.eq_ignore_ascii_case(word);
+    words.first().is_some_and(|it| is(it, "copy"))
+        && words.windows(2).any(|it| is(&it[0], "from") && is(&it[1], "stdin"))
+}
+
+/// The rest of a line and the rows below it, with the line that ends them.
+fn rows(text: &str) -> &str {
+    let mut length = 0;
+    for line in text.split_inclusive('\n') {
+        length += line.len();
+        if line.trim_end() == "\\." {
+            break;
+        }
+    }
+    &text[..length]
+}
+
+/// How long what the text begins with is, and what it is; or what is never closed.
+fn token(text: &str) -> Result<(usize, Piece), &'static str> {
     let to = |found: Option<usize>| found.unwrap_or(text.len());
     let first = text.chars().next().unwrap_or(' ');
     let is_name = |it: char| it.is_alphanumeric() || it == '_' || it == '$';
-    match first {
-        _ if first.is_whitespace() => (to(text.find(|it: char| !it.is_whitespace())), false),
-        '-' if text.starts_with("--") => (to(text.find('\n')), false),
-        '/' if text.starts_with("/*") => (comment(text), false),
-        '\'' => (quoted(text, '\'', before.is_some_and(|it| it.eq_ignore_ascii_case("e"))), true),
-        '"' => (quoted(text, '"', false), true),
+    let word = |length: Option<usize>, what| length.map(|it| (it, Piece::Word)).ok_or(what);
+    Ok(match first {
+        ';' => (1, Piece::End),
+        '\\' => (to(text.find('\n')), Piece::End),
+        _ if first.is_whitespace() => (to(text.find(|it: char| !it.is_whitespace())), Piece::Blank),
+        '-' if text.starts_with("--") => (to(text.find('\n')), Piece::Blank),
+        '/' if text.starts_with("/*") => (comment(text).ok_or("a comment")?, Piece::Blank),
+        '\'' => word(quoted(text, '\'', false), "a quote")?,
+        'e' | 'E' if text[1..].starts_with('\'') => word(quoted(&text[1..], '\'', true).map(|it| it + 1), "a quote")?,
+        '"' => word(quoted(text, '"', false), "a name in quotes")?,
         '$' => {
             match text[1..].find(|it: char| it == '$' || !is_name(it)).filter(|it| text[1 + it..].starts_with('$')) {
                 Some(end) => {
                     let tag = &text[..end + 2];
-                    (to(text[tag.len()..].find(tag).map(|it| it + 2 * tag.len())), true)
+                    let body = text[tag.len()..].find(tag).map(|it| it + 2 * tag.len());
+                    word(body, "a body between dollars")?
                 }
-                None => (1, true),
+                None => (1, Piece::Word),
             }
         }
-        _ if is_name(first) => (to(text.find(|it: char| !is_name(it))), true),
-        _ => (first.len_utf8(), true),
-    }
+        _ if is_name(first) => (to(text.find(|it: char| !is_name(it))), Piece::Word),
+        _ => (first.len_utf8(), Piece::Word),
+    })
 }
 
 /// A comment may hold others.
-fn comment(text: &str) -> usize {
+fn comment(text: &str) -> Option<usize> {
     let (mut depth, mut at) = (0, 0);
     while let Some(rest) = text.get(at..).filter(|it| !it.is_empty()) {
         if rest.starts_with("/*") {
@@ -68,28 +125,28 @@ fn comment(text: &str) -> usize {
         } else if rest.starts_with("*/") {
             (depth, at) = (depth - 1, at + 2);
             if depth == 0 {
-                return at;
+                return Some(at);
             }
         } else {
             at += rest.chars().next().map_or(1, char::len_utf8);
         }
     }
-    text.len()
+    None
 }
 
-fn quoted(text: &str, quote: char, escapes: bool) -> usize {
+fn quoted(text: &str, quote: char, escapes: bool) -> Option<usize> {
     let mut characters = text.char_indices().skip(1).peekable();
     while let Some((at, it)) = characters.next() {
         if it == '\\' && escapes {
             characters.next();
         } else if it == quote {
             if characters.peek().is_none_or(|next| next.1 != quote) {
-                return at + 1;
+                return Some(at + 1);
             }
             characters.next();
         }
     }
-    text.len()
+    None
 }
 
 #[cfg(test)]
@@ -98,11 +155,39 @@ mod tests {
 
     #[test]
     fn statements_are_split() {
-        let texts = |it: &'static str| statements(it).into_iter().map(|it| (it.line, it.text)).collect::<Vec<_>>();
-        assert_eq!(texts("a;b ; ; c"), [(1, "a"), (1, "b "), (1, "c")]);
-        assert_eq!(texts("-- x;\nCOMMENT ON t IS 'a;''b';"), [(2, "COMMENT ON t IS 'a;''b'")]);
-        assert_eq!(texts("a E'\\';' b; \"x;\"\"y\";"), [(1, "a E'\\';' b"), (1, "\"x;\"\"y\"")]);
-        assert_eq!(texts("/* ; /* ; */ ; */ a $x$ ; $$ ; $x$; b $1;"), [(1, "a $x$ ; $$ ; $x$"), (1, "b $1")]);
-        assert_eq!(texts("'open ;"), [(1, "'open ;")]);
+        let check = |text: &str, expect: &[(usize, &str)]| {
+            let all = statements(text).unwrap();
+            assert_eq!(all.iter().map(|it| (it.line, it.text)).collect::<Vec<_>>(), expect, "{text}");
+        };
+        check("a;b ; ; c", &[(1, "a"), (1, "b "), (1, "c")]);
+        check("-- x;\nCOMMENT ON t IS 'a;''b';", &[(2, "COMMENT ON t IS 'a;''b'")]);
+        check("a E'\\';' b; \"x;\"\"y\";", &[(1, "a E'\\';' b"), (1, "\"x;\"\"y\"")]);
+        check("SELECT e '\\'; b;", &[(1, "SELECT e '\\'"), (1, "b")]);
+        check("/* ; /* ; */ ; */ a $x$ ; $$ ; $x$; b $1;", &[(1, "a $x$ ; $$ ; $x$"), (1, "b $1")]);
+        check("a\n;\n\n'x\n';\nb", &[(1, "a\n"), (4, "'x\n'"), (6, "b")]);
+        // What is for `psql`.
+        check(
+            "\\restrict it's\na; SELECT 1 \\gset\nb; $$\n\\x\n$$",
+            &[(2, "a"), (2, "SELECT 1 "), (3, "b"), (3, "$$\n\\x\n$$")],
+        );
+        check("copy t (a,\nb) FROM stdin;\nit's;\n\\N\n\\.\nb", &[(1, "copy t (a,\nb) FROM stdin"), (6, "b")]);
+        check(
+            "COPY t FROM STDIN WITH (FORMAT csv);\n\"a;\n\\.\r\nb;",
+            &[(1, "COPY t FROM STDIN WITH (FORMAT csv)"), (4, "b")],
+        );
+        check("COPY t (stdin) FROM 'a'; b;", &[(1, "COPY t (stdin) FROM 'a'"), (1, "b")]);
+    }
+
+    #[test]
+    fn what_is_never_closed_swallows_nothing() {
+        for (text, line, what) in [
+            ("a;\n'open ; b;", 2, "a quote"),
+            ("a; E'\\' ; b;", 1, "a quote"),
+            ("a;\n\nb \"c ; d;", 3, "a name in quotes"),
+            ("a; /* /* */ b;", 1, "a comment"),
+            ("a;\n b $x$ ; $$ ; d;", 2, "a body between dollars"),
+        ] {
+            assert_eq!(statements(text), Err(Open { line, what }), "{text}");
+        }
     }
 }

@@ -3,8 +3,10 @@
 use crate::error::Kind;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use serde::Deserialize;
+use std::time::Duration;
 
 /// What came back, whatever its status.
+#[derive(Default)]
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
@@ -12,6 +14,8 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// The body, unpacked.
     pub body: Vec<u8>,
+    /// From the request to the end of the answer, without what others had to wait for before.
+    pub took: Duration,
 }
 
 /// What a store makes of an answer.
@@ -29,6 +33,9 @@ pub enum Advice {
 
 /// How many characters of a body an error may quote.
 const QUOTED: usize = 200;
+
+/// Stands where a body goes on.
+pub(super) const CUT: char = '…';
 
 impl Advice {
     /// What to make of an answer by its status alone (RFC 9110, section 15): a success is taken, an overload or a failure of
@@ -117,7 +124,7 @@ impl Answer {
         let found = found.or_else(|| is_text.then(|| text.trim().to_owned())).filter(|it| !it.is_empty())?;
         let mut short: String = found.chars().map(|it| if it.is_control() { ' ' } else { it }).take(QUOTED).collect();
         if short.len() < found.len() {
-            short.push('…');
+            short.push(CUT);
         }
         Some(short)
     }

@@ -42,6 +42,8 @@ pub struct Web {
     headers: HeaderMap,
     /// What no error may show.
     secrets: Arc<[SecretString]>,
+    /// The address is a secret but for its host.
+    hidden: bool,
     guard: Arc<Guard>,
     pace: Arc<Pace>,
     clock: Arc<dyn Clock>,
@@ -118,7 +120,7 @@ impl Web {
         }
         let client = client.build().map_err(|it| unusable(root(&it.without_url())))?;
         let (pace, clock) = (Arc::new(Pace::new(options.rate)), Arc::new(Machine::new()));
-        Ok(Web { client, base, headers, secrets: secrets.into(), guard, pace, clock, times })
+        Ok(Web { client, base, headers, secrets: secrets.into(), hidden: false, guard, pace, clock, times })
     }
 
     /// The same client with one more header on every request. `value` is not shown anywhere.
@@ -140,6 +142,24 @@ impl Web {
     pub fn with_secret(mut self, value: &SecretString) -> Web {
         self.secrets = self.secrets.iter().chain([value]).cloned().collect();
         self
+    }
+
+    /// The same client, whose errors name only the host of what it asks, as all of `path` may be a secret: they quote neither it
+    /// nor a segment or a value in it, however a service spells it.
+    #[must_use]
+    pub fn with_hidden(mut self, path: &str) -> Web {
+        self.hidden = true;
+        let sent = self.url(path).map(|it| format!("{}?{}", it.path(), it.query().unwrap_or_default()));
+        let mut hidden: Vec<String> = Vec::new();
+        for text in [path, sent.as_deref().unwrap_or_default()] {
+            let (place, query) = text.split_once('?').unwrap_or((text, ""));
+            let values = query.split('&').filter_map(|it| it.rsplit('=').next());
+            let parts = [text, place, query].into_iter().chain(place.split('/')).chain(values);
+            hidden.extend(parts.flat_map(|it| [Some(it.to_owned()), percent_decoded(it)]).flatten());
+        }
+        // What holds others goes first.
+        hidden.sort_by_key(|it| std::cmp::Reverse(it.len()));
+        hidden.iter().fold(self, |web, it| web.with_secret(&SecretString::from(it.as_str())))
     }
 
     /// The same client with another clock, for tests that do not want to wait.
@@ -172,7 +192,12 @@ impl Web {
 
     /// What the service is called in an error: its address, without anything secret.
     pub fn name(&self) -> String {
-        self.veiled(&shown(&self.base))
+        self.place(&self.base)
+    }
+
+    /// What an address is called in an error.
+    fn place(&self, url: &Url) -> String {
+        if self.hidden { host(url) } else { self.veiled(&shown(url)) }
     }
 
     /// Asks, again where that helps and does no harm, and hands `advice` every answer.
@@ -181,11 +206,11 @@ impl Web {
     /// If there is no answer in time, or none that `advice` takes.
     pub fn send(&self, request: &Request<'_>, advice: &dyn Fn(&Answer) -> Advice) -> Result<Answer> {
         let url = self.url(request.path);
-        let place = url.as_ref().map_or_else(|_| self.name(), shown);
+        let place = url.as_ref().map_or_else(|_| self.name(), |it| self.place(it));
         let failed = |kind, why: &str| {
             // What a row breaks is no matter of the service.
             let asked = if kind == Kind::Row { String::new() } else { format!("{} {place}: ", request.method) };
-            Error::new(kind, self.veiled(&(asked + why)))
+            Error::new(kind, asked + &self.veiled(why))
         };
         let url = url.map_err(|it| failed(Kind::Store, &it))?;
         self.attempts(request, &url, advice).map_err(|it| failed(it.kind, &it.why))
@@ -301,7 +326,7 @@ impl Web {
             return Err(Failure::passing("the time is up".to_owned()));
         }
         let own = if self.is_own(url) { self.headers.clone() } else { HeaderMap::new() };
-        let time = self.times.attempt().min(left);
+        let (time, begun) = (self.times.attempt().min(left), self.clock.now());
         let mut call = self.client.request(request.method.clone(), url.clone()).timeout(time);
         call = call.header(ACCEPT, "application/json, */*;q=0.5").header(ACCEPT_ENCODING, "gzip");
         if let Some(json) = request.json {
@@ -313,7 +338,7 @@ impl Web {
         })?;
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let body = body::read(answer, &headers, &|| self.clock.now() >= end).map_err(|it| request.lost(it))?;
-        Ok(Answer { status, headers, body })
+        Ok(Answer { status, headers, body, took: self.clock.now().saturating_sub(begun) })
     }
 
     /// The address that `path` means. It is of the service's own origin.
@@ -343,9 +368,16 @@ impl Web {
     }
 
     /// A text without the secrets that this client knows.
-    fn veiled(&self, text: &str) -> String {
-        let secrets = self.secrets.iter().map(|it| it.expose_secret()).filter(|it| it.len() >= 4);
-        secrets.fold(text.to_owned(), |text, it| text.replace(it, "***"))
+    pub fn veiled(&self, text: &str) -> String {
+        let secrets = || self.secrets.iter().map(|it| it.expose_secret()).filter(|it| it.len() >= 4);
+        let text = secrets().fold(text.to_owned(), |text, it| text.replace(it, "***"));
+        // What was cut off may end within one.
+        let Some((before, after)) = text.rsplit_once(answer::CUT) else { return text };
+        let begins = |it: &str| it.char_indices().map(|it| it.0).filter(|at| before.ends_with(&it[..*at])).max();
+        match secrets().filter_map(begins).max().filter(|it| *it >= 4) {
+            Some(length) => format!("{}***{}{after}", &before[..before.len() - length], answer::CUT),
+            None => text,
+        }
     }
 }
 
@@ -417,8 +449,12 @@ fn root<'e>(error: &'e (dyn error::Error + 'static)) -> &'e (dyn error::Error + 
 
 /// An address without user, query and fragment.
 fn shown(url: &Url) -> String {
+    format!("{}{}", host(url), url.path())
+}
+
+fn host(url: &Url) -> String {
     let port = url.port().map(|it| format!(":{it}")).unwrap_or_default();
-    format!("{}{port}{}", url.host_str().unwrap_or_default(), url.path())
+    format!("{}{port}", url.host_str().unwrap_or_default())
 }
 
 /// What the service calls the request, for its support.

@@ -44,6 +44,23 @@ fn addresses_of_services() {
 }
 
 #[test]
+fn an_address_may_be_a_secret_as_a_whole() {
+    let base = Web::new("http://hooks.127.0.0.1.test/", None, &options(&[("tls", "disable")])).unwrap();
+    for path in ["/hooks/T0/s3cr3t", "/hooks/s3cr3t?wait=true", "/x?key=s3cr3t", "?s3cr3t", "/s3%63r3t?a=b&c=s3c+r3t"] {
+        let web = base.clone().with_hidden(path);
+        assert_eq!(web.place(&web.url(path).unwrap()), "hooks.127.0.0.1.test", "{path}");
+        let echo = format!("no such hook: {path}, or s3cr3t");
+        assert!(!web.veiled(&echo).contains("s3c"), "{path}: {}", web.veiled(&echo));
+    }
+    let long = format!("{} s3cr3t-s3cr3t", "x".repeat(192));
+    let answer = Answer { status: 404, body: long.into_bytes(), ..Answer::default() };
+    let said = base.clone().with_hidden("/s3cr3t-s3cr3t").veiled(&answer.summary());
+    assert!(said.ends_with("xx ***…"), "{said}");
+    let web = base.clone().with_hidden("/Zo\u{eb}-s3cr3t");
+    assert_eq!(web.veiled("Zo%C3%AB-s3cr3t, Zo\u{eb}-s3cr3t"), "***, ***");
+}
+
+#[test]
 fn paths_stay_where_the_service_is() {
     let web = Web::new("http://127.0.0.1:1/api/", None, &Options::default()).unwrap();
     let check = |path: &str, expect: &str| match web.url(path) {
@@ -121,7 +138,7 @@ fn when_to_come_back() {
 fn what_an_answer_says() {
     let answer = |status, media_type: &str, body: &str| {
         let headers = [(CONTENT_TYPE, media_type.parse().unwrap())].into_iter().collect();
-        Answer { status, headers, body: body.into() }
+        Answer { status, headers, body: body.into(), ..Answer::default() }
     };
     let json = |body: &str, expect: &str| {
         assert_eq!(answer(400, "application/json", body).summary(), format!("status 400{expect}"), "{body}");

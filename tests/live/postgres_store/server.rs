@@ -7,6 +7,7 @@ use cutover::{
     row::{Batch, Feed, Flow},
     store::about::Level,
 };
+use std::{cell::Cell, time::Duration};
 
 #[test]
 fn questions() {
@@ -41,6 +42,11 @@ fn questions() {
         let error = store.query(sql).expect_err(sql);
         assert!(error.to_string().contains(why) && error.kind() == Kind::Plan, "{sql}: {error:?}");
     }
+    // A clock that is looked at twice: before and after the one request.
+    let looks = Cell::new(0);
+    let now = || Duration::from_secs(looks.replace(looks.get() + 1));
+    assert_eq!(store.time("SELECT count(*) FROM t", &now).expect("a time"), Duration::from_secs(1));
+    assert!(store.time("DELETE FROM t RETURNING 1", &now).is_err());
     assert_eq!(rows(store.as_mut(), "t").len(), 2);
     // A few functions write where only reading is allowed. Nothing of it stays.
     assert!(store.query("SELECT lo_create(0)").is_ok_and(|it| it.len() == 1));

@@ -27,15 +27,14 @@ pub(super) struct Draft {
     columns: Vec<Field>,
     indexes: Vec<Index>,
     references: Vec<Reference>,
-    /// What is not known of it.
-    pub doubts: Vec<String>,
     /// Why it cannot be compared at all.
     pub lost: Option<String>,
 }
 
 struct Field {
     name: String,
-    known: Option<Known>,
+    /// Its type, or why it is not known.
+    known: Result<Known, String>,
     nullable: bool,
 }
 
@@ -68,8 +67,8 @@ pub(super) type Lost<T = ()> = Result<T, String>;
 
 impl Draft {
     pub(super) fn new(name: Name, placed: bool) -> Draft {
-        let (columns, indexes, references, doubts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Draft { name, placed, columns, indexes, references, doubts, lost: None }
+        let (columns, indexes, references) = (Vec::new(), Vec::new(), Vec::new());
+        Draft { name, placed, columns, indexes, references, lost: None }
     }
 
     /// It is not known what it is in the end, because of that statement.
@@ -89,9 +88,7 @@ impl Draft {
             return Ok(());
         }
         let (known, filled) = around.types.find(&it.data_type, around.schema);
-        if known.is_none() {
-            self.doubt(&name, &it.data_type, around);
-        }
+        let known = known.ok_or_else(|| self.doubt(&name, &it.data_type, around));
         self.columns.push(Field { name: name.clone(), known, nullable: !filled });
         for option in &it.options {
             let columns = vec![name.clone()];
@@ -111,20 +108,18 @@ impl Draft {
     /// Gives a column another type.
     pub(super) fn retype(&mut self, name: &Ident, ty: &DataType, around: &Around<'_>) {
         let (name, known) = (folded_ident(name), around.types.find(ty, around.schema).0);
-        if known.is_none() {
-            self.doubt(&name, ty, around);
-        }
+        let known = known.ok_or_else(|| self.doubt(&name, ty, around));
         if let Some(field) = self.columns.iter_mut().find(|it| it.name == name) {
             field.known = known;
         }
     }
 
-    fn doubt(&mut self, column: &str, ty: &DataType, around: &Around<'_>) {
+    fn doubt(&self, column: &str, ty: &DataType, around: &Around<'_>) -> String {
         let (place, table) = (around.place, &self.name.name);
-        self.doubts.push(format!(
+        format!(
             "{place}: nothing in the file makes the type `{ty}`, so the one of `{table}.{column}` is not compared: \
              add its CREATE TYPE or CREATE DOMAIN"
-        ));
+        )
     }
 
     pub(super) fn nullable(&mut self, name: &str, nullable: bool) {
@@ -158,11 +153,7 @@ impl Draft {
 
     /// Adds a unique index, or a constraint that makes one. One of expressions says nothing of columns.
     pub(super) fn keyed(&mut self, name: Option<&Ident>, columns: &[IndexColumn], primary: bool, suffix: &str) {
-        let plain = |it: &IndexColumn| match &it.column.expr {
-            Expr::Identifier(it) => Some(folded_ident(it)),
-            _ => None,
-        };
-        if let Some(columns) = columns.iter().map(plain).collect() {
+        if let Some(columns) = columns.iter().map(|it| plain(&it.column.expr)).collect() {
             self.index(name, columns, primary, suffix);
         }
     }
@@ -190,18 +181,39 @@ impl Draft {
 
     /// The name that is given, or else the one that the server makes up.
     fn name_of(&self, given: Option<&Ident>, columns: &[String], suffix: &str) -> String {
-        let made = || {
-            [&[&*self.name.name], &*columns.iter().map(String::as_str).collect::<Vec<_>>(), &[suffix]]
-                .concat()
-                .join("_")
-        };
-        given.map_or_else(made, folded_ident)
+        given.map_or_else(|| made_up(&self.name.name, &columns.join("_"), suffix), folded_ident)
     }
 
-    /// Drops a constraint or an index. One that is not known here is one that is not compared.
+    /// Drops a constraint. One that is not known here is one that is not compared.
     pub(super) fn release(&mut self, name: &str) {
-        self.indexes.retain(|it| it.name != name);
+        self.drop_index(name);
         self.references.retain(|it| it.name != name);
+    }
+
+    /// Drops an index, which has no name in common with a foreign key but by chance.
+    pub(super) fn drop_index(&mut self, name: &str) {
+        self.indexes.retain(|it| it.name != name);
+    }
+
+    /// Drops the columns whose types are gone.
+    pub(super) fn drop_types(&mut self, gone: &dyn Fn(&Name) -> bool) {
+        let goes = |it: &&Field| it.known.as_ref().is_ok_and(|it| it.goes_with(gone));
+        let columns: Vec<String> = self.columns.iter().filter(goes).map(|it| it.name.clone()).collect();
+        columns.iter().for_each(|it| self.remove(it));
+    }
+
+    /// The names of its references that lead somewhere, as far as `all` tables are known.
+    pub(super) fn held(&self, all: &[Draft]) -> Vec<String> {
+        let leads = |it: &&Reference| {
+            let parent = all.iter().find(|other| other.name == it.parent);
+            parent.is_some_and(|parent| parent.indexes.iter().any(|index| index.holds(&it.to)))
+        };
+        self.references.iter().filter(leads).map(|it| it.name.clone()).collect()
+    }
+
+    /// Drops references by their names.
+    pub(super) fn let_go(&mut self, names: &[String]) {
+        self.references.retain(|it| !names.contains(&it.name));
     }
 
     /// Drops a column, and what cannot be without it.
@@ -216,7 +228,9 @@ impl Draft {
         let columns = self.columns.iter().map(Field::column).collect();
         let mut table = Table { columns, key_origin: Origin::Enforced, ..Table::new(called(&self.name)) };
         table.unreadable.clone_from(&self.lost);
-        table.partial = (!self.doubts.is_empty()).then(|| self.doubts.join("; "));
+        let doubts: Vec<&str> =
+            self.columns.iter().filter_map(|it| it.known.as_ref().err()).map(String::as_str).collect();
+        table.partial = (!doubts.is_empty()).then(|| doubts.join("; "));
         let mut indexes: Vec<(&Index, Vec<usize>)> =
             self.indexes.iter().filter_map(|it| Some((it, self.places(&it.columns)?))).collect();
         indexes.sort_by_key(|(it, places)| (!it.primary, places.len(), &it.name));
@@ -239,10 +253,10 @@ impl Draft {
         let parent = all.iter().find(|other| other.name == it.parent);
         let key = || parent.and_then(|it| it.indexes.iter().find(|it| it.primary)).map(|it| it.columns.clone());
         let to = if it.to.is_empty() { key().unwrap_or_default() } else { it.to.clone() };
-        let of = |name: &String| parent?.columns.iter().find(|it| it.name == *name)?.known.as_ref();
+        let of = |name: &String| parent?.columns.iter().find(|it| it.name == *name)?.known.as_ref().ok();
         let compares = |(&child, parent): (&usize, &String)| match (&self.columns[child].known, of(parent)) {
-            (Some(child), Some(parent)) => child.compares_with(parent),
-            (Some(child), None) => child.compares_with(child),
+            (Ok(child), Some(parent)) => child.compares_with(parent),
+            (Ok(child), None) => child.compares_with(child),
             _ => true,
         };
         let compares = columns.iter().zip(&to).all(compares);
@@ -254,11 +268,19 @@ impl Draft {
     }
 }
 
+impl Index {
+    /// Whether a foreign key to these columns rests on it; to none: on the key.
+    fn holds(&self, columns: &[String]) -> bool {
+        let all = self.columns.len() == columns.len() && columns.iter().all(|it| self.columns.contains(it));
+        all || columns.is_empty() && self.primary
+    }
+}
+
 impl Field {
     fn column(&self) -> Column {
         let column = match &self.known {
-            None => Column { origin: Origin::Guessed, ..Column::new(&self.name, crate::value::Type::Any) },
-            Some(known) => {
+            Err(_) => Column { origin: Origin::Guessed, ..Column::new(&self.name, crate::value::Type::Any) },
+            Ok(known) => {
                 let form = Form::of(&known.declared).0;
                 let origin = if form.fits("UTF8") { Origin::Enforced } else { Origin::Declared };
                 Column { origin, ..Column::new(&self.name, form.ty()) }
@@ -283,7 +305,36 @@ pub(super) fn parts(name: &ObjectName) -> Vec<String> {
 }
 
 pub(super) fn folded_ident(it: &Ident) -> String {
-    if it.quote_style.is_some() { it.value.clone() } else { folded(&it.value) }
+    let name = if it.quote_style.is_some() { it.value.clone() } else { folded(&it.value) };
+    cut(&name, LONGEST).to_owned()
+}
+
+/// How long a name is at most, in bytes. The server cuts what is longer, in silence.
+const LONGEST: usize = 63;
+
+fn cut(name: &str, length: usize) -> &str {
+    &name[..name.floor_char_boundary(length)]
+}
+
+/// A name as the server makes one up of those of a table and of its columns: what is longer of the two is cut first.
+fn made_up(table: &str, columns: &str, suffix: &str) -> String {
+    let signs = 1 + suffix.len() + usize::from(!columns.is_empty());
+    let (room, mut lengths) = (LONGEST.saturating_sub(signs), [table.len(), columns.len()]);
+    while lengths[0] + lengths[1] > room {
+        lengths[usize::from(lengths[0] <= lengths[1])] -= 1;
+    }
+    let parts = [cut(table, lengths[0]), cut(columns, lengths[1]), suffix];
+    parts.into_iter().filter(|it| !it.is_empty()).collect::<Vec<_>>().join("_")
+}
+
+/// The column that an expression of an index is, as the server sees it: parentheses and a collation make no other of it.
+fn plain(expression: &Expr) -> Option<String> {
+    match expression {
+        Expr::Identifier(it) => Some(folded_ident(it)),
+        Expr::CompoundIdentifier(parts) => parts.last().map(folded_ident),
+        Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => plain(inner),
+        _ => None,
+    }
 }
 
 /// A name without quotes, as the server takes it.

@@ -5,7 +5,7 @@
 
 use super::{
     names,
-    statements::{Statement, statements},
+    statements::{Open, Statement, statements},
 };
 use crate::{
     error::{Error, Kind, Result},

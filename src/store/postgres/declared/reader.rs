@@ -1,7 +1,7 @@
 //! Statements, one after the other.
 
 use super::{
-    INSTEAD, Statement,
+    INSTEAD, Open, Statement,
     clauses::{action, elements, is, parser, pass, rest, skip, why},
     draft::{Around, Draft, Lost, Name, folded},
     statements,
@@ -9,6 +9,7 @@ use super::{
 };
 use crate::error::{Error, Kind, Result};
 use sqlparser::{keywords::Keyword, parser::Parser, tokenizer::Token};
+use std::{borrow::Cow, collections::BTreeMap};
 
 /// What was read so far.
 struct Reader<'r> {
@@ -24,29 +25,20 @@ struct Reader<'r> {
 /// # Errors
 /// If it cannot be told what a statement does to which table.
 pub(super) fn read(file: &str, text: &str, schema: &str) -> Result<Vec<Draft>> {
-    let text = without_commands(text);
     let mut reader = Reader { file, schema: schema.to_owned(), types: Types::default(), drafts: Vec::new() };
-    statements(&text).iter().try_for_each(|it| reader.take(it, 0))?;
+    reader.cut(text, 0)?.iter().try_for_each(|it| reader.take(it, 0))?;
     Ok(reader.drafts)
 }
 
-/// The text without what is for `psql` alone: lines that begin with a backslash, and rows behind `COPY … FROM stdin`.
-fn without_commands(text: &str) -> String {
-    let (mut out, mut rows) = (String::with_capacity(text.len()), false);
-    for line in text.split_inclusive('\n') {
-        let words = folded(line.trim_end());
-        if rows || words.starts_with('\\') {
-            rows &= words != "\\.";
-            out.push('\n');
-        } else {
-            rows = words.starts_with("copy ") && words.ends_with("from stdin;");
-            out.push_str(line);
-        }
-    }
-    out
-}
-
 impl Reader<'_> {
+    /// The statements of a text, which stands `above` lines below the beginning of the file.
+    fn cut<'t>(&self, text: &'t str, above: usize) -> Result<Vec<Statement<'t>>> {
+        statements(text).map_err(|Open { line, what }| {
+            let (file, line) = (self.file, above + line);
+            Error::new(Kind::Plan, format_args!("{file}:{line}: {what} that begins there is never closed"))
+        })
+    }
+
     /// Takes in what a statement says, which stands `above` lines below the beginning of the file.
     fn take(&mut self, it: &Statement<'_>, above: usize) -> Result<()> {
         let words: Vec<String> = it.words.iter().map(|it| folded(it)).collect();
@@ -55,17 +47,32 @@ impl Reader<'_> {
             return self.block(it, above + it.line - 1);
         }
         let place = self.place(it, above);
+        // What a reference rests on may go, and it with it.
+        let held = words.contains(&"drop").then(|| self.held());
         let taken = match within(&words) {
             ["create", rest @ ..] => self.create(it.text, rest, &place),
             ["alter", "table", ..] | ["alter", "foreign", "table", ..] => self.alter(it.text, &place),
-            ["drop", "table" | "index", ..] => self.drop(it.text),
+            ["drop", "foreign", what @ "table", ..] => self.drop(it.text, what),
+            ["drop", what @ ("table" | "index" | "type" | "domain" | "schema"), ..] => self.drop(it.text, what),
             ["set", ..] => {
                 self.search(&it.words);
                 Ok(())
             }
             _ => Ok(()),
         };
+        if let Some(before) = held {
+            let now = self.held();
+            for (table, mut names) in before {
+                names.retain(|it| now.get(&table).is_none_or(|now| !now.contains(it)));
+                self.drafts.iter_mut().filter(|it| it.name == table).for_each(|it| it.let_go(&names));
+            }
+        }
         taken.map_err(|why| refused(&place, &why))
+    }
+
+    /// The references of each table that lead somewhere.
+    fn held(&self) -> BTreeMap<Name, Vec<String>> {
+        self.drafts.iter().map(|it| (it.name.clone(), it.held(&self.drafts))).collect()
     }
 
     fn place(&self, it: &Statement<'_>, above: usize) -> String {
@@ -75,11 +82,19 @@ impl Reader<'_> {
 
     /// Follows what stands in a block, such as one that passes over what is there already.
     fn block(&mut self, it: &Statement<'_>, above: usize) -> Result<()> {
-        let Some(quoted) = it.words.iter().find(|it| it.starts_with('$')) else { return Ok(()) };
-        let tag = quoted[1..].find('$').map_or(0, |it| it + 2);
-        let body = quoted.get(tag..quoted.len().saturating_sub(tag)).unwrap_or_default();
+        // A language may stand in quotes as well.
+        let (languages, others): (Vec<_>, Vec<_>) =
+            it.words.windows(2).partition(|it| it[0].eq_ignore_ascii_case("language"));
+        let Some((quoted, body)) = others.iter().find_map(|it| Some((it[1], unquoted(it[1])?))) else {
+            return Ok(());
+        };
+        if languages.iter().any(|it| folded(it[1].trim_matches(['\'', '"'])) != "plpgsql") {
+            let why = "what this does to tables cannot be told";
+            let place = self.place(it, above + 1 - it.line);
+            return if folded(&body).contains("table") { Err(refused(&place, why)) } else { Ok(()) };
+        }
         let above = above + it.text.split(quoted).next().map_or(0, |it| it.matches('\n').count());
-        for inner in statements(body) {
+        for inner in self.cut(&body, above)? {
             let text = folded(inner.text);
             let followed =
                 matches!(within(&text.split_whitespace().collect::<Vec<_>>()), ["create" | "alter" | "drop", ..]);
@@ -198,23 +213,33 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn drop(&mut self, text: &str) -> Lost {
+    /// Also drops what cannot be without it. Where the statement does not say CASCADE, the server has seen to it that there is no
+    /// such thing.
+    fn drop(&mut self, text: &str, what: &str) -> Lost {
         let mut parser = parser(text, Keyword::DROP)?;
-        let table = parser.parse_keyword(Keyword::TABLE);
-        skip(&mut parser, &[Keyword::INDEX]);
+        skip(&mut parser, &[Keyword::FOREIGN]);
+        parser.advance_token();
         skip(&mut parser, &[Keyword::CONCURRENTLY]);
         skip(&mut parser, &[Keyword::IF, Keyword::EXISTS]);
-        for name in parser.parse_comma_separated(|it| it.parse_object_name(false)).map_err(why)? {
-            let name = Name::of(&name, &self.schema);
-            match table {
-                true => self.drafts.retain(|it| it.name != name),
-                false => {
+        for written in parser.parse_comma_separated(|it| it.parse_object_name(false)).map_err(why)? {
+            let name = Name::of(&written, &self.schema);
+            match what {
+                "index" => {
                     let there = self.drafts.iter_mut().filter(|it| it.name.schema == name.schema);
-                    there.for_each(|it| it.release(&name.name));
+                    there.for_each(|it| it.drop_index(&name.name));
                 }
+                "schema" => self.forget(&|it| it.schema == name.name),
+                _ => self.forget(&|it| *it == name),
             }
         }
         Ok(())
+    }
+
+    /// Drops tables and types. The rows of a table are a type, too.
+    fn forget(&mut self, gone: &dyn Fn(&Name) -> bool) {
+        self.drafts.retain(|it| !gone(&it.name));
+        self.types.drop(gone);
+        self.drafts.iter_mut().for_each(|it| it.drop_types(gone));
     }
 
     /// Takes the first schema of a search path.
@@ -240,6 +265,18 @@ fn within<'w>(words: &'w [&'w str]) -> &'w [&'w str] {
         ["begin", rest @ ..] => within(rest),
         ["if", rest @ ..] => rest.iter().position(|it| *it == "then").map_or(&[], |it| &rest[it + 1..]),
         words => words,
+    }
+}
+
+/// What stands between dollars or quotes. What a backslash stands for stays as it is: such a body is followed as far as it goes
+/// without.
+fn unquoted(word: &str) -> Option<Cow<'_, str>> {
+    let between = |length: usize| word.get(length..word.len().saturating_sub(length)).unwrap_or_default();
+    match word.as_bytes().first()? {
+        b'$' => Some(between(word[1..].find('$')? + 2).into()),
+        b'\'' => Some(between(1).replace("''", "'").into()),
+        b'e' | b'E' if word[1..].starts_with('\'') => unquoted(&word[1..]),
+        _ => None,
     }
 }
 

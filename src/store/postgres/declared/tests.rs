@@ -151,6 +151,13 @@ fn constraints_wherever_they_stand() {
         ),
         ("CREATE UNIQUE INDEX i ON ONLY users (\"Nick\" COLLATE \"C\" text_pattern_ops) WHERE \"Nick\" <> ''", ""),
         ("CREATE UNIQUE INDEX i ON users (lower(email))", ""),
+        ("CREATE UNIQUE INDEX i ON users (email COLLATE \"C\")", " key(email)"),
+        ("CREATE UNIQUE INDEX i ON users (((email)))", " key(email)"),
+        (
+            "CREATE UNIQUE INDEX i ON users ((users.email) COLLATE \"C\" text_pattern_ops DESC, org)",
+            " unique(email,org)",
+        ),
+        ("CREATE UNIQUE INDEX i ON users ((email || 'x') COLLATE \"C\")", ""),
         ("CREATE INDEX i ON users USING gin (email gin_trgm_ops(siglen = 32))", ""),
         ("CREATE UNIQUE INDEX i ON users (email); DROP INDEX IF EXISTS i", ""),
         (
@@ -179,6 +186,70 @@ fn constraints_wherever_they_stand() {
         "CREATE TABLE t (a int, b int, CONSTRAINT p PRIMARY KEY (b, a), EXCLUDE USING gist (a WITH =))",
         &["t(a int!, b int!) key(b,a)"],
     );
+}
+
+#[test]
+fn what_is_dropped_takes_others_with_it() {
+    let tables = "CREATE TABLE p (id int PRIMARY KEY, u int UNIQUE); CREATE TABLE c (a int REFERENCES p, b int REFERENCES p (u));";
+    let (p, c) = ("p(id int!, u int) key(id) unique(u)", "c(a int, b int) a->p(id) b->p(u)");
+    for (statement, expect) in [
+        ("", &[c, p][..]),
+        ("DROP TABLE IF EXISTS public.p CASCADE", &["c(a int, b int)"]),
+        ("DROP SCHEMA public CASCADE", &[]),
+        ("DROP SCHEMA other CASCADE", &[c, p]),
+        ("ALTER TABLE p DROP CONSTRAINT p_pkey CASCADE", &["c(a int, b int) b->p(u)", "p(id int!, u int) unique(u)"]),
+        ("ALTER TABLE p DROP COLUMN u CASCADE", &["c(a int, b int) a->p(id)", "p(id int!) key(id)"]),
+        (
+            "ALTER TABLE p ADD UNIQUE (u, id), DROP CONSTRAINT p_u_key CASCADE",
+            &["c(a int, b int) a->p(id)", "p(id int!, u int) key(id) unique(u,id)"],
+        ),
+        // An index and a foreign key may be called the same.
+        ("CREATE UNIQUE INDEX c_a_fkey ON c (b); DROP INDEX c_a_fkey", &[c, p]),
+        ("ALTER TABLE c DROP CONSTRAINT c_a_fkey", &["c(a int, b int) b->p(u)", p]),
+    ] {
+        check(&format!("{tables} {statement}"), expect);
+    }
+    let tables = "CREATE TYPE m AS ENUM (); CREATE DOMAIN d AS m; CREATE TABLE r (x int);
+        CREATE TABLE t (a m, b d[], c text, e d, f r);";
+    for (statement, expect) in [
+        ("DROP TYPE IF EXISTS m CASCADE", "t(c text, f json)"),
+        ("DROP DOMAIN d CASCADE", "t(a text, c text, f json)"),
+        ("DROP TABLE r CASCADE", "t(a text, b json, c text, e text)"),
+    ] {
+        let (tables, _) = read(&format!("{tables} {statement}"), &Schemas::default());
+        assert_eq!(tables.last().map(String::as_str), Some(expect), "{statement}");
+    }
+}
+
+#[test]
+fn names_are_cut_as_the_server_cuts_them() {
+    let [t, c] = ["x", "y"].map(|it| it.repeat(70));
+    let (table, column) = (&t[..63], &c[..63]);
+    check(&format!("CREATE TABLE {t} ({c} int)"), &[&format!("{table}({column} int)")]);
+    check(&format!("CREATE TABLE \"{}ä\" (a int)", &t[..62]), &[&format!("{}(a int)", &t[..62])]);
+    for (constraint, made) in [
+        ("UNIQUE (b)", format!("{}_b_key", &t[..57])),
+        (&format!("UNIQUE ({c})"), format!("{}_{}_key", &t[..29], &c[..29])),
+        ("PRIMARY KEY (b)", format!("{}_pkey", &t[..58])),
+        (&format!("FOREIGN KEY (b, {c}) REFERENCES {t}"), format!("{}_b_{}_fkey", &t[..29], &c[..26])),
+    ] {
+        let text = format!(
+            "CREATE TABLE {t} (b int NOT NULL, {c} int); ALTER TABLE {t} ADD {constraint}; ALTER TABLE {t} DROP CONSTRAINT {made}"
+        );
+        check(&text, &[&format!("{table}(b int!, {column} int)")]);
+    }
+}
+
+#[test]
+fn a_doubt_lasts_no_longer_than_its_cause() {
+    let table = "CREATE TABLE t (a elsewhere, b int);";
+    for (statement, expect) in [
+        ("ALTER TABLE t ALTER a TYPE text", "t(a text, b int)"),
+        ("ALTER TABLE t DROP a", "t(b int)"),
+        ("DROP TABLE t; CREATE TABLE t (c int)", "t(c int)"),
+    ] {
+        check(&format!("{table} {statement}"), &[expect]);
+    }
 }
 
 #[test]
@@ -227,7 +298,7 @@ fn what_says_nothing_of_tables_is_passed_over() {
         CREATE TEMP TABLE x (a int); CREATE TABLE IF NOT EXISTS t (a int) PARTITION BY RANGE (a);
         CREATE TABLE IF NOT EXISTS t (other text); CREATE TABLE t1 PARTITION OF t FOR VALUES FROM (1) TO (2);
         CREATE TABLE t2 (a int); ALTER TABLE ONLY t ATTACH PARTITION t2 DEFAULT; CREATE TABLE _cutover (run text);
-        COPY public.t (a) FROM stdin;\n1;'\n\\.\nINSERT INTO t VALUES (1); COMMIT;\n\\unrestrict x\n",
+        COPY public.t (a) FROM stdin;\n1;'\n\\.\nCOPY public.t (a)\nFROM STDIN WITH (FORMAT csv);\n\"it's\n\\.\nINSERT INTO t VALUES (1); COMMIT;\n\\unrestrict x\n",
         &["t(a int)"],
     );
 }
@@ -241,8 +312,11 @@ fn blocks_that_pass_over_what_is_there() {
         DO $$ BEGIN
          ALTER TABLE t ADD CONSTRAINT f FOREIGN KEY (a) REFERENCES t (a), ADD COLUMN n mood, ADD o m;
         EXCEPTION WHEN duplicate_object THEN null; END $$ LANGUAGE plpgsql;
+        DO 'BEGIN ALTER TABLE t ADD p text DEFAULT ''x''; END';
+        DO LANGUAGE plperlu $$ it's not SQL $$;
+        DO LANGUAGE 'plpgsql' E'BEGIN ALTER TABLE t ADD q int; END';
         DO $$ BEGIN ALTER PUBLICATION p ADD TABLE t; PERFORM 1; END $$;",
-        &["t(a int, m text, n text, o date) a->t(a)"],
+        &["t(a int, m text, n text, o date, p text, q int) a->t(a)"],
     );
 }
 
@@ -310,6 +384,15 @@ fn what_cannot_be_followed_is_told() {
         (
             "CREATE TABLE t (a int);\nDO $$\nBEGIN\nEXECUTE 'ALTER TABLE t ADD b int'; END $$",
             "s.sql:3: `BEGIN EXECUTE 'ALTER` cannot",
+        ),
+        ("\nDO $$ it's a TABLE $$ LANGUAGE plperlu", "s.sql:2: `DO $$ it's` cannot be followed"),
+        (
+            "CREATE TABLE t (a int);\nCOMMENT ON TABLE t IS 'it;\nCREATE TABLE u (a int);",
+            "s.sql:2: a quote that begins there is never closed",
+        ),
+        (
+            "\nDO $$ BEGIN\n ALTER TABLE t ADD b text DEFAULT 'x; END $$;",
+            "s.sql:3: a quote that begins there is never closed",
         ),
     ] {
         let error = tables("s.sql", text, &Schemas::default()).map(|_| ()).unwrap_err().to_string();

@@ -2,7 +2,7 @@
 
 use super::draft::{Name, folded, parts};
 use crate::store::postgres::form::Declared;
-use sqlparser::ast::DataType;
+use sqlparser::ast::{ArrayElemTypeDef, DataType};
 use std::collections::BTreeMap;
 
 /// A type that is known.
@@ -11,6 +11,8 @@ pub(super) struct Known {
     pub declared: Declared,
     /// What stands in parentheses behind it.
     pub modifier: String,
+    /// The types of the file that it is made of, itself among them.
+    made_of: Vec<Name>,
 }
 
 /// The types that statements have made so far. A domain stands for what it is made of.
@@ -157,7 +159,12 @@ const EXACT: &[&str] = &[
 impl Known {
     fn new(name: &str, class: &str, built_in: bool) -> Known {
         let declared = Declared { name: name.to_owned(), built_in, class: class.to_owned(), array: false };
-        Known { declared, modifier: String::new() }
+        Known { declared, modifier: String::new(), made_of: Vec::new() }
+    }
+
+    /// Whether it is gone where these types are.
+    pub(super) fn goes_with(&self, gone: &dyn Fn(&Name) -> bool) -> bool {
+        self.made_of.iter().any(gone)
     }
 
     /// Whether the server takes values of the two for equal where cells are: else a foreign key between them is not checked.
@@ -179,15 +186,21 @@ impl Known {
 impl Types {
     /// A type that is made of nothing else: an enum (`e`), a composite (`c`), a range (`r`), or one of somebody's own (`b`).
     pub(super) fn make(&mut self, name: Name, class: &str) {
-        let known = Known::new(&name.name, class, false);
+        let known = Known { made_of: vec![name.clone()], ..Known::new(&name.name, class, false) };
         self.0.insert(name, known);
     }
 
     /// A domain. Nothing is known of it, if nothing is known of what it is made of.
     pub(super) fn make_domain(&mut self, name: Name, of: Option<Known>) {
         if let Some(of) = of {
-            self.0.insert(name, of);
+            let made_of = [of.made_of, vec![name.clone()]].concat();
+            self.0.insert(name, Known { made_of, ..of });
         }
+    }
+
+    /// Drops types, and the domains that are made of them.
+    pub(super) fn drop(&mut self, gone: &dyn Fn(&Name) -> bool) {
+        self.0.retain(|_, known| !known.goes_with(gone));
     }
 
     /// What a type is, and whether it also makes a column that is not NULL, as `serial` does. `schema` is the one of names without
@@ -196,9 +209,18 @@ impl Types {
         let text = written.to_string();
         match written {
             // An array of whatever is one.
-            DataType::Array(_) => {
+            DataType::Array(of) => {
                 let mut known = Known::new("array", "b", true);
                 known.declared.array = true;
+                let of = match of {
+                    ArrayElemTypeDef::AngleBracket(it)
+                    | ArrayElemTypeDef::SquareBracket(it, _)
+                    | ArrayElemTypeDef::Parenthesis(it)
+                    | ArrayElemTypeDef::ParenthesisNotNull(it)
+                    | ArrayElemTypeDef::Qualified(it, _) => self.find(it, schema).0,
+                    ArrayElemTypeDef::None => None,
+                };
+                known.made_of = of.map(|it| it.made_of).unwrap_or_default();
                 (Some(known), false)
             }
             DataType::Custom(name, modifiers) => {

@@ -6,7 +6,7 @@ use crate::{
     schema::Table,
     store::{
         Schemas,
-        postgres::statements::{Statement, statements},
+        postgres::statements::{Open, Statement, statements},
     },
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -117,7 +117,10 @@ impl Writer {
 
 /// All statements of a schema, and what they are about.
 fn told(schema: &str) -> Result<Vec<(Statement<'_>, About)>> {
-    let all = statements(schema).into_iter().map(|it| match about(&it) {
+    let all = statements(schema).map_err(|Open { line, what }| {
+        Error::new(Kind::Plan, format_args!("line {line} of the schema: {what} that begins there is never closed"))
+    })?;
+    let all = all.into_iter().map(|it| match about(&it) {
         Some(about) => Ok((it, about)),
         None => Err(Error::new(Kind::Plan, format_args!("line {} of the schema: {ALLOWED}", it.line))),
     });
@@ -232,7 +235,7 @@ mod tests {
             ("INSERT INTO a VALUES (1)", None),
             ("DO $$ BEGIN END $$", None),
         ] {
-            assert_eq!(statements(text).first().and_then(about), expect, "{text}");
+            assert_eq!(statements(text).unwrap().first().and_then(about), expect, "{text}");
         }
     }
 }
