@@ -2,13 +2,16 @@
 //!
 //! `cargo bench --bench migrate -- [rows=1000000] [runs=5] [CASE…]`. Without cases, all of them. The numbers of rows may be
 //! several, with commas between. `write` is the target alone, the others are whole runs: staged, checked, written, read back and
-//! compared; `backup` also backs the source up first. Both read the same file, and both are children of this program.
+//! compared; `backup` also backs the source up first. Both read the same file, and both are children of this program. `pgloader` and
+//! `duckdb` are `postgres` with that program, which only loads, in place of the floor; they are measured where they are named, and
+//! `PYTHON` names an interpreter that has `duckdb`.
 
 #[expect(dead_code, reason = "the other benchmark uses more of it")]
 #[path = "../diff/generate.rs"]
 mod generate;
 #[path = "../diff/measure.rs"]
 mod measure;
+mod peers;
 #[expect(dead_code, clippy::expect_used, clippy::panic, reason = "a harness of tests, which use more of it")]
 #[path = "../../tests/support/postgres.rs"]
 mod postgres;
@@ -46,13 +49,19 @@ struct Case {
     postgres: bool,
     /// What is typed. Nothing: only the target is measured, by this program.
     arguments: Option<&'static [&'static str]>,
+    /// What it is measured beside, as this program is asked for it.
+    floor: &'static str,
 }
 
-static CASES: [Case; 4] = [
-    Case { name: "write", postgres: false, arguments: None },
-    Case { name: "migrate", postgres: false, arguments: Some(&["--no-backup"]) },
-    Case { name: "backup", postgres: false, arguments: Some(&[]) },
-    Case { name: "postgres", postgres: true, arguments: Some(&["--no-backup"]) },
+const WHOLE: Option<&[&str]> = Some(&["--no-backup"]);
+
+static CASES: [Case; 6] = [
+    Case { name: "write", postgres: false, arguments: None, floor: "floor" },
+    Case { name: "migrate", postgres: false, arguments: WHOLE, floor: "floor" },
+    Case { name: "backup", postgres: false, arguments: Some(&[]), floor: "floor" },
+    Case { name: "postgres", postgres: true, arguments: WHOLE, floor: "floor" },
+    Case { name: "pgloader", postgres: true, arguments: WHOLE, floor: "pgloader" },
+    Case { name: "duckdb", postgres: true, arguments: WHOLE, floor: "duckdb" },
 ];
 
 fn main() -> Result<()> {
@@ -61,8 +70,17 @@ fn main() -> Result<()> {
     match &arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["floor", from, into] if into.starts_with("postgres:") => copy(from, into),
         ["floor", from, into] => floor(from, into),
+        ["pgloader", from, into] => peers::pgloader(from, into),
+        ["duckdb", from, into] => peers::duckdb(from, into),
         ["write", from, into] => write(Path::new(from), Path::new(into)),
-        arguments => table(&Wanted::read(arguments, &CASES, |it| it.name)?, &mut io::stdout().lock()),
+        arguments => {
+            let mut wanted = Wanted::read(arguments, &CASES, |it| it.name)?;
+            // Not everybody has the programs of others.
+            if wanted.cases.len() == CASES.len() {
+                wanted.cases.retain(|it| it.floor == "floor");
+            }
+            table(&wanted, &mut io::stdout().lock())
+        }
     }
 }
 
@@ -92,7 +110,7 @@ impl Case {
                 place.empty()?;
                 let mut command = Command::new(env::current_exe()?);
                 match self.arguments.filter(|_| !is_floor) {
-                    None => drop(command.arg(if is_floor { "floor" } else { "write" }).arg(from).arg(&place.name)),
+                    None => drop(command.arg(if is_floor { self.floor } else { "write" }).arg(from).arg(&place.name)),
                     Some(arguments) => {
                         let plan = place.plan(folder, from)?;
                         let state = folder.join(".cutover");

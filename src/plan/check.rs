@@ -23,6 +23,9 @@ const CONTRADICTIONS: &[(&str, &str, &str)] = &[
     ("ignore", "truncate", "the column is not compared at all"),
     ("ignore", "round", "the column is not compared at all"),
     ("truncate", "round", "no value is both a time and a number"),
+    ("encrypt", "generated", "what is made up is no secret of the source"),
+    ("encrypt", "truncate", "the target holds no time"),
+    ("encrypt", "round", "the target holds no number"),
 ];
 
 /// Keys of a column that mean something to some types only.
@@ -170,6 +173,7 @@ fn mapping(reader: &mut Reader<'_>, table: &DeTable<'_>, mapped: &Mapping) {
     }
     for (entry, (_, rule)) in entries(rules).iter().zip(mapped.columns.iter().flatten()) {
         column(reader, entry, rule);
+        encrypted(reader, entry, rule, mapped);
         if rule.ignore && mapped.key.iter().flatten().any(|it| it == entry.name) {
             let message = format!("{} is in the key and cannot be ignored", quoted(entry.name));
             reader.fault(entry.span.clone(), message, None);
@@ -192,6 +196,15 @@ fn newest(reader: &mut Reader<'_>, table: &DeTable<'_>, mapped: &Mapping) {
         }
         (true, Some((_, node))) => column_of(reader, node, "newest_by", mapped),
         (false, None) => {}
+    }
+}
+
+/// What is encrypted cannot be read by an expression.
+fn encrypted(reader: &mut Reader<'_>, entry: &Entry<'_, '_>, rule: &Rule, mapped: &Mapping) {
+    if rule.encrypt.is_some() && mapped.inverse.is_some() {
+        let hint = "leave one of them out".to_owned();
+        let message = format!("`inverse` cannot read {}, which is encrypted", quoted(entry.name));
+        reader.fault(entry.span.clone(), message, hint);
     }
 }
 

@@ -303,6 +303,11 @@ const COLUMN: &[Key] = &[
     key("ignore", Shape::Bool, "Do not compare this column. Needs `because`."),
     key("secret", Shape::Bool, "Mask the values in everything that is shown or stored."),
     key(
+        "encrypt",
+        Shape::Secret,
+        "Encrypt the value with this key, a variable that holds 32 bytes in hexadecimal or base64. The column is secret, too.",
+    ),
+    key(
         "merge",
         Shape::Word(&["fill", "source", "target"]),
         "Whose value stays where `conflict = \"merge\"`: \"fill\" (if absent) takes the source's where the target has none.",

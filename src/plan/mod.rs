@@ -27,6 +27,7 @@
 //! ```
 mod around;
 mod check;
+mod encryption;
 mod fault;
 mod interpolate;
 mod keys;
@@ -45,6 +46,7 @@ use std::{
 };
 
 pub use around::{Address, Cached, Call, Hook, Hooks, Query, Warm};
+pub use encryption::{FieldKey, key_bytes};
 pub use fault::{Fault, render};
 pub(crate) use fault::{nearest, quoted};
 pub use interpolate::parse_dotenv;
@@ -233,6 +235,8 @@ pub struct Rule {
     pub ignore: bool,
     /// Mask the column's values in everything that is shown or stored.
     pub secret: bool,
+    /// Encrypt the value with this key. The column is secret, too.
+    pub encrypt: Option<FieldKey>,
     /// Whose value stays under [`Conflict::Merge`].
     pub merge: Merge,
     /// The value is made up, from the item and the plan's seed and instant.

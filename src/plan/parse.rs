@@ -6,8 +6,8 @@ use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    Check, ColumnType, Conflict, Endpoint, Expression, Generated, Json, KeyIndex, Limit, Mapping, Merge, Migrate,
-    Names, Place, Plan, Policy, Reference, Rule, check,
+    Check, ColumnType, Conflict, Endpoint, Expression, FieldKey, Generated, Json, KeyIndex, Limit, Mapping, Merge,
+    Migrate, Names, Place, Plan, Policy, Reference, Rule, check,
     fault::{Fault, place},
     keys::ROOT,
     read::{Entry, Node, Reader, address, count, decimal, entries, settings},
@@ -45,7 +45,7 @@ fn syntax(text: &str, error: &toml::de::Error) -> Fault {
     let from = before.rfind('\n').map_or(0, |it| it + 1);
     let to = before.len() + after.find('\n').unwrap_or(after.len());
     let line = text.get(from..to).unwrap_or_default();
-    let secret = ["token", "password", "secret", "api_key", "://"].iter().any(|it| line.contains(it));
+    let secret = ["token", "password", "secret", "api_key", "encrypt", "://"].iter().any(|it| line.contains(it));
     match line.find('=') {
         Some(at) if secret => fault.masking(from + at + 1..to),
         _ => fault,
@@ -168,6 +168,7 @@ fn rule(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) -> Rule {
         return Rule { from: as_expression(reader, entry.value), place, ..Rule::default() };
     };
     let map = self::table(table, "map").map(entries);
+    let encrypt = encryption(reader, table);
     Rule {
         from: expression(reader, table, "from"),
         default: json(reader, table, "default"),
@@ -183,7 +184,8 @@ fn rule(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) -> Rule {
         truncate: text(reader, table, "truncate"),
         round: whole(table, "round").and_then(|it| u32::try_from(it).ok()),
         ignore: flag(table, "ignore"),
-        secret: flag(table, "secret"),
+        secret: flag(table, "secret") || encrypt.is_some(),
+        encrypt,
         merge: match text(reader, table, "merge").as_deref() {
             Some("source") => Merge::Source,
             Some("target") => Merge::Target,
@@ -197,6 +199,18 @@ fn rule(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) -> Rule {
         because: text(reader, table, "because"),
         place,
     }
+}
+
+/// The key of `encrypt`.
+fn encryption(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Option<FieldKey> {
+    let said = text(reader, table, "encrypt").filter(|it| !it.is_empty())?;
+    let key = FieldKey::read(&said);
+    if let (None, Some(node)) = (&key, table.get("encrypt")) {
+        let hint = "`openssl rand -hex 32` makes one".to_owned();
+        let message = "`encrypt` needs a variable that holds 32 bytes in hexadecimal or base64";
+        reader.fault(node.span(), message.into(), hint);
+    }
+    key
 }
 
 fn witness(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Check {

@@ -53,6 +53,7 @@ const FULL: &str = include_str!("full.toml");
 fn variable(name: &str) -> Option<String> {
     match name {
         "SET" => Some("hunter2".into()),
+        "KEY" => Some("0f".repeat(32)),
         "EMPTY" => Some(String::new()),
         "PREFIX" => Some("prod_".into()),
         "EDGE_CONFIG_ID" => Some("ecfg_1".into()),

@@ -484,7 +484,7 @@ fn table_made<'n>(mapping: &Mapping, from: &Table, columns: impl Iterator<Item =
     for name in columns {
         let rule = mapping.columns.iter().flatten().find(|it| it.0 == name).map(|it| &it.1);
         let copied = match rule {
-            Some(rule) if rule.map.is_some() || rule.generated.is_some() => None,
+            Some(rule) if rule.map.is_some() || rule.generated.is_some() || rule.encrypt.is_some() => None,
             Some(Rule { from: Some(path), .. }) => path.text.trim().strip_prefix('.').map(|it| it.trim_matches('"')),
             _ if mapping.each.is_some() => None,
             _ => Some(name),

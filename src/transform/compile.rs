@@ -223,7 +223,7 @@ impl Compiler<'_> {
         let mut columns = Vec::new();
         for (name, rule) in declared {
             self.check_target(name, rule);
-            let rules = Rules::compile(rule).unwrap_or_else(|message| {
+            let rules = Rules::compile(rule, &self.mapping.into, name).unwrap_or_else(|message| {
                 self.faults.push(rule.place.fault(message));
                 Rules::default()
             });

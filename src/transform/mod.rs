@@ -4,6 +4,7 @@
 //! run. A column that is a plain copy or a simple path is looked up where it stands. Everything else is jq, which runs on
 //! a thread of its own with limits on steps, size, depth and silence.
 
+mod cipher;
 mod compile;
 mod complaint;
 mod jq;

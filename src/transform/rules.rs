@@ -1,6 +1,6 @@
 //! What the plan declares for a column beside where it comes from: defaults, maps, checks, and values that are made up.
 
-use super::val;
+use super::{cipher::Cipher, val};
 use crate::{
     plan::{Generated, Rule},
     value::{Value, decimal, json},
@@ -20,6 +20,7 @@ pub(super) struct Rules {
     one_of: Option<Vec<String>>,
     trim: bool,
     strip_nul: bool,
+    cipher: Option<Cipher>,
     pub(super) secret: bool,
     /// Nothing but `secret` is declared.
     pub(super) idle: bool,
@@ -47,11 +48,11 @@ impl Rules {
         Rules { idle: true, ..Rules::default() }
     }
 
-    /// Compiles `rule`.
+    /// Compiles the rule of a column of a target table.
     ///
     /// # Errors
     /// If its regular expression does not compile or a limit is no number.
-    pub(super) fn compile(rule: &Rule) -> Result<Rules, String> {
+    pub(super) fn compile(rule: &Rule, table: &str, column: &str) -> Result<Rules, String> {
         let matches =
             rule.matches.as_deref().map(Regex::new).transpose().map_err(|error| format!("`matches`: {error}"))?;
         let bound = |name: &str, text: &Option<String>| match text {
@@ -71,17 +72,17 @@ impl Rules {
             one_of: rule.one_of.as_ref().map(|it| it.iter().map(|it| canonical(it)).collect()),
             trim: rule.trim,
             strip_nul: rule.strip_nul,
+            cipher: rule.encrypt.as_ref().map(|it| Cipher::new(it, table, column)),
             secret: rule.secret,
             idle: false,
         };
         let checks = rules.matches.is_some() || rules.min.is_some() || rules.max.is_some() || rules.one_of.is_some();
-        let edits = rules.default.is_some() || rules.trim || rules.strip_nul || rules.map.is_some();
-        Ok(Rules { idle: !checks && !edits && !rules.required, ..rules })
+        Ok(Rules { idle: !checks && !rules.edits() && !rules.required, ..rules })
     }
 
     /// Whether a value may leave these rules as another one than it came.
     pub(super) fn edits(&self) -> bool {
-        self.default.is_some() || self.trim || self.strip_nul || self.map.is_some()
+        self.default.is_some() || self.trim || self.strip_nul || self.map.is_some() || self.cipher.is_some()
     }
 
     /// Whether an absent value is replaced.
@@ -111,6 +112,9 @@ impl Rules {
         }
         if !val::is_null(value) {
             self.check(value)?;
+            if let Some(cipher) = &self.cipher {
+                return cipher.seal(value).map(Ruled::Text).ok_or_else(|| "encrypt".into());
+            }
         }
         Ok(match (mapped, cleaned, default) {
             (Some(it), ..) | (None, None, Some(it)) => Ruled::Json(it),
@@ -159,7 +163,7 @@ impl Rules {
 }
 
 /// The text that a value is written as; a document has none.
-fn text(value: Value<'_>) -> Option<Cow<'_, str>> {
+pub(super) fn text(value: Value<'_>) -> Option<Cow<'_, str>> {
     match value {
         Value::Text(it) => Some(Cow::Borrowed(it)),
         Value::Json(it) => match json::kind(it) {

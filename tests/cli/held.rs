@@ -68,4 +68,11 @@ fn a_reference_to_a_column_that_was_not_written_holds_all() {
     let done = check(&folder, &["rollback", "--confirm"], 1);
     assert!(done.contains("id=1, by own"), "{done}");
     assert_eq!(all(&folder, "id", "p"), "1");
+
+    let next = done.lines().find_map(|it| it.strip_prefix("next: cutover ")).unwrap_or_else(|| panic!("{done}"));
+    let (next, why) = next.split_once("    ").unwrap_or_else(|| panic!("{done}"));
+    assert_eq!(why, "once the rest may go");
+    folder.sqlite("target.db", "DELETE FROM own");
+    check(&folder, &next.split(' ').collect::<Vec<_>>(), 0);
+    assert_eq!(all(&folder, "id", "p"), "");
 }

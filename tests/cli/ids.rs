@@ -83,7 +83,8 @@ fn numbers_go_on_behind_the_last_one() {
         .sqlite("source.db", "UPDATE users SET name = 'bob' WHERE id = 2; UPDATE users SET name = 'mia' WHERE id = 1");
     let done = migrate(&folder, &[], 1);
     assert!(done.stdout.contains("users: 2 rows of the target have other values"), "{}", done.stdout);
-    assert_eq!(run(&folder, &["rollback", "--confirm"]).code, 0);
+    let undone = run(&folder, &["rollback", "--confirm"]);
+    assert!(undone.code == 0 && undone.stdout.contains("cutover.ids.json holds the new ids"), "{}", undone.stdout);
     assert_eq!(all(&folder), before, "what was inserted under new ids goes, too");
 }
 

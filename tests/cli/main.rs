@@ -11,6 +11,7 @@ mod command;
 mod connection;
 mod counts;
 mod documents;
+mod encrypted;
 mod export;
 mod faces;
 mod fields;

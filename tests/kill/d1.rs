@@ -34,7 +34,7 @@ fn remote() -> Remote {
 
 #[test]
 fn killed_at_every_write() {
-    trial::at_every_write(remote);
+    trial::at_every_write(remote, true);
 }
 
 #[test]

@@ -29,6 +29,13 @@ pub(crate) struct Moment {
     pub(crate) at: usize,
 }
 
+impl Moment {
+    /// Whether the call may write to a connection, and not only to a file.
+    pub(crate) fn may_be_sent(&self) -> bool {
+        ["write", "writev", "sendto", "sendmsg"].contains(&self.call.as_str())
+    }
+}
+
 /// The program in that folder, as a test wants it.
 pub(crate) struct Program<'f> {
     pub(crate) folder: &'f Folder,

@@ -34,7 +34,7 @@ fn served(database: &Database) -> Served<'_> {
 #[test]
 fn killed_at_every_write() {
     let database = postgres::database();
-    trial::at_every_write(|| served(&database));
+    trial::at_every_write(|| served(&database), true);
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn file() -> File {
 
 #[test]
 fn killed_at_every_write() {
-    trial::at_every_write(file);
+    trial::at_every_write(file, false);
 }
 
 #[test]

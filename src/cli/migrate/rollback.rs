@@ -13,7 +13,7 @@ use crate::{
         migration::{Migration, TableMigration, Undoing},
     },
     run::{
-        backup,
+        backup, ids,
         log::Step,
         migrate::{
             Undo,
@@ -167,6 +167,16 @@ fn conclude(out: &mut Migration, runs: &[RunRecord], args: &RollbackArgs) {
         }
         _ => format!("Taken back, but for {} rows that others have changed or refer to; they are left.", theirs + held),
     };
+    if let (1.., Some(last)) = (theirs + held, runs.first()) {
+        let plan = quoted(&out.plan.path);
+        out.next = Some(format!("cutover rollback {plan} --run {} --confirm    once the rest may go", last.id));
+    }
+    let ids = ids::file_of(Path::new(&out.plan.path));
+    if ids.exists() {
+        let says =
+            "holds the new ids that were given, and a later run gives them again; delete it to have new ones given";
+        out.facts.push(format!("{} {says}", ids.display()));
+    }
     for (count, why) in [(theirs, "were changed by others since"), (held, "are referred to by rows that stay")] {
         if count > 0 {
             out.verdict = Verdict::Fail;

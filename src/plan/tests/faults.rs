@@ -1,6 +1,6 @@
 //! Plans that are wrong, and what is said about them.
 
-use super::{bad, bad_rule, check};
+use super::{HEAD, bad, bad_rule, check, read};
 
 #[test]
 fn what_is_not_toml() {
@@ -263,6 +263,31 @@ fn rules_that_are_wrong() {
             "6:18: unknown key `requird` (did you mean `required`?)",
             "6:41: `type` must be a string, not a whole number",
         ],
+    );
+}
+
+#[test]
+fn what_is_encrypted_needs_a_key_and_is_not_read_back() {
+    bad_rule(
+        "encrypt = '${SET}'",
+        &[
+            "6:28: `encrypt` needs a variable that holds 32 bytes in hexadecimal or base64 (`openssl rand -hex 32` makes one)",
+        ],
+    );
+    bad_rule("encrypt = '${EMPTY}'", &["6:28: `encrypt` is empty (the variable is set, but to nothing)"]);
+    bad_rule(
+        "encrypt = '${KEY}', generated = 'ulid'",
+        &[
+            "6:18: `encrypt` and `generated` contradict each other: what is made up is no secret of the source (keep one)",
+        ],
+    );
+    let key = "0f".repeat(32);
+    let faults = read(&format!("{HEAD}[[table]]\ninto = 't'\ncolumns.a = {{ encrypt = '{key}' }}"))
+        .expect_err("a key in a plan");
+    assert!(faults[0].to_string().contains("`encrypt` holds a secret, which a plan never does"), "{}", faults[0]);
+    bad(
+        "[[table]]\ninto = 't'\ninverse = { a = '.b' }\ncolumns.b = { from = '.a', encrypt = '${KEY}' }",
+        &["7:9: `inverse` cannot read `b`, which is encrypted (leave one of them out)"],
     );
 }
 

@@ -32,14 +32,13 @@
 //! another store: HMAC-SHA256(HMAC-SHA256(main key, `cutover-sealed/1 proof`), the text of `backup.json` with an empty
 //! proof and an empty checksum), in hexadecimal.
 
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    plan::key_bytes,
+};
 use aes_gcm::{
     Aes256Gcm, Nonce, Tag,
     aead::{AeadInOut, KeyInit},
-};
-use base64::{
-    Engine,
-    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
 use hmac::{Hmac, Mac};
 use secrecy::{ExposeSecret, SecretBox, SecretString};
@@ -103,15 +102,7 @@ impl Secret {
     /// # Errors
     /// If it is anything else.
     pub fn key_file(bytes: &[u8]) -> Result<Secret> {
-        let text = std::str::from_utf8(bytes).unwrap_or_default().trim();
-        let spelt = || {
-            let decoded = if text.len() == 64 {
-                (0..32).map(|it| u8::from_str_radix(text.get(2 * it..2 * it + 2)?, 16).ok()).collect()
-            } else {
-                STANDARD.decode(text).or_else(|_| URL_SAFE_NO_PAD.decode(text)).ok()
-            };
-            decoded.and_then(|it: Vec<u8>| <[u8; 32]>::try_from(it).ok())
-        };
+        let spelt = || key_bytes(std::str::from_utf8(bytes).unwrap_or_default());
         let key = <[u8; 32]>::try_from(bytes).ok().or_else(spelt);
         let wrong = "no key file: it has to hold 32 bytes, as they are, in hexadecimal or in base64";
         let key = key.ok_or_else(|| Error::new(Kind::Usage, wrong))?;
