@@ -100,7 +100,7 @@ pub(crate) fn at_writes_of_a_rollback<T: Trial>(make: impl Fn() -> T) {
     };
     let moments = program(&full()).moments(WRITES, &ROLLBACK);
     let (mut killed, mut tried) = (0, 0);
-    for moment in moments.iter().step_by(2) {
+    for moment in moments.iter().step_by(3) {
         let trial = full();
         tried += 1;
         killed += usize::from(program(&trial).kill(moment, &ROLLBACK).was_killed());

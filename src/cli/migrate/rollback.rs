@@ -167,7 +167,8 @@ fn conclude(out: &mut Migration, runs: &[RunRecord], args: &RollbackArgs) {
         }
         _ => format!("Taken back, but for {} rows that others have changed or refer to; they are left.", theirs + held),
     };
-    if let (1.., Some(last)) = (theirs + held, runs.first()) {
+    // What others have changed stays theirs; what they refer to may go one day.
+    if let (1.., Some(last)) = (held, runs.first()) {
         let plan = quoted(&out.plan.path);
         out.next = Some(format!("cutover rollback {plan} --run {} --confirm    once the rest may go", last.id));
     }
