@@ -102,9 +102,13 @@ fn migrated() -> tempfile::TempDir {
 fn plans_parse() {
     let plans = blocks("toml");
     assert!(plans.len() > 4);
+    let variable = |name: &str| match name {
+        "FIELD_KEY" => Some("0f".repeat(32)),
+        _ => Some("https://app.example".to_owned()),
+    };
     for (page, text) in plans {
         let plan = whole(&text);
-        if let Err(faults) = cutover::plan::parse(&plan, &page, &|_| Some("https://app.example".to_owned())) {
+        if let Err(faults) = cutover::plan::parse(&plan, &page, &variable) {
             panic!("{}", cutover::plan::render(&faults, &page, &plan, false));
         }
     }
