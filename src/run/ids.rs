@@ -115,7 +115,8 @@ impl NewIds {
 
     /// The tables of a plan that want new ids and were not given theirs.
     pub fn wanted<'p>(&self, plan: &'p Plan) -> Vec<&'p str> {
-        plan.renamed().filter(|it| !self.tables.contains_key(*it)).collect()
+        let wanted = plan.tables.iter().filter(|it| it.new_ids && !self.tables.contains_key(&it.into));
+        wanted.map(|it| it.into.as_str()).collect()
     }
 
     fn give_all<'t>(
@@ -166,11 +167,13 @@ impl NewIds {
         self.are_for(&format!("{} {}", task.target_name.kind, task.target_name.name))?;
         let all: Vec<Comparison> = task.tables.iter().map(|it| Comparison::clone(&it.comparison)).collect();
         self.may_follow(plan, task, &all)?;
-        let swaps: Vec<Option<Arc<Swaps>>> = all.iter().map(|it| self.swaps(plan, it)).collect::<Result<_>>()?;
+        let mut swaps: Vec<Option<Arc<Swaps>>> = all.iter().map(|it| self.swaps(plan, it)).collect::<Result<_>>()?;
+        follow(&all, task, &mut swaps);
         for (at, pairing) in task.tables.iter_mut().enumerate() {
             let renaming = renaming(&all, at, pairing, &swaps)?;
             pairing.renaming = (!renaming.columns.is_empty()).then(|| Arc::new(renaming));
-            let count = swaps[at].as_ref().map_or(0, |it| it.len());
+            let own = self.tables.get(&pairing.comparison.target.name).filter(|_| swaps[at].is_some());
+            let count = own.map_or(0, BTreeMap::len);
             let what = "rows have a new id, as their own belongs to another row of the target";
             if count > 0 {
                 let notes = &mut Arc::make_mut(&mut pairing.comparison).notes;
@@ -201,7 +204,8 @@ impl NewIds {
 
     /// Sees that every reference to a table whose rows may have new ids can be followed.
     fn may_follow(&self, plan: &Plan, task: &Task, all: &[Comparison]) -> Result<()> {
-        let renamed = |name: &str| plan.renamed().find(|it| *it == name || it.rsplit('.').next() == Some(name));
+        let is = |it: &str, name: &str| it.eq_ignore_ascii_case(name) || it.rsplit('.').next() == Some(name);
+        let renamed = |name: &str| plan.renamed().find(|it| is(it, name));
         for (at, pairing) in task.tables.iter().enumerate().filter(|it| it.1.referred.is_none()) {
             let table = &all[at].target.name;
             for reference in pairing::constraints(all, at, &pairing.choices).1 {
@@ -275,6 +279,26 @@ impl Task {
         let renamed = ids.apply(plan, self);
         self.ids = ids;
         renamed
+    }
+}
+
+/// A row whose key is that of another one follows it, and so does what refers to that row.
+fn follow(all: &[Comparison], task: &Task, swaps: &mut [Option<Arc<Swaps>>]) {
+    loop {
+        let followed = |(at, pairing): (usize, &Pairing)| {
+            let key = all[at].columns.first().filter(|_| all[at].key == 1 && swaps[at].is_none())?;
+            pairing::constraints(all, at, &pairing.choices).1.into_iter().find_map(|it| match &it.parent {
+                Parent::Compared(parent, to) if it.columns == [key.target] => {
+                    let is_key = all[*parent].columns.first().is_some_and(|it| *to == [it.target]);
+                    swaps[*parent].clone().filter(|_| is_key).map(|it| (at, it))
+                }
+                _ => None,
+            })
+        };
+        match task.tables.iter().enumerate().find_map(followed) {
+            Some((at, known)) => swaps[at] = Some(known),
+            None => return,
+        }
     }
 }
 

@@ -188,8 +188,11 @@ pub fn diff(mut source: Opened, mut target: Opened, options: &Options, policy: P
 /// Adds the tables that compared ones refer to and that are not compared, on whichever sides they are, so that the references can
 /// be followed there.
 fn referred(tables: &mut Vec<Pairing>, from: &[Table], to: &[Table]) {
-    let names = |all: &[Table]| all.iter().flat_map(|it| it.foreign_keys.iter().map(|it| it.table.clone())).collect();
-    let names: [BTreeSet<String>; 2] = [names(from), names(to)];
+    let names = |all: &[Table]| -> BTreeSet<String> {
+        let keys = all.iter().flat_map(|it| &it.foreign_keys);
+        keys.map(|it| it.parent(all).map_or_else(|| it.table.clone(), |it| it.name.clone())).collect()
+    };
+    let names = [names(from), names(to)];
     for name in names.iter().flatten() {
         let side = |all: &[Table], known: fn(&Pairing) -> &Table, names: &BTreeSet<String>| {
             let paired = tables.iter().any(|it| known(it).name == *name);

@@ -11,7 +11,7 @@ fn folder(source: &str, target: &str, tables: &[&str]) -> Folder {
     let plan = format!(
         "version = 1\nsource = {{ kind = \"sqlite\", path = \"source.db\" }}\n\
          target = {{ kind = \"sqlite\", path = \"target.db\" }}\nmigrate = {{ backup = false }}\n\
-         gate = {{ extra = 9, unpaired = [\"own\", \"p.code\"] }}\n{tables}"
+         gate = {{ allow_empty = true, extra = 9, unpaired = [\"own\", \"p.code\"] }}\n{tables}"
     );
     fs::write(folder.path("cutover.toml"), plan).expect("a plan");
     check(&folder, &["migrate"], 0);
@@ -56,6 +56,33 @@ fn rows_that_stay_keep_what_they_refer_to_also_in_a_circle() {
     let done = check(&folder, &["rollback", "--confirm"], 1);
     assert!(done.contains("remove 4") || done.contains("removed 4"), "{done}");
     assert_eq!([all(&folder, "id", "p"), all(&folder, "id", "q")], ["1", "1"]);
+}
+
+/// Two runs that have nothing to do with each other, of which the first one is held.
+#[test]
+fn the_rest_of_several_runs_is_undone_by_what_is_said() {
+    let tables = "CREATE TABLE a (id INTEGER PRIMARY KEY); CREATE TABLE b (id INTEGER PRIMARY KEY);";
+    let own = "CREATE TABLE own (a INTEGER REFERENCES a (id))";
+    let source = format!("{tables} INSERT INTO a VALUES (1);");
+    let folder = folder(&source, &format!("{tables}{own}"), &["a", "b"]);
+    folder.sqlite("source.db", "INSERT INTO b VALUES (1)");
+    check(&folder, &["migrate"], 0);
+    folder.sqlite("target.db", "INSERT INTO own VALUES (1)");
+    let since = ["rollback", "--before", "2020-01-01T00:00:00Z", "--confirm"];
+    let refused = run(&folder, &[&since[..], &["--tables", "a,c"]].concat());
+    assert!(refused.code == 2 && refused.stderr.contains("wrote to a table `c`"), "{}", refused.stderr);
+    assert_eq!(
+        [all(&folder, "id", "a"), all(&folder, "id", "b")],
+        ["1", "1"],
+        "nothing is undone before it is refused"
+    );
+    let done = check(&folder, &since, 1);
+    assert_eq!([all(&folder, "id", "a"), all(&folder, "id", "b")], ["1", ""]);
+    folder.sqlite("target.db", "DELETE FROM own");
+    let next = done.lines().find_map(|it| it.strip_prefix("next: cutover ")).unwrap_or_else(|| panic!("{done}"));
+    let (next, _) = next.split_once("    ").unwrap_or_else(|| panic!("{done}"));
+    check(&folder, &next.split(' ').collect::<Vec<_>>(), 0);
+    assert_eq!(all(&folder, "id", "a"), "");
 }
 
 #[test]

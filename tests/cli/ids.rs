@@ -124,6 +124,19 @@ fn a_run_about_some_tables_knows_the_ids_of_the_others() {
     refused(&folder, &["--only", "users", "--since", "2026-01-01T00:00:00Z"], "users gets new ids");
     assert_eq!(run(&folder, &["repair", "--apply"]).code, 2, "a repair gives no ids");
 
+    // What has nothing to do with new ids gives none, and asks for none.
+    folder.sqlite("source.db", "CREATE TABLE tags (id INTEGER PRIMARY KEY, at TEXT)");
+    folder.sqlite("target.db", "CREATE TABLE tags (id INTEGER PRIMARY KEY, at TEXT)");
+    let plan = fs::read_to_string(folder.path("cutover.toml")).expect("the plan");
+    let tagged = plan.replace("[gate]", "[[table]]\ninto = \"tags\"\ndated = \"at\"\n[gate]");
+    fs::write(folder.path("cutover.toml"), tagged).expect("a plan");
+    migrate(&folder, &["--only", "tags", "--since", "2026-01-01T00:00:00Z"], 0);
+    assert!(!folder.path("cutover.ids.json").exists());
+    fs::write(folder.path("cutover.toml"), plan).expect("a plan");
+    for file in ["source.db", "target.db"] {
+        folder.sqlite(file, "DROP TABLE tags");
+    }
+
     migrate(&folder, &[], 0);
     let expect = all(&folder);
     folder.sqlite("target.db", "DELETE FROM notes WHERE id = 2");
@@ -147,17 +160,19 @@ fn ids_of_one_target_are_not_those_of_another() {
 #[test]
 fn a_row_whose_key_is_that_of_another_follows_it() {
     let tables = "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT);
-        CREATE TABLE notes (id INTEGER PRIMARY KEY REFERENCES users (id), text TEXT);";
+        CREATE TABLE notes (id INTEGER PRIMARY KEY REFERENCES Users (id), text TEXT);
+        CREATE TABLE comments (id INTEGER PRIMARY KEY, note INTEGER REFERENCES notes (id));";
     let folder = Folder::new();
     folder.sqlite(
         "source.db",
-        &format!("{tables} INSERT INTO users VALUES (1, 'mira'); INSERT INTO notes VALUES (1, 'hers');"),
+        &format!("{tables} INSERT INTO users VALUES (1, 'mira'); INSERT INTO notes VALUES (1, 'hers'); INSERT INTO comments VALUES (1, 1);"),
     );
     folder.sqlite(
         "target.db",
         &format!("{tables} INSERT INTO users VALUES (1, 'bo'); INSERT INTO notes VALUES (1, 'his');"),
     );
-    let plan = PLAN.replace("extra = { users = 4 }", "extra = 1");
+    let plan =
+        PLAN.replace("extra = { users = 4 }", "extra = 1").replace("[gate]", "[[table]]\ninto = \"comments\"\n[gate]");
     fs::write(folder.path("cutover.toml"), plan.replace("\"notes\"", "\"notes\"\non_clash = \"new-id\""))
         .expect("a plan");
     let done = migrate(&folder, &[], 2);
@@ -168,6 +183,8 @@ fn a_row_whose_key_is_that_of_another_follows_it() {
     let both = "SELECT group_concat(it, ' ') FROM (SELECT users.id || name || text AS it FROM users JOIN notes USING (id) ORDER BY 1)";
     let both: String = connection.query_row(both, [], |it| it.get(0)).expect("rows");
     assert_eq!(both, "1bohis 2mirahers");
+    let note: i64 = connection.query_row("SELECT note FROM comments", [], |it| it.get(0)).expect("a comment");
+    assert_eq!(note, 2, "what refers to a row that follows another one follows, too");
 }
 
 #[test]

@@ -215,6 +215,32 @@ fn keys_are_said_as_they_are_stored() {
 
 /// Rows that refer to each other and to themselves, in tables that delete in cascades.
 #[test]
+fn what_others_have_put_there_by_then_stays() {
+    let tables = "CREATE TABLE p (id TEXT COLLATE NOCASE PRIMARY KEY);
+        CREATE TABLE nodes (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES nodes (id),
+            twin INTEGER GENERATED ALWAYS AS (parent) STORED REFERENCES nodes (id));";
+    let own = "CREATE TABLE other (x TEXT REFERENCES p (id) ON DELETE CASCADE);";
+    let rows = "INSERT INTO p VALUES ('A'); INSERT INTO nodes (id, parent) VALUES (1, NULL), (2, 1), (3, 2);";
+    let folder = Folder::pair(&format!("{tables}{rows}"), &format!("{tables}{own}"));
+    let plan = "version = 1\nsource = { kind = 'sqlite', path = 'source.db' }\n\
+        target = { kind = 'sqlite', path = 'target.db' }\ntable = [{ into = 'p' }, { into = 'nodes' }]\n";
+    fs::write(folder.path("cutover.toml"), plan).expect("a plan");
+    check(&folder, &["repair", "--output", "patch.sql", "--undo", "undo.sql"], 1);
+    folder.sqlite("target.db", "INSERT INTO nodes (id) VALUES (1); INSERT INTO nodes (id, parent) VALUES (3, 1)");
+    sqlite3(&folder, "patch.sql");
+    let all = |sql: &str| {
+        let connection = Connection::open(folder.path("target.db")).expect("the target");
+        connection.query_row(sql, [], |it| it.get::<_, Option<String>>(0)).expect("an answer").unwrap_or_default()
+    };
+    const NODES: &str = "SELECT group_concat(id || ':' || ifnull(parent, '-'), ' ') FROM nodes";
+    assert_eq!(all(NODES), "1:- 2:1 3:1", "the parent of their row is theirs");
+    // To SQLite it is one, as the key is compared without letter case.
+    folder.sqlite("target.db", "INSERT INTO other VALUES ('a')");
+    sqlite3(&folder, "undo.sql");
+    assert_eq!([all("SELECT group_concat(id) FROM p"), all("SELECT group_concat(x) FROM other")], ["A", "a"]);
+}
+
+#[test]
 fn rows_that_refer_to_what_comes_later() {
     let tables = "PRAGMA foreign_keys = ON;
         CREATE TABLE nodes (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES nodes (id) ON DELETE CASCADE,

@@ -151,7 +151,13 @@ impl RepairArgs {
         for (path, way) in [(&self.undo, Way::Back), (&self.output, Way::Forth)] {
             let Some(path) = path else { continue };
             let failed = |it: std::io::Error| disk::failed(path, "cannot write", &it);
-            disk::create_with(path, |out| write(way, &mut |text| out.write_all(text.as_bytes()).map_err(failed)))?;
+            let written =
+                disk::create_with(path, |out| write(way, &mut |text| out.write_all(text.as_bytes()).map_err(failed)));
+            if let (Err(_), Way::Forth, Some(undo)) = (&written, way, &self.undo) {
+                // Without the patch, the one back is of nothing, and would be in the way of the next.
+                drop(std::fs::remove_file(undo));
+            }
+            written?;
         }
         if !self.prints() {
             return Ok(None);

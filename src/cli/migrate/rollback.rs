@@ -71,10 +71,8 @@ fn undo(mut session: Session, args: &RollbackArgs) -> Result<u8> {
         ..Migration::default()
     };
     let mut later = Vec::new();
-    for record in &runs {
+    for (record, (manifest, folder)) in runs.iter().zip(staged(&session, &runs, args)?) {
         session.book.name(&record.id);
-        let folder = session.state.run_folder(&record.id)?;
-        let manifest = Manifest::read(&folder)?;
         let undone = one_run(&mut session, record, args, (manifest.clone(), folder.clone()), &later)?;
         later.extend((!args.confirm).then_some((manifest, folder)));
         out.id.clone_from(&record.id);
@@ -89,6 +87,30 @@ fn undo(mut session: Session, args: &RollbackArgs) -> Result<u8> {
     session.end(out, &args.using)
 }
 
+/// What these runs have staged. What may not be undone is refused before any of them is.
+fn staged(session: &Session, runs: &[RunRecord], args: &RollbackArgs) -> Result<Vec<(Manifest, PathBuf)>> {
+    let target = stores::target_of_plan(&session.plan, &session.options).map_err(|it| it.context("the target"))?;
+    let mut staged = Vec::new();
+    for record in runs {
+        let folder = session.state.run_folder(&record.id)?;
+        let manifest = Manifest::read(&folder)?;
+        if target.fingerprint() != manifest.target {
+            let message = format!(
+                "run {} wrote to another store than the plan names now: {}; nothing was changed",
+                record.id, record.target
+            );
+            return Err(Error::new(Kind::Plan, message));
+        }
+        staged.push((manifest, folder));
+    }
+    let wrote = |name: &String| staged.iter().any(|it| it.0.tables.iter().any(|it| it.name == *name));
+    match (args.tables.iter().find(|it| !wrote(it)), runs) {
+        (Some(name), [one]) => Err(usage(format_args!("--tables: run {} wrote to no table `{name}`", one.id))),
+        (Some(name), _) => Err(usage(format_args!("--tables: none of the runs wrote to a table `{name}`"))),
+        (None, _) => Ok(staged),
+    }
+}
+
 /// Undoes one run, or says what that takes.
 ///
 /// `later` are the runs that would be undone before.
@@ -100,17 +122,7 @@ fn one_run(
     later: &[(Manifest, PathBuf)],
 ) -> Result<Undone> {
     let target = stores::target_of_plan(&session.plan, &session.options).map_err(|it| it.context("the target"))?;
-    if target.fingerprint() != manifest.target {
-        let message = format!(
-            "run {} wrote to another store than the plan names now: {}; nothing was changed",
-            record.id, record.target
-        );
-        return Err(Error::new(Kind::Plan, message));
-    }
     let wanted = (!args.tables.is_empty()).then(|| args.tables.clone());
-    if let Some(name) = args.tables.iter().find(|name| !manifest.tables.iter().any(|it| it.name == **name)) {
-        return Err(usage(format_args!("--tables: run {} wrote to no table `{name}`", record.id)));
-    }
     let tables = session.read_target()?.tables()?;
     let whole = wanted.is_none();
     if args.confirm && whole {
@@ -168,10 +180,14 @@ fn conclude(out: &mut Migration, runs: &[RunRecord], args: &RollbackArgs) {
         _ => format!("Taken back, but for {} rows that others have changed or refer to; they are left.", theirs + held),
     };
     // What others have changed stays theirs; what they refer to may go one day.
-    if let (1.., Some(last)) = (held, runs.first()) {
-        let plan = quoted(&out.plan.path);
-        out.next = Some(format!("cutover rollback {plan} --run {} --confirm    once the rest may go", last.id));
-    }
+    let holds = |run: &&RunRecord| {
+        let is_of = |it: &&TableMigration| it.run.as_ref().is_none_or(|it| *it == run.id);
+        out.tables.iter().filter(is_of).any(|it| it.undoing.as_ref().is_some_and(|it| it.held > 0))
+    };
+    let (plan, tables) = (quoted(&out.plan.path), tables(args));
+    let rest = runs.iter().filter(holds).map(|it| format!("cutover rollback {plan} --run {}{tables} --confirm", it.id));
+    let rest: Vec<String> = rest.collect();
+    out.next = (!rest.is_empty()).then(|| format!("{}    once the rest may go", rest.join("; ")));
     let ids = ids::file_of(Path::new(&out.plan.path));
     if ids.exists() {
         let says =
@@ -186,6 +202,14 @@ fn conclude(out: &mut Migration, runs: &[RunRecord], args: &RollbackArgs) {
     }
 }
 
+/// How the tables were named that are to be undone.
+fn tables(args: &RollbackArgs) -> String {
+    match args.tables.as_slice() {
+        [] => String::new(),
+        names => format!(" --tables {}", quoted(&names.join(","))),
+    }
+}
+
 /// What to type to undo the same runs and tables.
 fn again(args: &RollbackArgs, plan: &str, runs: &[RunRecord]) -> String {
     let last = runs.first().map(|it| it.id.as_str()).unwrap_or_default();
@@ -194,10 +218,7 @@ fn again(args: &RollbackArgs, plan: &str, runs: &[RunRecord]) -> String {
         (None, Some(id)) => format!("--backup {}", quoted(id)),
         (None, None) => format!("--run {last}"),
     };
-    let tables = match args.tables.as_slice() {
-        [] => String::new(),
-        names => format!(" --tables {}", quoted(&names.join(","))),
-    };
+    let tables = tables(args);
     format!("cutover rollback {} {which}{tables} --confirm", quoted(plan))
 }
 

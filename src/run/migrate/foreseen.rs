@@ -69,8 +69,9 @@ impl Rows for Foreseen<'_> {
     fn fill(&mut self, batch: &mut Batch) -> Result<()> {
         let Foreseen { rows, next, gone, back } = self;
         batch.clear();
-        while batch.is_empty() {
+        while batch.is_end() {
             rows.fill(next)?;
+            batch.rejects.append(&mut next.rejects);
             if next.is_end() {
                 break;
             }

@@ -145,6 +145,8 @@ impl Child<'_> {
         thread::scope(|scope| {
             let reading = scope.spawn(move || reader.read(tap, run));
             let added = add(rows.as_mut(), &mut index);
+            // Whoever reads on must not wait for somebody who has stopped to listen.
+            drop(rows);
             let died =
                 |_| Error::new(Kind::Broken, "a thread that read the target panicked; please report this defect");
             reading.join().map_err(died)?;

@@ -225,11 +225,10 @@ impl Job<'_> {
     /// may need new ids in turn.
     fn compare_all(&mut self, run: &Run, folder: &Path) -> Result<Compared> {
         let wanted: Vec<&str> = self.task.ids.wanted(self.plan);
-        let decide = Arc::clone(&self.decide);
         let asks = self.plan.tables.iter().any(|it| it.conflict == Conflict::Ask);
         while !wanted.is_empty() {
             // Nobody is asked about rows that may yet become others.
-            let (report, staged) = self.compare(run, folder, &wanted, Arc::new(Later))?;
+            let (report, staged) = self.compare(run, folder, &wanted, Box::new(Later))?;
             let given = self.task.give(self.plan, &wanted, &|name| staged.get(name).map(|it| &it.taken))?;
             if !self.preview {
                 self.state.decide(&self.id, &given, &(self.now)())?;
@@ -240,22 +239,22 @@ impl Job<'_> {
                 false => self.task.rename(self.plan)?,
             }
         }
-        self.compare(run, folder, &wanted, decide)
+        let noted = Arc::new(Mutex::new(Vec::new()));
+        let decide = Noting { decide: Arc::clone(&self.decide), noted: Arc::clone(&noted) };
+        let compared = self.compare(run, folder, &wanted, Box::new(decide))?;
+        let noted = std::mem::take(&mut *noted.lock().unwrap_or_else(PoisonError::into_inner));
+        self.state.decide(&self.id, &noted, &(self.now)())?;
+        Ok(compared)
     }
 
     /// Compares, and puts in the folder what differs.
-    fn compare(&mut self, run: &Run, folder: &Path, ids: &[&str], decide: Arc<dyn Decide>) -> Result<Compared> {
+    fn compare(&mut self, run: &Run, folder: &Path, ids: &[&str], decide: Box<dyn Decide>) -> Result<Compared> {
         let strategy = |it: &Mapping| Strategy { new_ids: ids.contains(&it.into.as_str()), ..Strategy::of(it) };
         let strategies = self.plan.tables.iter().map(|it| (it.into.clone(), strategy(it))).collect();
-        let noted = Arc::new(Mutex::new(Vec::new()));
-        let decide = Noting { decide, noted: Arc::clone(&noted) };
-        let stage = Stage::new(folder, strategies, Box::new(decide), &run.log);
+        let stage = Stage::new(folder, strategies, decide, &run.log);
         let migrating = Migrating { stage: Some(&stage), ..Migrating::default() };
         let report = self.task.run_with(run, (None, migrating))?;
-        let staged = stage.finish();
-        let noted = std::mem::take(&mut *noted.lock().unwrap_or_else(PoisonError::into_inner));
-        self.state.decide(&self.id, &noted, &(self.now)())?;
-        Ok((report, staged))
+        Ok((report, stage.finish()))
     }
 
     /// Which pairings are written, parents first. A source may have tables of the same names, to which its own tables refer.

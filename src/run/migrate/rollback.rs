@@ -188,8 +188,8 @@ impl Undo<'_> {
         let cascades = target.cascades(table)?;
         if !cascades.is_empty() {
             let message = format!(
-                "to remove rows of `{}` may remove or change rows that refer to them from {}, which this plan does not read; \
-                 name their schema under `schemas`, or take those foreign keys away meanwhile; nothing was changed",
+                "to remove rows of `{}` may remove or change rows that refer to them from {}, which cannot be followed here; \
+                 name their schema under `schemas`, let this role read them, or take those foreign keys away meanwhile",
                 table.name,
                 cascades.join(" and from ")
             );

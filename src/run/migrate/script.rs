@@ -168,7 +168,9 @@ impl<'p> Part<'p> {
             (Step::Delete, None) => Some(Edit::Delete(row, &self.referrers)),
             (Step::Insert | Step::Delete, Some(_)) | (Step::Update | Step::Restore, None) => None,
             _ if places.is_empty() => None,
-            (Step::Update, Some(_)) | (Step::Refer, _) => Some(Edit::Update(row, places, at)),
+            // A row that others have put there by then stays theirs.
+            (Step::Refer, None) => Some(Edit::Fill(row, places)),
+            (Step::Update | Step::Refer, Some(_)) => Some(Edit::Update(row, places, at)),
             (Step::Clear | Step::Restore, Some(before)) => Some(Edit::Update(before, places, at)),
             (Step::Clear, None) => Some(Edit::Clear(row, places)),
         }

@@ -29,6 +29,8 @@ pub enum Edit<'e> {
     Insert(Row<'e>, &'e [usize]),
     /// Sets the fields at these places in the row that has the key of the other one, in the form in which the store holds it.
     Update(Row<'e>, &'e [usize], Row<'e>),
+    /// Sets the fields at these places in the row of that key, each where it is NULL.
+    Fill(Row<'e>, &'e [usize]),
     /// Sets the fields at these places to NULL in the row of that key.
     Clear(Row<'e>, &'e [usize]),
     /// Takes the row of that key away, unless one of those refers to it; of several equal rows without a key, one.
@@ -39,7 +41,11 @@ impl<'e> Edit<'e> {
     /// The row that it is about.
     pub fn row(self) -> Row<'e> {
         match self {
-            Edit::Insert(row, _) | Edit::Update(row, ..) | Edit::Clear(row, _) | Edit::Delete(row, _) => row,
+            Edit::Insert(row, _)
+            | Edit::Update(row, ..)
+            | Edit::Fill(row, _)
+            | Edit::Clear(row, _)
+            | Edit::Delete(row, _) => row,
         }
     }
 }
@@ -59,7 +65,8 @@ impl Referrer {
     /// That none of these rows, which come `from` there, refers to row `t`.
     pub(super) fn none(&self, from: &str) -> String {
         let pairs = self.columns.iter().zip(&self.to);
-        let pairs = pairs.map(|(column, to)| format!("r.{} = t.{}", sql::identifier(column), sql::identifier(to)));
+        // In SQLite the collation of the left side counts, as that of the parent does for a reference.
+        let pairs = pairs.map(|(column, to)| format!("t.{} = r.{}", sql::identifier(to), sql::identifier(column)));
         format!(" AND NOT EXISTS (SELECT 1 FROM {from} AS r WHERE {})", pairs.collect::<Vec<_>>().join(" AND "))
     }
 }
@@ -186,9 +193,21 @@ impl Lite<'_> {
                     false => format!("UPDATE {name} SET {} WHERE {};", set.join(", "), self.is(at)?),
                 }
             }
+            Edit::Fill(_, places) => {
+                let is = self.is(row)?;
+                let fill = |place: &usize| {
+                    let (column, value) = (named(place), self.literal(row, *place)?);
+                    Ok(format!("UPDATE {name} SET {column} = {value} WHERE {is} AND {column} IS NULL;"))
+                };
+                let all = places.iter().filter(|it| written(it)).map(fill).collect::<Result<Vec<_>>>()?;
+                all.join("\n")
+            }
             Edit::Clear(_, places) => {
-                let set = places.iter().map(|it| format!("{} = NULL", named(it))).collect::<Vec<_>>().join(", ");
-                format!("UPDATE {name} SET {set} WHERE {};", self.is(row)?)
+                let set = places.iter().filter(|it| written(it)).map(|it| format!("{} = NULL", named(it)));
+                match set.collect::<Vec<_>>().join(", ") {
+                    none if none.is_empty() => none,
+                    set => format!("UPDATE {name} SET {set} WHERE {};", self.is(row)?),
+                }
             }
             Edit::Delete(_, referrers) => {
                 let mut is = self.is(row)?;

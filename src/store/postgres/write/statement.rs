@@ -64,10 +64,22 @@ pub(super) fn of(spot: &Spot, edit: Edit<'_>, unless: &str, unchecked: bool) -> 
                 }
             }
         }
+        Edit::Fill(_, places) => {
+            let set = said.all().filter(|it| places.contains(&it.0.place));
+            let set = set.filter(|it| !it.0.column.generated && !it.0.column.always);
+            let is = said.is(keyless);
+            let fill = |(aim, it): (&Aim<'_>, &String)| {
+                let (column, value) = (name(aim), value(aim.column, it));
+                format!("UPDATE {from} SET {column} = {value} WHERE {is} AND {column} IS NULL;")
+            };
+            set.map(fill).collect::<Vec<_>>().join("\n")
+        }
         Edit::Clear(_, places) => {
-            let set = said.aims.iter().filter(|it| places.contains(&it.place));
-            let set: Vec<String> = set.map(|it| format!("{} = NULL", name(it))).collect();
-            format!("UPDATE {from} SET {} WHERE {};", set.join(", "), said.is(keyless))
+            let set = said.aims.iter().filter(|it| places.contains(&it.place) && !it.column.generated);
+            match set.map(|it| format!("{} = NULL", name(it))).collect::<Vec<_>>().join(", ") {
+                none if none.is_empty() => none,
+                set => format!("UPDATE {from} SET {set} WHERE {};", said.is(keyless)),
+            }
         }
         Edit::Delete(_, _) => {
             let is = match keyless {
