@@ -137,6 +137,7 @@ impl Watching<'_> {
     /// # Errors
     /// If somebody asks to stop.
     fn rest(&self) -> Result<bool> {
+        self.run.watch.wait(Duration::ZERO)?;
         let mut left = self.args.every;
         while !left.is_zero() && output::is_read() {
             let step = left.min(LOOK);
@@ -183,8 +184,11 @@ impl Watching<'_> {
                     ..round
                 })
             }
-            (Err(it), _) if matches!(it.kind(), Kind::Usage | Kind::Plan | Kind::Interrupted | Kind::Broken) => Err(it),
-            (Err(it), _) => Ok(unknown(it.to_string())),
+            (Err(it), _) if matches!(it.kind(), Kind::Usage | Kind::Interrupted | Kind::Broken) => Err(it),
+            // A run that goes on may just be making what the plan names.
+            (Err(_), Some(why)) => Ok(unknown(why)),
+            (Err(it), None) if it.kind() == Kind::Plan => Err(it),
+            (Err(it), None) => Ok(unknown(it.to_string())),
         }
     }
 

@@ -70,7 +70,9 @@ impl Around {
             return;
         }
         let mut judged = warm(session, done);
-        judged.and(time(session, done));
+        if !session.watch.is_stopped() {
+            judged.and(time(session, done));
+        }
         let why = if session.watch.is_stopped() { "to do what is left" } else { "once that is mended" };
         match judged.verdict {
             Verdict::Pass => done.reminders = remind::remind(&session.plan, done.backup.as_deref()),
@@ -146,7 +148,11 @@ fn time(session: &Session, done: &mut Migration) -> Judgement {
             done.queries = queries;
             queries::judge(&done.queries)
         }
-        Err(it) => Judgement { verdict: Verdict::Unknown, reasons: vec![format!("the queries were not timed: {it}")] },
+        Err(it) => {
+            // What an interruption says of the run before does not hold here.
+            let why = if it.kind() == Kind::Interrupted { "interrupted".to_owned() } else { it.to_string() };
+            Judgement { verdict: Verdict::Unknown, reasons: vec![format!("the queries were not timed: {why}")] }
+        }
     }
 }
 

@@ -11,9 +11,9 @@ pub(super) struct Statement<'s> {
     pub words: Vec<&'s str>,
 }
 
-/// Something that begins and does not end, so that nobody knows what comes after it.
+/// Something after which nobody knows what comes: it does not end, or is a command that says so elsewhere.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Open {
+pub(super) struct Unclear {
     /// Where it begins, counted from 1.
     pub line: usize,
     /// What it is.
@@ -31,16 +31,19 @@ enum Piece {
     End,
 }
 
+/// Commands of `psql` after which the statements of a file are not all that there is.
+const ELSEWHERE: [&str; 10] = ["i", "ir", "include", "include_relative", "c", "connect", "gexec", "if", "elif", "else"];
+
 /// Splits statements at their semicolons. Quotes, comments and bodies between dollars may hold some too. What is for `psql` alone is
 /// passed over: its commands, and the rows behind `COPY … FROM stdin`.
 ///
 /// # Errors
-/// If something is never closed.
-pub(super) fn statements(text: &str) -> Result<Vec<Statement<'_>>, Open> {
+/// If something is never closed, or a command of `psql` brings more or leads elsewhere.
+pub(super) fn statements(text: &str) -> Result<Vec<Statement<'_>>, Unclear> {
     let (mut all, mut words) = (Vec::new(), Vec::new());
     let (mut at, mut line, mut start) = (0, 1, None);
     while let Some(rest) = text.get(at..).filter(|it| !it.is_empty()) {
-        let (length, piece) = token(rest).map_err(|what| Open { line, what })?;
+        let (length, piece) = token(rest).map_err(|what| Unclear { line, what })?;
         let (from, word, begun) = (at, &rest[..length], line);
         (at, line) = (at + length, line + lines(word));
         match piece {
@@ -94,19 +97,31 @@ fn token(text: &str) -> Result<(usize, Piece), &'static str> {
     let word = |length: Option<usize>, what| length.map(|it| (it, Piece::Word)).ok_or(what);
     Ok(match first {
         ';' => (1, Piece::End),
-        '\\' => (to(text.find('\n')), Piece::End),
+        '\\' => {
+            let command = text[1..].split(|it: char| !it.is_ascii_alphabetic() && it != '_').next().unwrap_or_default();
+            if ELSEWHERE.contains(&command) {
+                return Err(
+                    "a command of `psql` that brings statements, or says whether or where they are carried out, is not followed",
+                );
+            }
+            (to(text.find('\n')), Piece::End)
+        }
         _ if first.is_whitespace() => (to(text.find(|it: char| !it.is_whitespace())), Piece::Blank),
         '-' if text.starts_with("--") => (to(text.find('\n')), Piece::Blank),
-        '/' if text.starts_with("/*") => (comment(text).ok_or("a comment")?, Piece::Blank),
-        '\'' => word(quoted(text, '\'', false), "a quote")?,
-        'e' | 'E' if text[1..].starts_with('\'') => word(quoted(&text[1..], '\'', true).map(|it| it + 1), "a quote")?,
-        '"' => word(quoted(text, '"', false), "a name in quotes")?,
+        '/' if text.starts_with("/*") => {
+            (comment(text).ok_or("a comment that begins there is never closed")?, Piece::Blank)
+        }
+        '\'' => word(quoted(text, '\'', false), "a quote that begins there is never closed")?,
+        'e' | 'E' if text[1..].starts_with('\'') => {
+            word(quoted(&text[1..], '\'', true).map(|it| it + 1), "a quote that begins there is never closed")?
+        }
+        '"' => word(quoted(text, '"', false), "a name in quotes that begins there is never closed")?,
         '$' => {
             match text[1..].find(|it: char| it == '$' || !is_name(it)).filter(|it| text[1 + it..].starts_with('$')) {
                 Some(end) => {
                     let tag = &text[..end + 2];
                     let body = text[tag.len()..].find(tag).map(|it| it + 2 * tag.len());
-                    word(body, "a body between dollars")?
+                    word(body, "a body between dollars that begins there is never closed")?
                 }
                 None => (1, Piece::Word),
             }
@@ -179,15 +194,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_never_closed_swallows_nothing() {
+    fn what_is_unclear_is_said() {
         for (text, line, what) in [
-            ("a;\n'open ; b;", 2, "a quote"),
-            ("a; E'\\' ; b;", 1, "a quote"),
-            ("a;\n\nb \"c ; d;", 3, "a name in quotes"),
-            ("a; /* /* */ b;", 1, "a comment"),
-            ("a;\n b $x$ ; $$ ; d;", 2, "a body between dollars"),
+            ("a;\n'open ; b;", 2, "a quote that begins there is never closed"),
+            ("a; E'\\' ; b;", 1, "a quote that begins there is never closed"),
+            ("a;\n\nb \"c ; d;", 3, "a name in quotes that begins there is never closed"),
+            ("a; /* /* */ b;", 1, "a comment that begins there is never closed"),
+            (
+                "a;\n\\i more.sql",
+                2,
+                "a command of `psql` that brings statements, or says whether or where they are carried out, is not followed",
+            ),
+            ("a;\n b $x$ ; $$ ; d;", 2, "a body between dollars that begins there is never closed"),
         ] {
-            assert_eq!(statements(text), Err(Open { line, what }), "{text}");
+            assert_eq!(statements(text), Err(Unclear { line, what }), "{text}");
         }
     }
 }

@@ -153,9 +153,12 @@ impl Web {
         let mut hidden: Vec<String> = Vec::new();
         for text in [path, sent.as_deref().unwrap_or_default()] {
             let (place, query) = text.split_once('?').unwrap_or((text, ""));
-            let values = query.split('&').filter_map(|it| it.rsplit('=').next());
-            let parts = [text, place, query].into_iter().chain(place.split('/')).chain(values);
-            hidden.extend(parts.flat_map(|it| [Some(it.to_owned()), percent_decoded(it)]).flatten());
+            let values = query.split('&').map(|it| it.split_once('=').map_or(it, |it| it.1));
+            // A service may leave out what fills base64 up, and read a form's plus as a blank.
+            let values =
+                values.flat_map(|it| [it.to_owned(), it.trim_end_matches('=').to_owned(), it.replace('+', " ")]);
+            let parts = [text, place, query].into_iter().chain(place.split('/')).map(str::to_owned).chain(values);
+            hidden.extend(parts.flat_map(|it| [percent_decoded(&it), Some(it)]).flatten());
         }
         // What holds others goes first.
         hidden.sort_by_key(|it| std::cmp::Reverse(it.len()));

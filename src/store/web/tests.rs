@@ -46,12 +46,21 @@ fn addresses_of_services() {
 #[test]
 fn an_address_may_be_a_secret_as_a_whole() {
     let base = Web::new("http://hooks.127.0.0.1.test/", None, &options(&[("tls", "disable")])).unwrap();
-    for path in ["/hooks/T0/s3cr3t", "/hooks/s3cr3t?wait=true", "/x?key=s3cr3t", "?s3cr3t", "/s3%63r3t?a=b&c=s3c+r3t"] {
+    for path in [
+        "/hooks/T0/s3cr3t",
+        "/hooks/s3cr3t?wait=true",
+        "/x?key=s3cr3t",
+        "?s3cr3t",
+        "/s3%63r3t?a=b&c=s3c+r3t",
+        "/x?a=1&k=s3cr3t==",
+    ] {
         let web = base.clone().with_hidden(path);
         assert_eq!(web.place(&web.url(path).unwrap()), "hooks.127.0.0.1.test", "{path}");
         let echo = format!("no such hook: {path}, or s3cr3t");
         assert!(!web.veiled(&echo).contains("s3c"), "{path}: {}", web.veiled(&echo));
     }
+    let web = base.clone().with_hidden("/x?k=s3c+r3t");
+    assert_eq!(web.veiled("no s3c r3t here"), "no *** here");
     let long = format!("{} s3cr3t-s3cr3t", "x".repeat(192));
     let answer = Answer { status: 404, body: long.into_bytes(), ..Answer::default() };
     let said = base.clone().with_hidden("/s3cr3t-s3cr3t").veiled(&answer.summary());

@@ -5,7 +5,7 @@
 
 use super::{
     names,
-    statements::{Open, Statement, statements},
+    statements::{Statement, Unclear, statements},
 };
 use crate::{
     error::{Error, Kind, Result},

@@ -1,7 +1,7 @@
 //! Statements, one after the other.
 
 use super::{
-    INSTEAD, Open, Statement,
+    INSTEAD, Statement, Unclear,
     clauses::{action, elements, is, parser, pass, rest, skip, why},
     draft::{Around, Draft, Lost, Name, folded},
     statements,
@@ -33,9 +33,9 @@ pub(super) fn read(file: &str, text: &str, schema: &str) -> Result<Vec<Draft>> {
 impl Reader<'_> {
     /// The statements of a text, which stands `above` lines below the beginning of the file.
     fn cut<'t>(&self, text: &'t str, above: usize) -> Result<Vec<Statement<'t>>> {
-        statements(text).map_err(|Open { line, what }| {
+        statements(text).map_err(|Unclear { line, what }| {
             let (file, line) = (self.file, above + line);
-            Error::new(Kind::Plan, format_args!("{file}:{line}: {what} that begins there is never closed"))
+            Error::new(Kind::Plan, format_args!("{file}:{line}: {what}"))
         })
     }
 
@@ -213,33 +213,37 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Also drops what cannot be without it. Where the statement does not say CASCADE, the server has seen to it that there is no
-    /// such thing.
+    /// Also drops what cannot be without it, where the statement says CASCADE. Where it does not, the server has seen to it that there
+    /// is no such thing.
     fn drop(&mut self, text: &str, what: &str) -> Lost {
         let mut parser = parser(text, Keyword::DROP)?;
         skip(&mut parser, &[Keyword::FOREIGN]);
         parser.advance_token();
         skip(&mut parser, &[Keyword::CONCURRENTLY]);
         skip(&mut parser, &[Keyword::IF, Keyword::EXISTS]);
-        for written in parser.parse_comma_separated(|it| it.parse_object_name(false)).map_err(why)? {
+        let names = parser.parse_comma_separated(|it| it.parse_object_name(false)).map_err(why)?;
+        let cascade = parser.parse_keyword(Keyword::CASCADE);
+        for written in names {
             let name = Name::of(&written, &self.schema);
             match what {
                 "index" => {
                     let there = self.drafts.iter_mut().filter(|it| it.name.schema == name.schema);
                     there.for_each(|it| it.drop_index(&name.name));
                 }
-                "schema" => self.forget(&|it| it.schema == name.name),
-                _ => self.forget(&|it| *it == name),
+                "schema" => self.forget(&|it| it.schema == name.name, cascade),
+                _ => self.forget(&|it| *it == name, cascade),
             }
         }
         Ok(())
     }
 
-    /// Drops tables and types. The rows of a table are a type, too.
-    fn forget(&mut self, gone: &dyn Fn(&Name) -> bool) {
+    /// Drops tables and types, and what is of such a type where the drop cascades. The rows of a table are a type, too.
+    fn forget(&mut self, gone: &dyn Fn(&Name) -> bool, cascade: bool) {
         self.drafts.retain(|it| !gone(&it.name));
         self.types.drop(gone);
-        self.drafts.iter_mut().for_each(|it| it.drop_types(gone));
+        if cascade {
+            self.drafts.iter_mut().for_each(|it| it.drop_types(gone));
+        }
     }
 
     /// Takes the first schema of a search path.

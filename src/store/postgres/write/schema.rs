@@ -6,7 +6,7 @@ use crate::{
     schema::Table,
     store::{
         Schemas,
-        postgres::statements::{Open, Statement, statements},
+        postgres::statements::{Statement, Unclear, statements},
     },
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -117,9 +117,8 @@ impl Writer {
 
 /// All statements of a schema, and what they are about.
 fn told(schema: &str) -> Result<Vec<(Statement<'_>, About)>> {
-    let all = statements(schema).map_err(|Open { line, what }| {
-        Error::new(Kind::Plan, format_args!("line {line} of the schema: {what} that begins there is never closed"))
-    })?;
+    let all = statements(schema)
+        .map_err(|Unclear { line, what }| Error::new(Kind::Plan, format_args!("line {line} of the schema: {what}")))?;
     let all = all.into_iter().map(|it| match about(&it) {
         Some(about) => Ok((it, about)),
         None => Err(Error::new(Kind::Plan, format_args!("line {} of the schema: {ALLOWED}", it.line))),
