@@ -71,8 +71,8 @@ pub(super) struct Column {
 
 /// A value as it is put into a column.
 #[derive(Clone, Copy)]
-pub(super) struct Spelt<'v> {
-    pub(super) value: ValueRef<'v>,
+struct Spelt<'v> {
+    value: ValueRef<'v>,
     /// It is plain that it reads back as the same cell.
     plain: bool,
 }
@@ -82,6 +82,12 @@ impl Column {
     pub(super) fn new(name: &str, declared: &str, strict: bool, generated: bool) -> Column {
         let affinity = Affinity::of(declared, strict);
         Column { name: name.to_owned(), declared: declared.to_owned(), affinity, generated }
+    }
+
+    /// How `value` is put into this column, where it is plain that it reads back as the same cell.
+    #[inline]
+    pub(super) fn plain<'v>(&self, value: Value<'v>, cast: &Cast, out: &'v mut Vec<u8>) -> Option<ValueRef<'v>> {
+        self.spell(value, cast, out).filter(|it| it.plain).map(|it| it.value)
     }
 
     /// How `value` is put into this column; `None` if nothing there stands for it. Text is written to `out`.

@@ -2,12 +2,11 @@
 
 use super::pile::Piled;
 use crate::{
-    ahead::{Ahead, ahead},
     disk,
     error::{Error, Kind, Result},
     plan::{Migrate, Plan},
     report::cell as shown,
-    row::{Batch, Flow, Row, Rows, Shape, pour},
+    row::{Batch, Flow, Row, Rows, Shape},
     run::{
         Run,
         log::{Level, Line, Rows as Lines, Step},
@@ -22,7 +21,10 @@ use std::{
     ops::Range,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
     thread,
     time::Duration,
 };
@@ -114,6 +116,19 @@ pub(super) struct Sender<'s, 'a> {
     pub done: Applied,
 }
 
+/// How much is enough for a batch.
+#[derive(Clone, Copy)]
+pub(super) struct Enough {
+    rows: usize,
+    bytes: usize,
+}
+
+impl Enough {
+    pub(super) fn is(self, load: &Load) -> bool {
+        load.len() >= self.rows || load.size() >= self.bytes
+    }
+}
+
 /// What goes into one batch.
 pub(super) struct Load {
     pub inserts: Batch,
@@ -161,11 +176,11 @@ impl Load {
 }
 
 impl Sender<'_, '_> {
-    /// Whether so much is enough for a batch.
-    pub(super) fn is_full(&self, load: &Load) -> bool {
+    /// How much is enough for a batch.
+    pub(super) fn enough(&self) -> Enough {
         let room = self.target.room(self.table);
         let rows = self.pace.batch_size.unwrap_or(room.rows).clamp(1, room.rows_max.max(1));
-        load.len() >= rows || load.size() >= room.bytes_max
+        Enough { rows, bytes: room.bytes_max }
     }
 
     /// Sends what there is, and empties it.
@@ -177,8 +192,9 @@ impl Sender<'_, '_> {
             return Ok(());
         }
         let mut waiting = vec![std::mem::replace(load, Load::new(load.inserts.shape()))];
-        while let Some(mut next) = waiting.pop() {
+        while let Some(next) = waiting.pop() {
             match self.attempt(&next) {
+                Ok(()) if waiting.is_empty() => *load = next,
                 Ok(()) => {}
                 Err(it) if it.kind() == Kind::Row && next.len() > 1 => {
                     // The one that is sent next is the one on top.
@@ -192,8 +208,8 @@ impl Sender<'_, '_> {
                 Err(it) if it.kind() == Kind::Row && self.pace.skip_errors => self.refused(&next, &it)?,
                 Err(it) => return Err(self.veiled(&next, it).context(format_args!("table `{}`", self.table.name))),
             }
-            next.clear();
         }
+        load.clear();
         if !self.pace.batch_delay.is_zero() {
             self.run.watch.pause(self.pace.batch_delay);
         }
@@ -394,35 +410,60 @@ impl<R: Rows> Walk<R> {
 /// # Errors
 /// As [`Sender::send`], and if the staged rows cannot be read.
 pub(super) fn apply(sender: &mut Sender<'_, '_>, written: &Path, before: &Path, shape: &Arc<Shape>) -> Result<()> {
-    let (mut piled, olds) = (Piled::open(written, shape)?, Piled::open(before, shape)?);
-    let (mut tap, rows) = ahead(shape);
+    let (rows, olds) = (Walk::new(Piled::open(written, shape)?)?, Walk::new(Piled::open(before, shape)?)?);
+    let enough = sender.enough();
+    // One batch is gathered while another is written, and no more than that is held.
+    let (full, loads) = sync_channel(0);
+    let (empty, spent) = sync_channel(1);
     thread::scope(|scope| {
-        // Unpacking takes its time, and the target takes its own.
         scope.spawn(move || {
-            let poured = pour(&mut piled, &mut tap);
-            tap.end(poured);
+            let gathering = Gathering { shape, enough, full: &full, spent };
+            if let Err(error) = gathering.gather(rows, olds) {
+                let _ = full.send(Err(error));
+            }
         });
-        send_all(sender, Walk::new(rows)?, Walk::new(olds)?)
+        for load in loads {
+            let mut load = load?;
+            sender.send(&mut load)?;
+            // The memory is used again, unless nobody gathers any more.
+            let _ = empty.try_send(load);
+        }
+        sender.finish()
     })
 }
 
-fn send_all(sender: &mut Sender<'_, '_>, mut rows: Walk<Ahead>, mut olds: Walk<Piled>) -> Result<()> {
-    let mut load = Load::new(olds.rows.shape());
-    while let Some(row) = rows.row() {
-        // What is updated was there before, in the same order.
-        if olds.row().is_some_and(|it| it.key() == row.key()) {
-            load.updates.push_row(row);
-            olds.next()?;
-        } else {
-            load.inserts.push_row(row);
+/// Staged rows on their way into batches.
+struct Gathering<'g> {
+    shape: &'g Arc<Shape>,
+    enough: Enough,
+    full: &'g SyncSender<Result<Load>>,
+    /// Batches that were written, and are empty.
+    spent: Receiver<Load>,
+}
+
+impl Gathering<'_> {
+    fn gather(&self, mut rows: Walk<Piled>, mut olds: Walk<Piled>) -> Result<()> {
+        let mut load = Load::new(self.shape);
+        while let Some(row) = rows.row() {
+            // What is updated was there before, in the same order.
+            if olds.row().is_some_and(|it| it.key() == row.key()) {
+                load.updates.push_row(row);
+                olds.next()?;
+            } else {
+                load.inserts.push_row(row);
+            }
+            rows.next()?;
+            if self.enough.is(&load) {
+                // Who takes no more has failed, and says so.
+                if self.full.send(Ok(load)).is_err() {
+                    return Ok(());
+                }
+                load = self.spent.try_recv().unwrap_or_else(|_| Load::new(self.shape));
+            }
         }
-        rows.next()?;
-        if sender.is_full(&load) {
-            sender.send(&mut load)?;
-        }
+        let _ = self.full.send(Ok(load));
+        Ok(())
     }
-    sender.send(&mut load)?;
-    sender.finish()
 }
 
 #[cfg(test)]

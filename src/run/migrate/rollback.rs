@@ -335,10 +335,10 @@ fn carry_out(sender: &mut Sender<'_, '_>, folder: &Path, shape: &Arc<Shape>) -> 
         [(REMOVE, (|it| &mut it.deletes) as fn(&mut Load) -> &mut Batch), (RESTORE, |it| &mut it.updates)]
     {
         let mut walk = Walk::new(Piled::open(&folder.join(name), shape)?)?;
-        let mut load = Load::new(shape);
+        let (mut load, enough) = (Load::new(shape), sender.enough());
         walk.each(|row| {
             side(&mut load).push_row(row);
-            if sender.is_full(&load) {
+            if enough.is(&load) {
                 sender.send(&mut load)?;
             }
             Ok(Flow::Continue)

@@ -8,6 +8,7 @@
 mod define;
 mod indexes;
 mod ready;
+mod spelling;
 
 use super::needs_no_log;
 use crate::{
@@ -29,7 +30,7 @@ use rusqlite::{
     Connection, OpenFlags, OptionalExtension, Statement,
     config::DbConfig,
     limits::Limit,
-    types::{ToSqlOutput, Value as Owned},
+    types::{ToSqlOutput, Value as Owned, ValueRef},
 };
 use std::{
     cell::RefCell,
@@ -394,32 +395,44 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Inserts rows, but none whose key is there.
+    /// Inserts rows, but none whose key is there. Those whose key SQLite itself does not guard come last.
     fn insert(&self, rows: &Batch) -> Result<u64> {
         if rows.is_empty() {
             return Ok(0);
         }
         let Ready { shape, sql, inserted, enforced, .. } = self.ready;
-        let there = self.there(rows)?;
         let mut plain = self.statement(&sql.insert, true)?;
         let mut new = self.statement(&sql.insert_new, *enforced)?;
-        let mut count = 0;
-        for row in rows.rows() {
-            if !shape.keyless && !self.ready.finds(row) && there.contains(row.key()) {
-                continue;
+        let (mut count, mut unguarded) = (0, Vec::new());
+        spelling::each_spelt(self.ready, rows, |(row, finds), values| {
+            let is_guarded = finds || shape.keyless;
+            if !is_guarded {
+                unguarded.push(row);
             }
-            let known = new.as_deref_mut().filter(|_| self.ready.finds(row));
-            let Some(statement) = known.or(plain.as_deref_mut()) else { continue };
+            let known = new.as_deref_mut().filter(|_| finds);
+            let Some(statement) = known.or(plain.as_deref_mut()) else { return Ok(()) };
+            for ((place, &field), value) in inserted.iter().enumerate().zip(values) {
+                match value {
+                    _ if !is_guarded => {}
+                    Some(value) => self.put(statement, place, value)?,
+                    None => self.spell(statement, place, row, field)?,
+                }
+            }
+            count += if is_guarded { self.run(statement)? } else { 0 };
+            Ok(())
+        })?;
+        let there = self.there(&unguarded)?;
+        for row in unguarded.into_iter().filter(|it| !there.contains(it.key())) {
+            let Some(statement) = plain.as_deref_mut() else { continue };
             self.bind(statement, row, inserted.iter().copied())?;
             count += self.run(statement)?;
         }
         Ok(count)
     }
 
-    /// The keys that are in the table, of those rows whose key SQLite itself does not guard.
-    fn there<'r>(&self, rows: &'r Batch) -> Result<BTreeSet<&'r [u8]>> {
-        let unguarded = rows.rows().filter(|it| !self.ready.shape.keyless && !self.ready.finds(*it));
-        let asked: BTreeSet<&[u8]> = unguarded.map(Row::key).collect();
+    /// The keys of these rows that are in the table.
+    fn there<'r>(&self, rows: &[Row<'r>]) -> Result<BTreeSet<&'r [u8]>> {
+        let asked: BTreeSet<&[u8]> = rows.iter().map(|it| it.key()).collect();
         let mut there = BTreeSet::new();
         if !asked.is_empty() {
             self.scan(|_, cells| {
@@ -433,18 +446,24 @@ impl Writer<'_> {
     /// Puts values of a row into a statement, where they come first.
     #[inline]
     fn bind(&self, statement: &mut Statement<'_>, row: Row<'_>, fields: impl Iterator<Item = usize>) -> Result<()> {
+        fields.enumerate().try_for_each(|(place, field)| self.spell(statement, place, row, field))
+    }
+
+    /// Puts what stands for one value of a row into a statement.
+    #[inline]
+    fn spell(&self, statement: &mut Statement<'_>, place: usize, row: Row<'_>, field: usize) -> Result<()> {
         let Ready { table, shape, columns, .. } = self.ready;
         let mut spare = self.spare.borrow_mut();
         let (scratch, text) = &mut *spare;
-        for (place, field) in fields.enumerate() {
-            let ordered = field < shape.key;
-            let cast = &shape.fields[field].cast;
-            let value = (row.value(field, scratch), row.cell(field), ordered);
-            let value = self.target.probe.spell(value, (table, &columns[field]), cast, text)?;
-            let put = statement.raw_bind_parameter(place + 1, ToSqlOutput::Borrowed(value));
-            put.map_err(|it| self.failed(&it))?;
-        }
-        Ok(())
+        let value = (row.value(field, scratch), row.cell(field), field < shape.key);
+        let value = self.target.probe.spell(value, (table, &columns[field]), &shape.fields[field].cast, text)?;
+        self.put(statement, place, value)
+    }
+
+    #[inline]
+    fn put(&self, statement: &mut Statement<'_>, place: usize, value: ValueRef<'_>) -> Result<()> {
+        let put = statement.raw_bind_parameter(place + 1, ToSqlOutput::Borrowed(value));
+        put.map_err(|it| self.failed(&it))
     }
 
     /// How many rows it changed.
