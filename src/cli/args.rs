@@ -100,6 +100,21 @@ Exit codes:
   1    some do
   2    undecided: something could not be compared")]
     Fields(super::fields::FieldsArgs),
+    /// Make a script with which a browser clears its localStorage.
+    #[command(after_help = "\
+Examples:
+  cutover clear > clear.js
+  cutover clear prod.toml --output clear.js
+
+Both sides are compared first. No profile is written to: paste the script into the console of a page of the
+application. It removes the entries that a table of the plan takes, each as a whole and only if its value is
+still what was compared, and says which it has removed.
+
+Exit codes:
+  0    the target has all of it
+  1    it has not: nothing is to be removed
+  2    undecided: something could not be compared")]
+    Clear(super::clear::ClearArgs),
     /// Check a migration again and again, until it may be cut over.
     #[command(after_help = super::watch::HELP)]
     Watch(super::watch::WatchArgs),

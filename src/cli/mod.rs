@@ -3,6 +3,7 @@
 mod analyze;
 mod args;
 mod backup;
+mod clear;
 mod clock;
 mod connection;
 mod environment;
@@ -61,6 +62,7 @@ pub fn main() -> ExitCode {
         Command::Repair(it) => migrate::repair::repair(it, &cli),
         Command::Capture(it) => inspect::capture(it, &cli),
         Command::Export(it) => export::export(it, &cli),
+        Command::Clear(it) => clear::clear(it, &cli),
         Command::Fields(it) => fields::fields(it, &cli),
         Command::Validate(it) => validate::validate(it, &cli),
         Command::Backup(it) => backup::run(it, &cli),

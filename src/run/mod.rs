@@ -9,6 +9,7 @@ mod command;
 mod constraints;
 mod declared;
 pub mod export;
+pub mod clear;
 pub mod fields;
 pub mod ids;
 mod index;

@@ -5,6 +5,7 @@
 mod analyze;
 mod around;
 mod backup;
+mod clear;
 #[path = "../support/canary.rs"]
 mod canary;
 mod command;

@@ -193,7 +193,7 @@ fn local_storage_to_postgres() {
         serde_json::from_str(&fixture("local-storage-to-postgres/source/local-storage.json")).expect("texts");
     let profile = tempfile::tempdir().expect("a folder");
     let entries: Vec<[&String; 2]> = stored.iter().map(|(key, value)| [key, value]).collect();
-    let mut browser = Browser::start(profile.path(), "", &json!({"https://app.example.test": entries}).to_string());
+    let mut browser = Browser::with(profile.path(), "", &json!({"https://app.example.test": entries}).to_string());
     let written = local_storage::Content::from([(
         "https://app.example.test".to_owned(),
         stored.iter().map(|(key, value)| (key.clone().into_bytes(), value.clone().into_bytes())).collect(),
@@ -214,6 +214,8 @@ fn local_storage_to_postgres() {
     assert_eq!(database.execute("SELECT count(*) FROM tasks JOIN environments USING (user_id)"), "8");
     guide.follow("Roll back");
     assert_eq!(database.execute(count), "0");
+    guide.follow("Clear the browser");
+    let script = fs::read_to_string(guide.home().join("clear.js")).expect("the script");
     guide.follow("Conflicts");
     assert_eq!(
         database.execute("SELECT status FROM tasks WHERE title LIKE 'Renew%'"),
@@ -222,6 +224,18 @@ fn local_storage_to_postgres() {
     );
     assert_eq!(database.execute("SELECT data ->> 'customer' FROM form_data WHERE key = 'form-invoice'"), "Zoë");
     guide.finish();
+
+    // Between the comparison and the script, somebody goes on typing.
+    let origin = "https://app.example.test";
+    Browser::console(profile.path(), origin, "localStorage.setItem('form-invoice', 'typed since')");
+    let done = Browser::console(profile.path(), origin, &script);
+    let keys =
+        |it: &Value| it.as_array().expect("keys").iter().map(|it| it.as_str().expect("a key").to_owned()).collect();
+    let removed: BTreeSet<String> = keys(&done["removed"]);
+    let own: BTreeSet<String> = stored.keys().filter(|it| *it != "form-invoice").cloned().collect();
+    assert_eq!((removed, &done["changed"], &done["absent"]), (own, &json!(["form-invoice"]), &json!([])));
+    let left = Browser::console(profile.path(), origin, "Object.entries(localStorage)");
+    assert_eq!(left, json!([["form-invoice", "typed since"]]));
 }
 
 /// Users and snapshots of the guide's example, of which so many are migrated.

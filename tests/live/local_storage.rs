@@ -7,7 +7,7 @@ use cutover::{
     store::{self, Options, memory::Owned},
     value::{Type, cast::Cast},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     fs,
@@ -27,7 +27,7 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    pub(crate) fn start(profile: &Path, features: &str, entries: &str) -> Browser {
+    fn start(profile: &Path, features: &str, entries: &str) -> Browser {
         let chromium = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
         let chromium = chromium.into_iter().find(|it| Path::new(it).exists());
         let chromium = chromium.expect("Chromium is not installed: run scripts/test once");
@@ -41,8 +41,24 @@ impl Browser {
         let output = BufReader::new(process.stdout.take().unwrap());
         let mut browser = Browser { process, output };
         browser.tell(entries);
+        browser
+    }
+
+    /// Starts one, and waits until the entries are written.
+    pub(crate) fn with(profile: &Path, features: &str, entries: &str) -> Browser {
+        let mut browser = Browser::start(profile, features, entries);
         browser.wait_for("written");
         browser
+    }
+
+    /// What a script on a page of `origin` gives.
+    pub(crate) fn console(profile: &Path, origin: &str, script: &str) -> Value {
+        let mut browser = Browser::start(profile, "", &json!({ origin: script }).to_string());
+        let mut line = String::new();
+        browser.output.read_line(&mut line).unwrap();
+        browser.wait_for("written");
+        browser.close();
+        serde_json::from_str(&line).unwrap()
     }
 
     fn tell(&mut self, line: &str) {
@@ -156,7 +172,7 @@ fn read(profile: &Path) -> Result<(Content, Vec<String>)> {
 fn check(features: &str) {
     let profile = tempfile::tempdir().unwrap();
     let (entries, expect) = entries();
-    let mut browser = Browser::start(profile.path(), features, &entries);
+    let mut browser = Browser::with(profile.path(), features, &entries);
     browser.write(profile.path(), &expect);
     browser.close();
     let (found, notes) = read(profile.path()).unwrap();

@@ -1,7 +1,8 @@
 // Lets a real Chromium write a profile: node local-storage.mjs EXECUTABLE PROFILE [FEATURES] < entries.json
 //
 // The entries are {"ORIGIN": [["key", "value"], ["key", null]]}; null removes a key. "TOP|FRAME" is a frame of one origin within
-// a page of another, whose storage is partitioned. No page is fetched: each is answered here. Prints `written` once the pages
+// a page of another, whose storage is partitioned. A text in place of a list is a script for the page's console; what it gives is
+// printed as JSON. No page is fetched: each is answered here. Prints `written` once the pages
 // are done, and `changed` each time when the browser has been writing to its profile and has stopped. Closes the browser when it
 // is told so by one more line, when its input ends, or after a minute.
 import { chromium } from "playwright-core";
@@ -36,6 +37,10 @@ for (const [place, all] of Object.entries(entries)) {
       return loaded.then(() => element);
     }, `${inner}/`);
     frame = await element.asElement().contentFrame();
+  }
+  if (typeof all === "string") {
+    console.log(JSON.stringify((await frame.evaluate(all)) ?? null));
+    continue;
   }
   // As JSON text, for the sake of half surrogate pairs.
   await frame.evaluate((json) => {

@@ -57,6 +57,11 @@ const NAMELESS: &str = "localStorage";
 /// How many origins an error names.
 const NAMED: usize = 20;
 
+/// The UTF-16 units that the bytes of a text stand for, half surrogate pairs too.
+pub(crate) fn to_utf16(text: &[u8]) -> Vec<u16> {
+    text::to_utf16(text)
+}
+
 impl LocalStorage {
     /// Reads what is at `path`: a profile of Chromium or Firefox, a folder or file of local storage in one, or
     /// `JSON.stringify(localStorage)` in a file. The setting `origin` asks for one origin.

@@ -26,6 +26,26 @@ pub(super) fn of_utf16(bytes: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
+/// The units that a text of WTF-8 stands for.
+pub(super) fn to_utf16(text: &[u8]) -> Vec<u16> {
+    let mut units = Vec::with_capacity(text.len());
+    for chunk in text.utf8_chunks() {
+        units.extend(chunk.valid().encode_utf16());
+        // UTF-8 takes each of the three bytes of half a pair for one that is wrong.
+        if let &[byte] = chunk.invalid() {
+            match byte {
+                0xed => units.push(0xd),
+                _ => {
+                    if let Some(unit) = units.last_mut() {
+                        *unit = *unit << 6 | u16::from(byte & 0x3f);
+                    }
+                }
+            }
+        }
+    }
+    units
+}
+
 /// The text that units of one byte stand for.
 pub(super) fn of_latin1(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().map(|&it| char::from(it)).collect::<String>().into_bytes()
@@ -77,6 +97,7 @@ mod tests {
             let text = of_utf16(&bytes).unwrap();
             assert_eq!(text, expect, "{units:x?}");
             assert_eq!(super::units(&text), units.len() as u64, "{units:x?}");
+            assert_eq!(to_utf16(&text), units);
         }
         assert_eq!(of_utf16(b"a"), None);
     }
