@@ -62,8 +62,8 @@ const PATIENCE: Duration = Duration::from_millis(200);
 /// How many bytes a value of D1 may have (developers.cloudflare.com/d1/platform/limits).
 const D1_VALUE: i32 = 2_000_000;
 
-/// One transaction costs some syncs of the disk, which so many rows are worth.
-pub(in crate::store) const ROOM: Room = Room { rows: 25_000, rows_max: 1_000_000, bytes_max: 32 << 20 };
+/// One transaction costs some syncs of the disk, which so many rows are worth. The pages that it changes fit into the cache.
+pub(in crate::store) const ROOM: Room = Room { rows: 25_000, rows_max: 1_000_000, bytes_max: 4 << 20 };
 
 /// Around a script for the `sqlite3` shell. Rows may refer to others that come later.
 const FRAME: Frame =
@@ -109,7 +109,7 @@ impl SqliteTarget {
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
             // Pages that a batch changes stay in memory until it is over, and reading keeps to few.
             let pragmas = "PRAGMA foreign_keys = OFF; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY; \
-                PRAGMA cache_size = -16000";
+                PRAGMA cache_size = -8000";
             connection.execute_batch(pragmas)?;
             connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
             let probe = Probe::like(&connection)?;
@@ -271,6 +271,8 @@ impl Target for SqliteTarget {
     }
 
     fn end(&mut self) -> Result<()> {
+        // What is read back needs the memory more.
+        self.connection.execute_batch("PRAGMA shrink_memory").map_err(|it| self.failed(&it))?;
         if !self.has_marks()? {
             return Ok(());
         }
