@@ -2,7 +2,8 @@
 //! links lead somewhere, and they mention every key of a plan, every kind of store and every exit code.
 //!
 //! Each block fenced as `console` is run in the repository root, as `support/page.rs` says. Those of `docs/guides/` need live stores:
-//! they are run by `tests/live/followed.rs`. What is fenced as `sh` is parsed: its words are those of a command that there is.
+//! they are run by `tests/live/followed.rs`. What is fenced as `sh` is run by `tests/live/typed.rs`, and parsed here, as are workflows:
+//! its words are those of a command that there is.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 

@@ -104,7 +104,7 @@ Exit codes:
     #[command(after_help = "\
 Examples:
   cutover clear > clear.js
-  cutover clear prod.toml --output clear.js
+  cutover clear prod.toml --output prod.js
 
 Both sides are compared first. No profile is written to: paste the script into the console of a page of the
 application. It removes the entries that a table of the plan takes, each as a whole and only if its value is

@@ -47,6 +47,7 @@ mod faults;
 mod migrate_faults;
 mod repair;
 mod services_write;
+mod typed;
 mod write_faults;
 mod written;
 mod local_storage;
