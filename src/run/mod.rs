@@ -124,9 +124,9 @@ impl Run {
         Budget { memory: self.memory / 64 * parts / self.tables_at_once(), folder: self.scratch.clone() }
     }
 
-    /// What one of so many indexes may hold in memory; a quarter of it all is theirs.
+    /// What one of so many indexes may hold in memory; an eighth of it all is theirs.
     fn index_budget(&self, sharers: usize) -> Budget {
-        Budget { memory: self.memory / 4 / sharers.max(1), folder: self.scratch.clone() }
+        Budget { memory: self.memory / 8 / sharers.max(1), folder: self.scratch.clone() }
     }
 }
 
