@@ -37,7 +37,7 @@ fn reading_is_measured_and_the_rest_is_known() {
     let read = &json["measured"]["reads"][0];
     assert_eq!((&read["table"], &json["measured"]["writes"]), (&json!("users"), &json!([])));
     assert!(json["measured"]["unmeasured"].as_str().is_some_and(|it| it.contains("--probe-writes")), "{json}");
-    assert_eq!(json["known"]["room"], json!({ "rows": 25000, "rows_max": 1_000_000, "bytes_max": 32 << 20 }));
+    assert_eq!(json["known"]["room"], json!({ "rows": 25000, "rows_max": 1_000_000, "bytes_max": 4 << 20 }));
     assert_eq!(json["proposed"]["batch_size"], 25000);
     let text = run(&folder, &["optimize"]).stdout;
     assert!(
