@@ -107,8 +107,8 @@ Examples:
   cutover clear prod.toml --output prod.js
 
 Both sides are compared first. No profile is written to: paste the script into the console of a page of the
-application. It removes the entries that a table of the plan takes, each as a whole and only if its value is
-still what was compared, and says which it has removed.
+application. It removes the entries of which the plan makes rows, each as a whole and only if its value is still
+what was compared, and says which it has removed.
 
 Exit codes:
   0    the target has all of it

@@ -62,6 +62,6 @@ pub(super) fn clear(args: &ClearArgs, cli: &Cli) -> Result<u8> {
         None => output::print(cleared.script.as_bytes())?,
     }
     let [entries, left] = [cleared.entries, cleared.left].map(layout::count);
-    output::say(&format!("the script removes {entries} entries; {left} that no table of the plan takes stay"));
+    output::say(&format!("the script removes {entries} entries; {left} of which the plan makes no row stay"));
     Ok(exit::PASS)
 }

@@ -13,6 +13,7 @@ use crate::{
     row::{Batch, Feed, Field, Flow, Shape},
     schema::Table,
     store::local_storage,
+    transform::Program,
     value::{Type, Value, cast::Cast},
 };
 use std::{
@@ -29,35 +30,48 @@ pub struct Cleared {
     pub refused: Vec<String>,
     /// Entries to remove.
     pub entries: u64,
-    /// Entries of the same storages that no table of the plan takes. They stay.
+    /// Entries of the same storages of which the mapping makes no row. Nothing in the target stands for them, so they stay.
     pub left: u64,
     /// The script.
     pub script: String,
 }
 
-/// The entries of each page's storage: the key as a literal of JavaScript, and what tells the value.
-type Entries = BTreeMap<String, Vec<(String, String)>>;
+/// A text as JavaScript counts it.
+type Units = Vec<u16>;
+
+/// What tells the values of each key, by the origin of the pages that see it: several storages may be theirs.
+type Entries = BTreeMap<String, BTreeMap<Units, Vec<String>>>;
 
 /// Compares both sides, and makes the script where the target has all that the mapping made of the source.
 ///
 /// # Errors
-/// If a store fails, or a storage is not called by the origin of its pages.
+/// If a store fails, a storage is not called by the origin of its pages, or it is unknown which entries rows were made of.
 pub fn clear(run: &Run, task: &mut Task) -> Result<Cleared> {
-    let report = task.run(run, None)?;
-    let (verdict, refused) = judged(report);
+    for pairing in task.tables.iter().filter(|it| it.referred.is_none()) {
+        if pairing.made.is_some() {
+            let into = &pairing.comparison.target.name;
+            let what = format_args!("{into}: a program makes its rows, and does not say of which entries");
+            return Err(Error::new(Kind::Plan, what));
+        }
+        origin(&pairing.from.name)?;
+    }
+    let (verdict, refused) = judged(task.run(run, None)?);
     let mut cleared = Cleared { verdict, refused, entries: 0, left: 0, script: String::new() };
     if verdict != Verdict::Pass {
         return Ok(cleared);
     }
+    let Task { source, tables, .. } = task;
+    let mut storages = BTreeMap::<&str, (&Table, BTreeSet<Units>)>::new();
+    for pairing in tables.iter().filter(|it| it.referred.is_none()) {
+        let (_, used) = storages.entry(&pairing.from.name).or_insert_with(|| (&pairing.from, BTreeSet::new()));
+        let program = (pairing.program)()?;
+        let input = program.as_ref().map_or_else(shape, Program::input);
+        source.scan(&pairing.from, &input, &mut Using { run, program, used })?;
+    }
     let mut entries = Entries::new();
-    let read: BTreeMap<&str, &Table> =
-        task.tables.iter().filter(|it| it.referred.is_none()).map(|it| (it.from.name.as_str(), &it.from)).collect();
-    for (name, table) in read {
-        let selection = task.selections.iter().find(|it| it.source() == name);
-        let untaken = selection.map(|it| it.untaken(run, task.source.as_mut())).transpose()?.unwrap_or_default();
-        cleared.left += untaken.len() as u64;
-        let mut taken = Taken { untaken: &untaken, entries: entries.entry(origin(name)?.to_owned()).or_default() };
-        task.source.scan(table, &shape(), &mut taken)?;
+    for (name, (table, used)) in storages {
+        let entries = entries.entry(origin(name)?.to_owned()).or_default();
+        source.scan(table, &shape(), &mut Telling { used, entries, left: &mut cleared.left })?;
     }
     cleared.entries = entries.values().map(|it| it.len() as u64).sum();
     cleared.script = script(&entries);
@@ -97,25 +111,64 @@ fn shape() -> Arc<Shape> {
     Arc::new(Shape { fields, key: 1, compared: 2, keyless: false })
 }
 
-/// Keeps what some table takes.
-struct Taken<'t> {
-    untaken: &'t BTreeSet<Vec<u8>>,
-    entries: &'t mut Vec<(String, String)>,
+/// Keeps the keys of the entries of which a mapping makes rows.
+struct Using<'u> {
+    run: &'u Run,
+    /// Nothing: each entry is a row as it is.
+    program: Option<Program>,
+    used: &'u mut BTreeSet<Units>,
 }
 
-impl Feed for Taken<'_> {
+impl Feed for Using<'_> {
     fn take(&mut self, batch: &mut Batch) -> Result<Flow> {
-        let (mut key, mut value) = (Vec::new(), Vec::new());
-        for row in batch.rows().filter(|it| !self.untaken.contains(it.key())) {
-            let (key, value) = (units(row.value(0, &mut key)), units(row.value(1, &mut value)));
-            self.entries.push((literal(&key), told(&value)));
+        let (mut one, mut made) = (Batch::new(Arc::clone(batch.shape())), Batch::new(Arc::default()));
+        let mut scratch = Vec::new();
+        for row in batch.rows() {
+            self.run.watch.read(0)?;
+            let makes = match &mut self.program {
+                None => true,
+                Some(program) => {
+                    one.clear();
+                    made.clear();
+                    one.push_row(row);
+                    program.apply(&one, &mut made)?;
+                    !made.is_empty()
+                }
+            };
+            if makes {
+                self.used.insert(units(row.value(0, &mut scratch)));
+            }
         }
         batch.clear();
         Ok(Flow::Continue)
     }
 }
 
-fn units(text: Value<'_>) -> Vec<u16> {
+/// Keeps what tells the values of entries that were used, and counts the others.
+struct Telling<'t> {
+    used: BTreeSet<Units>,
+    entries: &'t mut BTreeMap<Units, Vec<String>>,
+    left: &'t mut u64,
+}
+
+impl Feed for Telling<'_> {
+    fn take(&mut self, batch: &mut Batch) -> Result<Flow> {
+        let mut scratch = Vec::new();
+        for row in batch.rows() {
+            let key = units(row.value(0, &mut scratch));
+            if !self.used.contains(&key) {
+                *self.left += 1;
+                continue;
+            }
+            let value = units(row.value(1, &mut scratch));
+            self.entries.entry(key).or_default().push(told(&value));
+        }
+        batch.clear();
+        Ok(Flow::Continue)
+    }
+}
+
+fn units(text: Value<'_>) -> Units {
     match text {
         Value::Text(it) => it.encode_utf16().collect(),
         Value::Raw(it) | Value::Malformed(it) => local_storage::to_utf16(it),
@@ -158,7 +211,7 @@ fn script(all: &Entries) -> String {
     for (origin, entries) in all {
         let _ = writeln!(out, "    {}: [", literal(&origin.encode_utf16().collect::<Vec<_>>()));
         for (key, told) in entries {
-            let _ = writeln!(out, "      [{key}, \"{told}\"],");
+            let _ = writeln!(out, "      [{}, \"{}\"],", literal(key), told.join("\", \""));
         }
         out.push_str("    ],\n");
     }
@@ -177,11 +230,11 @@ const REMOVE: &str = r#"  const entries = compared[location.origin];
   };
   const told = (text) => `${text.length}-${hash(text, 0x811c9dc5)}-${hash(text, 0x9747b28c)}`;
   const result = { removed: [], changed: [], absent: [] };
-  for (const [key, was] of entries) {
+  for (const [key, ...was] of entries) {
     const value = localStorage.getItem(key);
     if (value === null) {
       result.absent.push(key);
-    } else if (told(value) === was) {
+    } else if (was.includes(told(value))) {
       localStorage.removeItem(key);
       result.removed.push(key);
     } else {

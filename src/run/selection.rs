@@ -134,24 +134,6 @@ impl Selection {
         })
     }
 
-    /// The name of the source table.
-    pub(super) fn source(&self) -> &str {
-        &self.from.name
-    }
-
-    /// The keys of all rows that no table takes, also of those that are left behind.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub(super) fn untaken(&self, run: &Run, store: &mut dyn Source) -> Result<BTreeSet<Vec<u8>>> {
-        let mut programs = self.remainders()?;
-        let shape = programs.first().map_or_else(|| self.keys_alone(), Program::input);
-        let reach = Reach { from: &self.from, key: self.keys_alone(), budget: &|| run.index_budget(1), run };
-        let mut census = Census { most: usize::MAX, ..Census::new(self, run, &mut programs, &reach) };
-        store.scan(&self.from, &shape, &mut census)?;
-        Ok(census.examples)
-    }
-
     /// The programs whose remainder nobody takes, none where some table takes all rows.
     fn remainders(&self) -> Result<Vec<Program>> {
         if self.takes_all() {
@@ -206,8 +188,6 @@ struct Census<'c> {
     unselected: u64,
     /// The least keys: rows come in any order.
     examples: BTreeSet<Vec<u8>>,
-    /// How many of them are kept. All: also those that are shown nowhere.
-    most: usize,
     /// By reader: the keys of the records that its index has to list.
     records: Vec<Option<Index>>,
     scratch: Vec<u8>,
@@ -227,7 +207,6 @@ impl<'c> Census<'c> {
             rows: 0,
             unselected: 0,
             examples: BTreeSet::new(),
-            most: EXAMPLES,
             scratch: Vec::new(),
         }
     }
@@ -258,10 +237,6 @@ impl<'c> Census<'c> {
     /// Notes a row that no table takes.
     fn unselected(&mut self, row: Row<'_>) {
         let key = row.shape().key;
-        if self.most == usize::MAX {
-            self.examples.insert(row.key().to_vec());
-            return;
-        }
         if key == 1 {
             let key = row.value(0, &mut self.scratch);
             if let Some(place) = self.selection.leave.iter().position(|it| begins(key, it)) {
@@ -273,7 +248,7 @@ impl<'c> Census<'c> {
         if key == 0 || self.selection.hidden {
             return;
         }
-        if self.examples.len() == self.most {
+        if self.examples.len() == EXAMPLES {
             if self.examples.last().is_some_and(|it| it.as_slice() <= row.key()) {
                 return;
             }

@@ -3,24 +3,24 @@
 use super::{command::run, support::Folder};
 use std::{fs, os::unix::fs::PermissionsExt};
 
-/// A dump of a browser, of which the plan takes what begins with `note:`, and a target with these notes.
+/// A dump of a browser, of which the plan takes what begins with `note:`, and a target with these notes. One of them is empty.
 fn notes(notes: &str, origin: &str, gate: &str) -> Folder {
     let folder = Folder::new();
-    let dump = r#"{"note:1":"{\"text\":\"milk\"}","note:2":"{ \"text\": \"</script>\" }","theme":"dark"}"#;
+    let dump = r#"{"note:1":"[{\"id\":1,\"text\":\"milk\"}]","note:2":"[ {\"id\":2,\"text\":\"</script>\"} ]","note:3":"[]","theme":"dark"}"#;
     fs::write(folder.path("browser.json"), dump).expect("a dump");
     fs::write(folder.path("notes.ndjson"), notes).expect("a target");
     let plan = format!(
         "version = 1\n[source]\nkind = \"local-storage\"\npath = \"browser.json\"\n{origin}\n\
          [target]\nkind = \"ndjson\"\npath = \"notes.ndjson\"\n\
-         [[table]]\ninto = \"notes\"\nprefix = [\"note:\"]\nkey = [\"id\"]\n\
-         columns.id = '.key'\ncolumns.text = '.value.text'\n[gate]\nunselected = 1\n{gate}\n"
+         [[table]]\ninto = \"notes\"\nprefix = [\"note:\"]\neach = \".value[]\"\nkey = [\"id\"]\n\
+         columns.id = '.id'\ncolumns.text = '.text'\n[gate]\nunselected = 1\n{gate}\n"
     );
     fs::write(folder.path("cutover.toml"), plan).expect("a plan");
     folder
 }
 
 const ORIGIN: &str = "origin = \"https://notes.example.test\"";
-const BOTH: &str = "{\"id\":\"note:1\",\"text\":\"milk\"}\n{\"id\":\"note:2\",\"text\":\"</script>\"}\n";
+const BOTH: &str = "{\"id\":1,\"text\":\"milk\"}\n{\"id\":2,\"text\":\"</script>\"}\n";
 
 #[test]
 fn a_script_holds_what_the_target_has() {
@@ -34,12 +34,12 @@ fn a_script_holds_what_the_target_has() {
     (() => {
       const compared = {
         "https://notes.example.test": [
-          ["note:1", "15-4c962069-e7dbf5da"],
-          ["note:2", "23-799ef720-53ebfb0f"],
+          ["note:1", "24-66f38b7b-e33c0fbe"],
+          ["note:2", "31-64a501e9-89cf6f7e"],
         ],
       };
     "#);
-    insta::assert_snapshot!(done.stderr, @"the script removes 2 entries; 1 that no table of the plan takes stay");
+    insta::assert_snapshot!(done.stderr, @"the script removes 2 entries; 2 of which the plan makes no row stay");
     let filed = run(&folder, &["clear", "--output", "clear.js"]);
     assert_eq!((filed.code, filed.stdout.as_str()), (0, ""), "{}", filed.stderr);
     assert_eq!(fs::read_to_string(folder.path("clear.js")).expect("a script"), done.stdout);
@@ -60,7 +60,7 @@ fn nothing_goes_that_the_target_has_not() {
     refused(&notes(one, ORIGIN, ""), 1, "notes: 1 rows are missing in the target");
     refused(&notes(one, ORIGIN, "missing = 1"), 1, "notes: 1 rows are missing in the target");
     refused(&notes(&BOTH.replace("milk", "tea"), ORIGIN, "changed = 1"), 1, "notes: 1 rows are other in the target");
-    refused(&notes(&BOTH.replace("note:1", "note:3"), ORIGIN, ""), 1, "nothing is to be removed: see `cutover verify");
+    refused(&notes(&BOTH.replace(":1,", ":3,"), ORIGIN, ""), 1, "nothing is to be removed: see `cutover verify");
 }
 
 #[test]
@@ -71,4 +71,18 @@ fn it_has_to_be_clear_what_is_cleared() {
     let plan = plan.replacen("local-storage", "json", 1).replace(ORIGIN, "").replace("prefix = [\"note:\"]\n", "");
     fs::write(folder.path("cutover.toml"), plan).expect("a plan");
     refused(&folder, 2, "the source is no localStorage of a browser");
+}
+
+/// Nothing says of which entries a program makes its rows.
+#[test]
+fn rows_of_a_program_clear_nothing() {
+    let folder = notes(BOTH, ORIGIN, "");
+    let plan = fs::read_to_string(folder.path("cutover.toml")).expect("a plan");
+    let (start, rest) = plan.split_once("prefix").expect("the table");
+    let (_, gate) = rest.split_once("[gate]").expect("the gate");
+    let plan = format!("{start}command = [\"cat\", \"made.ndjson\"]\nkey = [\"id\"]\n[gate]{gate}");
+    fs::write(folder.path("cutover.toml"), plan).expect("a plan");
+    let made: String = BOTH.lines().map(|it| format!("{{\"table\":\"notes\",\"row\":{it}}}\n")).collect();
+    fs::write(folder.path("made.ndjson"), made).expect("what it says");
+    refused(&folder, 2, "notes: a program makes its rows");
 }

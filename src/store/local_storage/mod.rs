@@ -40,6 +40,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
+pub(crate) use text::to_utf16;
 
 /// The local storage of a browser, as of one moment.
 pub struct LocalStorage {
@@ -56,11 +57,6 @@ pub struct LocalStorage {
 const NAMELESS: &str = "localStorage";
 /// How many origins an error names.
 const NAMED: usize = 20;
-
-/// The UTF-16 units that the bytes of a text stand for, half surrogate pairs too.
-pub(crate) fn to_utf16(text: &[u8]) -> Vec<u16> {
-    text::to_utf16(text)
-}
 
 impl LocalStorage {
     /// Reads what is at `path`: a profile of Chromium or Firefox, a folder or file of local storage in one, or

@@ -26,8 +26,8 @@ pub(super) fn of_utf16(bytes: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// The units that a text of WTF-8 stands for.
-pub(super) fn to_utf16(text: &[u8]) -> Vec<u16> {
+/// The UTF-16 units that a text of WTF-8 stands for.
+pub(crate) fn to_utf16(text: &[u8]) -> Vec<u16> {
     let mut units = Vec::with_capacity(text.len());
     for chunk in text.utf8_chunks() {
         units.extend(chunk.valid().encode_utf16());

@@ -362,7 +362,7 @@ impl Writer<'_> {
             }
             Ok(())
         })?;
-        let (mut count, mut statement) = (0, self.connection.prepare_cached(sql).map_err(|it| self.failed(&it))?);
+        let (mut count, mut statement) = (0, self.prepared(sql)?);
         for row in rows {
             let Some((homes, _)) = wanted.get_mut(self.telling(*row)) else { continue };
             for home in std::mem::take(homes) {
@@ -402,32 +402,23 @@ impl Writer<'_> {
         if rows.is_empty() {
             return Ok(0);
         }
-        let Ready { shape, sql, inserted, enforced, .. } = self.ready;
-        let mut plain = self.statement(&sql.insert, true)?;
-        let mut new = self.statement(&sql.insert_new, *enforced)?;
-        let (mut count, mut unguarded) = (0, Vec::new());
-        spelling::each_spelt(self.ready, rows, |(row, finds), values| {
-            let is_guarded = finds || shape.keyless;
-            if !is_guarded {
-                unguarded.push(row);
-            }
-            let known = new.as_deref_mut().filter(|_| finds);
-            let Some(statement) = known.or(plain.as_deref_mut()) else { return Ok(()) };
+        let Ready { sql, inserted, enforced, .. } = self.ready;
+        let mut count = 0;
+        let mut statement = self.prepared(if *enforced { &sql.insert_new } else { &sql.insert })?;
+        let unguarded = spelling::each_spelt(self.ready, rows, |row, values| {
             for ((place, &field), value) in inserted.iter().enumerate().zip(values) {
                 match value {
-                    _ if !is_guarded => {}
-                    Some(value) => self.put(statement, place, value)?,
-                    None => self.spell(statement, place, row, field)?,
+                    Some(value) => self.put(&mut statement, place, value)?,
+                    None => self.spell(&mut statement, place, row, field)?,
                 }
             }
-            count += if is_guarded { self.run(statement)? } else { 0 };
+            count += self.run(&mut statement)?;
             Ok(())
         })?;
-        let there = self.there(&unguarded)?;
+        let (there, mut statement) = (self.there(&unguarded)?, self.prepared(&sql.insert)?);
         for row in unguarded.into_iter().filter(|it| !there.contains(it.key())) {
-            let Some(statement) = plain.as_deref_mut() else { continue };
-            self.bind(statement, row, inserted.iter().copied())?;
-            count += self.run(statement)?;
+            self.bind(&mut statement, row, inserted.iter().copied())?;
+            count += self.run(&mut statement)?;
         }
         Ok(count)
     }
@@ -475,7 +466,11 @@ impl Writer<'_> {
     }
 
     fn statement(&self, sql: &str, wanted: bool) -> Result<Option<rusqlite::CachedStatement<'_>>> {
-        wanted.then(|| self.connection.prepare_cached(sql).map_err(|it| self.failed(&it))).transpose()
+        wanted.then(|| self.prepared(sql)).transpose()
+    }
+
+    fn prepared(&self, sql: &str) -> Result<rusqlite::CachedStatement<'_>> {
+        self.connection.prepare_cached(sql).map_err(|it| self.failed(&it))
     }
 
     fn telling<'r>(&self, row: Row<'r>) -> &'r [u8] {

@@ -102,6 +102,11 @@ impl Ready {
     pub(super) fn finds(&self, row: Row<'_>) -> bool {
         self.enforced && (0..self.shape.key).all(|it| row.cell(it).first() != Some(&tag::NULL))
     }
+
+    /// Whether the row may be inserted without looking whether it is there: there is no key, or SQLite refuses a second one.
+    pub(super) fn guards(&self, row: Row<'_>) -> bool {
+        self.shape.keyless || self.finds(row)
+    }
 }
 
 fn telling(shape: &Shape) -> usize {

@@ -17,9 +17,10 @@ const DEPTH: usize = 4;
 
 /// Some rows as their columns keep them.
 struct Spelling {
+    /// Of each row whether it may be inserted without looking whether it is there.
+    guarded: Vec<bool>,
+    /// The cells of those rows.
     cells: Vec<Spelt>,
-    /// Whether SQLite finds each row by its key.
-    finds: Vec<bool>,
     /// The texts and bytes of the cells.
     bytes: Vec<u8>,
 }
@@ -39,11 +40,12 @@ enum Spelt {
 impl Spelling {
     fn of(ready: &Ready, rows: &Batch, range: Range<usize>) -> Spelling {
         let cells = Vec::with_capacity(range.len() * ready.inserted.len());
-        let mut out = Spelling { cells, finds: Vec::with_capacity(range.len()), bytes: Vec::new() };
+        let mut out = Spelling { guarded: Vec::with_capacity(range.len()), cells, bytes: Vec::new() };
         let (mut scratch, mut text) = (Vec::new(), Vec::new());
         for row in range.map(|it| rows.row(it)) {
-            out.finds.push(ready.finds(row));
-            for &field in &ready.inserted {
+            let guarded = ready.guards(row);
+            out.guarded.push(guarded);
+            for &field in ready.inserted.iter().filter(|_| guarded) {
                 let value = row.value(field, &mut scratch);
                 let spelt = ready.columns[field].plain(value, &ready.shape.fields[field].cast, &mut text);
                 let cell = out.keep(spelt);
@@ -85,23 +87,31 @@ impl Spelling {
     }
 }
 
-/// Passes each row to `each`, with whether SQLite finds it by its key, and with as many values as fields are inserted, all of which
-/// have to be taken. Nothing in place of a value: it is not plain what stands for the cell.
+/// Passes each row to `each` that may be inserted without looking whether it is there, with as many values as fields are inserted, all
+/// of which have to be taken. Nothing in place of a value: it is not plain what stands for the cell. The other rows are given back.
 ///
 /// # Errors
 /// As `each`.
 pub(super) fn each_spelt<'r>(
     ready: &Ready,
     rows: &'r Batch,
-    mut each: impl FnMut((Row<'r>, bool), &mut dyn Iterator<Item = Option<ValueRef<'_>>>) -> Result<()>,
-) -> Result<()> {
+    mut each: impl FnMut(Row<'r>, &mut dyn Iterator<Item = Option<ValueRef<'_>>>) -> Result<()>,
+) -> Result<Vec<Row<'r>>> {
+    let mut unguarded = Vec::new();
     let mut pass = |range: Range<usize>, spelling: &Spelling| {
         let mut values = spelling.values();
-        range.map(|it| rows.row(it)).zip(&spelling.finds).try_for_each(|(row, &finds)| each((row, finds), &mut values))
+        for (row, &guarded) in range.map(|it| rows.row(it)).zip(&spelling.guarded) {
+            match guarded {
+                true => each(row, &mut values)?,
+                false => unguarded.push(row),
+            }
+        }
+        Ok(())
     };
     let ranges = || (0..rows.len()).step_by(ROWS).map(|from| from..rows.len().min(from + ROWS));
     if rows.len() <= ROWS {
-        return pass(0..rows.len(), &Spelling::of(ready, rows, 0..rows.len()));
+        pass(0..rows.len(), &Spelling::of(ready, rows, 0..rows.len()))?;
+        return Ok(unguarded);
     }
     thread::scope(|scope| {
         let (spelt, take) = sync_channel(DEPTH);
@@ -117,5 +127,6 @@ pub(super) fn each_spelt<'r>(
             let died = |_| Error::new(Kind::Broken, "the thread that spelt values ended without saying why");
             pass(range, &take.recv().map_err(died)?)
         })
-    })
+    })?;
+    Ok(unguarded)
 }
