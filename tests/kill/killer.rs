@@ -128,9 +128,12 @@ impl Draw {
     }
 }
 
+/// How many moments are drawn for each store, if nobody says.
+pub(crate) const KILLS: u64 = 200;
+
 /// How many moments are drawn for each store.
 pub(crate) fn kills() -> u64 {
-    variable("CUTOVER_KILLS", 20)
+    variable("CUTOVER_KILLS", KILLS)
 }
 
 #[expect(clippy::disallowed_methods, reason = "whoever runs the tests says how many")]

@@ -1,8 +1,8 @@
-//! The program is killed at each of its writes, at moments drawn by a seed, while it goes on and while it undoes; then it goes on
-//! to its end, and no row is lost, doubled or wrong.
+//! The program is killed at each of its writes, and at moments drawn by a seed: while it writes, while it goes on and while it undoes,
+//! many times in a row; then it goes on to its end, and no row is lost, doubled or wrong.
 //!
 //! `strace` kills it at a counted system call, so every run of these tests kills at the same ones. `CUTOVER_KILLS` says how many
-//! drawn moments there are for each store, 20 if not said; `CUTOVER_SEED` draws others.
+//! drawn moments there are for each store, 200 if not said; `CUTOVER_SEED` draws others.
 
 #![cfg(test)]
 

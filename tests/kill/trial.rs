@@ -1,7 +1,7 @@
 //! The trials that every target has to stand, whichever store it is.
 
 use super::{
-    killer::{Draw, Ended, Program, WRITES, kills},
+    killer::{Draw, Ended, KILLS, Moment, Program, WRITES, kills},
     support::Folder,
 };
 use std::fs;
@@ -24,8 +24,8 @@ const MIGRATE: [&str; 5] = ["migrate", "--quiet", "--rate", "100000", "--no-back
 const SAVE: [&str; 4] = ["migrate", "--quiet", "--rate", "100000"];
 const ROLLBACK: [&str; 5] = ["rollback", "--confirm", "--quiet", "--rate", "100000"];
 
-/// So many kills are asked for by whoever wants all of them.
-const MANY: u64 = 200;
+/// How often one run and those that go on with it are killed, at most.
+const IN_A_ROW: usize = 8;
 
 /// Writes the source and the plan; `target` is the plan's.
 pub(crate) fn folder(target: &str) -> Folder {
@@ -53,11 +53,11 @@ pub(crate) const TARGET: &str =
     INSERT INTO notes VALUES ('note 0'), ('note 2');";
 
 /// Kills at every write of a run that nobody disturbs, and goes on. Where the target is `served`, what is written to files is the run's
-/// own and the same whatever the target is: of that one in five is enough, unless more kills are asked for.
+/// own and the same whatever the target is: of that one in five is enough, unless more kills are asked for than usual.
 pub(crate) fn at_every_write<T: Trial>(make: impl Fn() -> T, served: bool) {
     let (_, after) = reference(&make);
     let mut moments = program(&make()).moments(WRITES, &MIGRATE);
-    let few = served && kills() < MANY;
+    let few = served && kills() <= KILLS;
     moments.retain(|it| !few || it.may_be_sent() || it.at % 5 == 1);
     assert!(moments.len() > 50, "{moments:?}");
     let mut killed = 0;
@@ -71,23 +71,49 @@ pub(crate) fn at_every_write<T: Trial>(make: impl Fn() -> T, served: bool) {
     mostly(killed, moments.len());
 }
 
-/// Kills at drawn moments: a run, the one that goes on with it, and the rollback of both.
+/// Kills at drawn moments: a run, those that go on with it until one is fast enough to end, and in the same way the rollback of all of
+/// them; then from the start again, until so many were killed.
 pub(crate) fn at_drawn_moments<T: Trial>(make: impl Fn() -> T) {
     let (before, after) = reference(&make);
-    let moments = program(&make()).moments("all", &SAVE);
-    let (mut draw, mut killed) = (Draw::new(), 0);
-    for _ in 0..kills() {
+    let trial = make();
+    let moments = [program(&trial).moments("all", &SAVE), program(&trial).moments("all", &ROLLBACK)];
+    let mut killing = Killing { draw: Draw::new(), tried: 0, killed: 0 };
+    while killing.killed < kills() {
         let trial = make();
-        let (first, second, third) = (draw.of(&moments), draw.of(&moments), draw.of(&moments));
-        let what = format!("killed at {first:?}, then {second:?}, then {third:?}");
-        killed += usize::from(program(&trial).kill(first, &SAVE).was_killed());
-        program(&trial).kill(second, &SAVE);
-        well(&program(&trial).run(&SAVE), &what);
+        let what = killing.until_one_ends(&program(&trial), &SAVE, &moments[0]);
         assert_eq!(trial.rows(), after, "{what}");
-        program(&trial).kill(third, &ROLLBACK);
+        let what = format!("{what}; then {}", killing.until_one_ends(&program(&trial), &ROLLBACK, &moments[1]));
         undone(&trial, &before, &what);
     }
-    mostly(killed, kills() as usize);
+}
+
+/// Kills at moments that are drawn.
+struct Killing {
+    draw: Draw,
+    tried: u64,
+    killed: u64,
+}
+
+impl Killing {
+    /// Runs it again and again, killed each time unless it ends before. What happened, for people.
+    fn until_one_ends(&mut self, program: &Program<'_>, arguments: &[&str], moments: &[Moment]) -> String {
+        let mut what = format!("{} killed at", arguments[0]);
+        for _ in 0..IN_A_ROW {
+            let moment = self.draw.of(moments);
+            what += &format!(" {moment:?}");
+            let ended = program.kill(moment, arguments);
+            self.tried += 1;
+            assert!(self.tried < 10 * kills(), "of {} runs only {} were killed", self.tried, self.killed);
+            if !ended.was_killed() {
+                assert!(complete(&ended), "{what}: {} {}", ended.stdout, ended.stderr);
+                return what;
+            }
+            self.killed += 1;
+        }
+        let ended = program.run(arguments);
+        assert!(complete(&ended), "{what}: {} {}", ended.stdout, ended.stderr);
+        what
+    }
 }
 
 /// Kills at writes of a rollback, and undoes the rest.
@@ -122,12 +148,16 @@ pub(crate) fn well(ended: &Ended, what: &str) {
     assert_eq!(ended.code, Some(0), "{what}: {} {}", ended.stdout, ended.stderr);
 }
 
-/// Undoes what there is. A rollback that was complete before it was killed says that there is nothing.
+/// Undoes what there is.
 fn undone<T: Trial>(trial: &T, before: &str, what: &str) {
     let ended = program(trial).run(&ROLLBACK);
-    let done = ended.code == Some(0) || ended.stderr.contains("no run of this plan has written anything");
-    assert!(done, "{what}: {} {}", ended.stdout, ended.stderr);
+    assert!(complete(&ended), "{what}: {} {}", ended.stdout, ended.stderr);
     assert_eq!(trial.rows(), before, "{what}, undone");
+}
+
+/// Whether it did what it was to do. A rollback that was complete before it was killed says that there is nothing.
+fn complete(ended: &Ended) -> bool {
+    ended.code == Some(0) || ended.stderr.contains("no run of this plan has written anything")
 }
 
 /// What a target holds before, and after a run that nobody disturbs.
