@@ -351,7 +351,7 @@ const MIGRATE: &[Key] = &[
     key(
         "concurrency",
         Shape::Count,
-        "Tables to write at once, where the target is Postgres and none refers to another. 1 if absent.",
+        "Connections that write at once, where the target is Postgres: to tables of which none refers to another, or to one that only gets new rows. 2 if absent.",
     ),
     key("disable_indexes", Shape::Bool, "Drop secondary indexes meanwhile and make them again. false if absent."),
     key("reminders", Shape::SomeTexts, "What to remember once a migration passed."),

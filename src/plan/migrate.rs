@@ -7,7 +7,7 @@ pub struct Migrate {
     pub backup: bool,
     /// Rows in one batch. Nothing: as the target finds good.
     pub batch_size: Option<u64>,
-    /// Tables that are written at once, where the target can and none refers to another.
+    /// Connections that write at once, where the target can: to tables of which none refers to another, or to one that gets new rows.
     pub concurrency: u64,
     /// Seconds to wait between two batches.
     pub batch_delay: f64,
@@ -46,7 +46,7 @@ impl Default for Migrate {
         Migrate {
             backup: true,
             batch_size: None,
-            concurrency: 1,
+            concurrency: 2,
             batch_delay: 0.0,
             retries: 3,
             backoff: 1.0,

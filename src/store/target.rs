@@ -83,6 +83,12 @@ pub trait Target: Send {
         Ok(None)
     }
 
+    /// Whether several such writers may add rows to that table at once, in any order.
+    fn may_share(&self, table: &Table) -> bool {
+        let _ = table;
+        false
+    }
+
     /// What stands around a script of statements that its own client runs. Nothing, where the store speaks no SQL.
     fn frame(&self) -> Option<Frame> {
         None
@@ -189,6 +195,15 @@ pub struct Written {
     pub updated: u64,
     /// Rows deleted.
     pub deleted: u64,
+}
+
+impl Written {
+    /// Adds what became of another batch.
+    pub fn add(&mut self, other: Written) {
+        self.inserted += other.inserted;
+        self.updated += other.updated;
+        self.deleted += other.deleted;
+    }
 }
 
 /// Opens the store of that kind for writing. Only files are made where there is nothing yet.

@@ -6,6 +6,7 @@ use super::{
     support::Folder,
     trial::{self, TARGET, Trial, well},
 };
+use std::fs;
 
 struct Served<'d>(Folder, &'d Database);
 
@@ -60,5 +61,34 @@ fn a_backend_that_is_ended() {
         let ended = program.run(&["migrate"]);
         well(&ended, &format!("ended at {rows_there} rows"));
         assert_eq!(trial.rows(), after, "{} {}", ended.stdout, ended.stderr);
+    }
+}
+
+/// One of two connections that write to the same table is ended, once; no key says which rows are there already.
+#[test]
+fn one_backend_of_two_that_is_ended() {
+    let database = postgres::database();
+    for row in [1, 40, 119] {
+        let folder = Folder::new();
+        let rows = (0..120).map(|it| format!("INSERT INTO notes VALUES ('note {}');", it / 2)).collect::<String>();
+        folder.sqlite("source.db", &format!("CREATE TABLE notes (text TEXT); {rows}"));
+        let plan = "version = 1\nsource = { kind = 'sqlite', path = 'source.db' }\n\
+            target = { kind = 'postgres', url = '${TARGET}' }\ntable = [{ into = 'notes', key = [] }]\n\
+            migrate = { batch_size = 3, backoff = 0.01, backup = false }\n";
+        fs::write(folder.path("cutover.toml"), plan).expect("a plan");
+        database.execute(&format!(
+            "DROP SCHEMA public CASCADE; CREATE SCHEMA public; CREATE SEQUENCE rows;
+            CREATE FUNCTION strike() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+                IF nextval('rows') = {row} THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF; RETURN true; END $$;
+            CREATE TABLE notes (text TEXT CHECK (strike()))"
+        ));
+        let variables = vec![("TARGET".to_owned(), database.url())];
+        let ended = Program { folder: &folder, variables }.run(&["migrate"]);
+        let what = format!("ended at row {row}");
+        well(&ended, &what);
+        let counted = database.execute("SELECT count(*) || ',' || count(DISTINCT text) FROM notes");
+        assert_eq!(counted, "120,60", "{what}: {} {}", ended.stdout, ended.stderr);
+        assert_eq!(database.execute("SELECT count(*) FROM _cutover WHERE batch > 0"), "2", "{what}");
+        assert!(ended.stderr.contains("trying again"), "{what}: {}", ended.stderr);
     }
 }

@@ -36,7 +36,8 @@ pub(in crate::cli) struct Pacing {
     /// Rows in one batch. As the target finds good, if neither this nor the plan says.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     batch_size: Option<u64>,
-    /// Tables to write at once, where the target is Postgres and none refers to another.
+    /// Connections that write at once, where the target is Postgres: to tables of which none refers to another, or to one that gets
+    /// new rows. Two, if neither this nor the plan says.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=64))]
     concurrency: Option<u64>,
     /// How long to wait between two batches: 500ms, 2s.
@@ -293,9 +294,9 @@ mod tests {
             let how = typed.unwrap_or_else(|it| panic!("{it}")).pace.over(plan);
             assert_eq!((how.batch_size, how.batch_delay, how.retries, how.backoff, how.concurrency), expect);
         };
-        check(&usual, "", (None, 0.0, 3, 1.0, 1));
-        check(&plan, "", (Some(7), 0.5, 9, 4.0, 1));
-        check(&plan, "--retries 0 --backoff 250ms", (Some(7), 0.5, 0, 0.25, 1));
+        check(&usual, "", (None, 0.0, 3, 1.0, 2));
+        check(&plan, "", (Some(7), 0.5, 9, 4.0, 2));
+        check(&plan, "--retries 0 --backoff 250ms", (Some(7), 0.5, 0, 0.25, 2));
         check(&plan, "--batch-size 1 --batch-delay 0s --concurrency 4", (Some(1), 0.0, 9, 4.0, 4));
     }
 }

@@ -12,7 +12,7 @@ use crate::{
         log::{Level, Line, Rows as Lines, Step},
     },
     schema::Table,
-    store::target::{Changes, Mark, Target, Written},
+    store::target::{Changes, Mark, Room, Target, Written},
 };
 use backon::{BackoffBuilder, ExponentialBuilder};
 use std::{
@@ -22,7 +22,8 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread,
@@ -83,6 +84,16 @@ pub struct Applied {
     pub bytes: u64,
 }
 
+impl Applied {
+    /// Adds what became of other rows of the table.
+    pub(super) fn add(&mut self, other: Applied) {
+        self.written.add(other.written);
+        self.failed += other.failed;
+        self.batches += other.batches;
+        self.bytes += other.bytes;
+    }
+}
+
 /// Hears of every batch that arrived: the table, its number, the rows in it.
 pub type Arrived<'a> = dyn FnMut(&str, u64, u64) -> Result<()> + Send + 'a;
 
@@ -95,13 +106,16 @@ const SECRET_MIN: usize = 3;
 /// Rows of one table that may wait for others of it.
 const LATER_MAX: usize = 10_000;
 
-/// Sends batches of one table.
+/// Sends batches of one table, perhaps beside others that send those of the same one.
 pub(super) struct Sender<'s, 'a> {
     pub run: &'s Run,
     pub pace: &'s Pace,
     pub target: &'s mut dyn Target,
     pub table: &'s Table,
+    /// Under which the target marks what arrived, for this sender alone.
     pub id: &'s str,
+    /// How many batches of the table were begun, whoever sends them.
+    pub begun: &'s AtomicU64,
     pub arrived: &'s mut Arrived<'a>,
     /// Says before each batch whether this run may still write.
     pub may_write: &'s MayWrite<'s>,
@@ -124,6 +138,12 @@ pub(super) struct Enough {
 }
 
 impl Enough {
+    /// For a table whose batches so many senders hold at once.
+    pub(super) fn of(pace: &Pace, room: Room, senders: usize) -> Enough {
+        let rows = pace.batch_size.unwrap_or(room.rows).clamp(1, room.rows_max.max(1));
+        Enough { rows, bytes: room.bytes_max / senders.max(1) }
+    }
+
     pub(super) fn is(self, load: &Load) -> bool {
         load.len() >= self.rows || load.size() >= self.bytes
     }
@@ -170,6 +190,12 @@ impl Load {
         halves
     }
 
+    /// What a target says that has written all of it.
+    fn as_written(&self) -> Written {
+        let [inserted, updated, deleted] = [&self.inserts, &self.updates, &self.deletes].map(|it| it.len() as u64);
+        Written { inserted, updated, deleted }
+    }
+
     fn only(&self) -> Option<Row<'_>> {
         [&self.inserts, &self.updates, &self.deletes].into_iter().flat_map(Batch::rows).next()
     }
@@ -178,9 +204,20 @@ impl Load {
 impl Sender<'_, '_> {
     /// How much is enough for a batch.
     pub(super) fn enough(&self) -> Enough {
-        let room = self.target.room(self.table);
-        let rows = self.pace.batch_size.unwrap_or(room.rows).clamp(1, room.rows_max.max(1));
-        Enough { rows, bytes: room.bytes_max }
+        Enough::of(self.pace, self.target.room(self.table), 1)
+    }
+
+    /// Sends batches as long as there are some.
+    ///
+    /// # Errors
+    /// As [`Sender::send`], and if the staged rows cannot be read.
+    pub(super) fn send_all(&mut self, loads: &Loads) -> Result<()> {
+        while let Some(load) = loads.next() {
+            let mut load = load?;
+            self.send(&mut load)?;
+            loads.give_back(load);
+        }
+        self.finish()
     }
 
     /// Sends what there is, and empties it.
@@ -254,34 +291,32 @@ impl Sender<'_, '_> {
 
     /// Sends one batch, again where it may go through later.
     fn attempt(&mut self, load: &Load) -> Result<()> {
-        let batch = self.done.batches + 1;
-        let mut pauses = self.pace.pauses().build();
+        let batch = self.begun.fetch_add(1, Ordering::Relaxed) + 1;
+        let keyless = load.inserts.shape().keyless;
+        let (mut pauses, mut lost) = (self.pace.pauses().build(), None);
         loop {
             (self.may_write)()?;
-            let changes = Changes {
-                table: self.table,
-                inserts: &load.inserts,
-                updates: &load.updates,
-                deletes: &load.deletes,
-                mark: Mark { run: self.id, batch },
-            };
-            let error = match self.target.write(&changes) {
-                Ok(written) => return self.arrived(batch, load, written),
-                Err(error) => error,
-            };
-            if error.kind() == Kind::Unsure {
-                match self.target.mark(self.id, &self.table.name) {
-                    Ok(Some(mark)) if mark >= batch => {
-                        let (inserted, updated) = (load.inserts.len() as u64, load.updates.len() as u64);
-                        let deleted = load.deletes.len() as u64;
-                        return self.arrived(batch, load, Written { inserted, updated, deleted });
+            let error = match lost.take() {
+                None => match self.write(batch, load) {
+                    Ok(written) => return self.arrived(batch, load, written),
+                    Err(error) if error.kind() == Kind::Unsure => {
+                        lost = Some(error);
+                        continue;
                     }
-                    Ok(None) if load.inserts.shape().keyless => return Err(error),
-                    _ => {}
-                }
-            } else if error.kind() != Kind::Busy {
-                return Err(error);
-            }
+                    Err(error) if error.kind() == Kind::Busy => error,
+                    Err(error) => return Err(error),
+                },
+                Some(answer) => match self.target.mark(self.id, &self.table.name) {
+                    Ok(Some(mark)) if mark >= batch => return self.arrived(batch, load, load.as_written()),
+                    Ok(None) if keyless => return Err(answer),
+                    // Rows without a key would be there twice, so they are not sent again before this is known.
+                    Err(error) if keyless => {
+                        lost = Some(answer);
+                        error
+                    }
+                    _ => answer,
+                },
+            };
             let Some(pause) = pauses.next() else {
                 return Err(error.context(format_args!("given up after {} attempts", u64::from(self.pace.retries) + 1)));
             };
@@ -293,13 +328,15 @@ impl Sender<'_, '_> {
         }
     }
 
+    fn write(&mut self, batch: u64, load: &Load) -> Result<Written> {
+        let Load { inserts, updates, deletes } = load;
+        self.target.write(&Changes { table: self.table, inserts, updates, deletes, mark: Mark { run: self.id, batch } })
+    }
+
     fn arrived(&mut self, batch: u64, load: &Load, written: Written) -> Result<()> {
-        self.done.batches = batch;
+        self.done.batches += 1;
         self.done.bytes += load.size() as u64;
-        let all = &mut self.done.written;
-        all.inserted += written.inserted;
-        all.updated += written.updated;
-        all.deleted += written.deleted;
+        self.done.written.add(written);
         self.run.watch.wrote(load.len() as u64);
         let line = Line::new(Level::Debug, Step::Load, "batch arrived").of(&self.table.name);
         self.run.log.line(line.with([("batch", batch), ("rows", load.len() as u64)]));
@@ -405,14 +442,36 @@ impl<R: Rows> Walk<R> {
     }
 }
 
-/// Writes the staged rows of one table: those that have a row of the same key in `before` are updates.
+/// Batches of one table, for whoever comes first.
+pub(super) struct Loads {
+    full: Mutex<Receiver<Result<Load>>>,
+    empty: SyncSender<Load>,
+}
+
+impl Loads {
+    /// The next one. Nothing: there are no more.
+    fn next(&self) -> Option<Result<Load>> {
+        self.full.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+    }
+
+    /// The memory is used again, unless nobody gathers any more.
+    fn give_back(&self, load: Load) {
+        let _ = self.empty.try_send(load);
+    }
+}
+
+/// Gathers the staged rows of one table while `send` sends them: those that have a row of the same key in `before` are updates.
 ///
 /// # Errors
-/// As [`Sender::send`], and if the staged rows cannot be read.
-pub(super) fn apply(sender: &mut Sender<'_, '_>, written: &Path, before: &Path, shape: &Arc<Shape>) -> Result<()> {
+/// As `send`, and if the staged rows cannot be read.
+pub(super) fn gathered(
+    (written, before): (&Path, &Path),
+    shape: &Arc<Shape>,
+    enough: Enough,
+    send: impl FnOnce(&Loads) -> Result<()>,
+) -> Result<()> {
     let (rows, olds) = (Walk::new(Piled::open(written, shape)?)?, Walk::new(Piled::open(before, shape)?)?);
-    let enough = sender.enough();
-    // One batch is gathered while another is written, and no more than that is held.
+    // One batch is gathered while others are written, and no more than that is held.
     let (full, loads) = sync_channel(0);
     let (empty, spent) = sync_channel(1);
     thread::scope(|scope| {
@@ -422,13 +481,9 @@ pub(super) fn apply(sender: &mut Sender<'_, '_>, written: &Path, before: &Path, 
                 let _ = full.send(Err(error));
             }
         });
-        for load in loads {
-            let mut load = load?;
-            sender.send(&mut load)?;
-            // The memory is used again, unless nobody gathers any more.
-            let _ = empty.try_send(load);
-        }
-        sender.finish()
+        // Whoever gathers ends when this goes.
+        let loads = Loads { full: Mutex::new(loads), empty };
+        send(&loads)
     })
 }
 

@@ -33,7 +33,7 @@ use std::{
     collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     thread,
 };
 
@@ -237,6 +237,7 @@ impl Undo<'_> {
                 target: self.target.as_mut(),
                 table: &table,
                 id: &id,
+                begun: &AtomicU64::new(0),
                 arrived: &mut |_, _, _| Ok(()),
                 may_write: self.may_write,
                 later: Vec::new(),

@@ -1,7 +1,8 @@
-//! Staged tables on their way into the target: one after the other, or several at once where the target can.
+//! Staged tables on their way into the target: one after the other, or where the target can, several at once and one through several
+//! connections.
 
 use super::{
-    apply::{Applied, Arrived, MayWrite, Pace, Sender, apply},
+    apply::{Applied, Arrived, Enough, Loads, MayWrite, Pace, Sender, gathered},
     stage::Staged,
 };
 use crate::{
@@ -13,12 +14,16 @@ use crate::{
     store::target::Target,
 };
 use std::{
+    ops::Range,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     thread,
 };
+
+/// As many writers as there may be.
+const MANY: usize = usize::MAX;
 
 /// A table that has rows to write.
 pub(super) struct Load<'l> {
@@ -43,7 +48,7 @@ pub(super) struct Writing<'w> {
     /// Hears of every batch that arrived.
     pub arrived: Mutex<Box<Arrived<'w>>>,
     pub may_write: &'w MayWrite<'w>,
-    /// Tables at once, at most.
+    /// Connections that write at once, at most.
     pub concurrency: usize,
 }
 
@@ -56,34 +61,59 @@ pub(super) struct Done {
     pub seconds: f64,
 }
 
+/// Why writing ended, for everybody who writes: what one cannot do ends the others too, before their next batch.
+#[derive(Default)]
+struct End {
+    failed: AtomicBool,
+    error: Mutex<Option<Error>>,
+}
+
+impl End {
+    fn has_come(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// What comes after the first failure only follows from it.
+    fn note(&self, result: Result<()>) {
+        if let Err(error) = result
+            && !self.failed.swap(true, Ordering::Relaxed)
+        {
+            *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        }
+    }
+}
+
 impl Writing<'_> {
     /// Writes all of them, parents before their children: what became of each that was begun, in their order, and the error that
-    /// ended it. What one table cannot do ends the others too, before their next batch.
+    /// ended it.
     pub(super) fn all(&self, loads: &[Load<'_>], target: &mut dyn Target) -> (Vec<Done>, Result<()>) {
         let mut more = Vec::new();
-        let groups: Vec<(usize, usize)> = groups(loads);
-        let widest = groups.iter().map(|(from, to)| to - from).max().unwrap_or_default();
+        let groups: Vec<Range<usize>> = groups(loads);
+        let widest = groups.iter().map(|it| if self.is_shared(&loads[it.clone()], target) { MANY } else { it.len() });
+        let widest = widest.max().unwrap_or_default();
         while more.len() + 1 < self.concurrency.min(widest) {
             // With fewer connections it only takes longer.
             let Ok(Some(again)) = target.again() else { break };
             more.push(again);
         }
-        let (done, failed, ended) = (Mutex::new(Vec::new()), AtomicBool::new(false), Mutex::new(Ok(())));
-        for (from, to) in groups {
-            let next = AtomicUsize::new(from);
+        let (done, end) = (Mutex::new(Vec::new()), End::default());
+        for group in groups {
+            if self.is_shared(&loads[group.clone()], target) {
+                let one = self.one(group.start, &loads[group.start], (&mut *target, &mut more), &end);
+                done.lock().unwrap_or_else(PoisonError::into_inner).push(one);
+                continue;
+            }
+            let next = AtomicUsize::new(group.start);
             let work = |target: &mut dyn Target| {
-                while !failed.load(Ordering::Relaxed) {
+                while !end.has_come() {
                     let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(load) = loads.get(at).filter(|_| at < to) else { break };
-                    let (one, result) = self.one(at, load, &mut *target, &failed);
+                    let Some(load) = loads.get(at).filter(|_| at < group.end) else { break };
+                    let one = self.one(at, load, (&mut *target, &mut []), &end);
                     done.lock().unwrap_or_else(PoisonError::into_inner).push(one);
-                    if result.is_err() && !failed.swap(true, Ordering::Relaxed) {
-                        *ended.lock().unwrap_or_else(PoisonError::into_inner) = result;
-                    }
                 }
             };
             thread::scope(|scope| {
-                for target in more.iter_mut().take((to - from).saturating_sub(1)) {
+                for target in more.iter_mut().take(group.len().saturating_sub(1)) {
                     scope.spawn(|| work(target.as_mut()));
                 }
                 work(&mut *target);
@@ -91,11 +121,60 @@ impl Writing<'_> {
         }
         let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
         done.sort_by_key(|it: &Done| it.at);
-        (done, ended.into_inner().unwrap_or_else(PoisonError::into_inner))
+        (done, end.error.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err))
     }
 
-    fn one(&self, at: usize, load: &Load<'_>, target: &mut dyn Target, failed: &AtomicBool) -> (Done, Result<()>) {
-        let may_write = || match failed.load(Ordering::Relaxed) {
+    /// Whether a group is one table, which several may write to: nothing in it has to come before anything else.
+    fn is_shared(&self, group: &[Load<'_>], target: &dyn Target) -> bool {
+        let [load] = group else { return false };
+        let own = |it: &str| it == load.table.name || load.table.name.rsplit('.').next() == Some(it);
+        let refers_to_itself = load.table.foreign_keys.iter().any(|it| own(&it.table));
+        let only_new = load.staged.counts.update == 0 && !refers_to_itself;
+        only_new && self.concurrency > 1 && self.pace.batch_delay.is_zero() && target.may_share(load.table)
+    }
+
+    /// Writes one table through all of these.
+    fn one(
+        &self,
+        at: usize,
+        load: &Load<'_>,
+        (target, more): (&mut dyn Target, &mut [Box<dyn Target>]),
+        end: &End,
+    ) -> Done {
+        let begun = (self.run.clock)();
+        let enough = Enough::of(self.pace, target.room(load.table), 1 + more.len());
+        let (batches, applied) = (AtomicU64::new(0), Mutex::new(Applied::default()));
+        let result = gathered((&load.staged.written(), &load.staged.before()), &load.shape, enough, |loads| {
+            let send = |place: usize, target: &mut dyn Target| {
+                // Each has marks of its own: what one has begun says nothing about what another one has.
+                let id = if place == 0 { self.id.to_owned() } else { format!("{} beside {place}", self.id) };
+                let done = self.send(load, (&id, target), &batches, loads, end);
+                applied.lock().unwrap_or_else(PoisonError::into_inner).add(done);
+            };
+            thread::scope(|scope| {
+                for (target, place) in more.iter_mut().zip(1..) {
+                    let send = &send;
+                    scope.spawn(move || send(place, target.as_mut()));
+                }
+                send(0, target);
+            });
+            Ok(())
+        });
+        end.note(result);
+        let seconds = (self.run.clock)().saturating_sub(begun).as_secs_f64();
+        Done { at, applied: applied.into_inner().unwrap_or_else(PoisonError::into_inner), seconds }
+    }
+
+    /// Sends batches of one table to one target, until there are none or writing ends.
+    fn send(
+        &self,
+        load: &Load<'_>,
+        (id, target): (&str, &mut dyn Target),
+        begun: &AtomicU64,
+        loads: &Loads,
+        end: &End,
+    ) -> Applied {
+        let may_write = || match end.has_come() {
             true => Err(Error::new(Kind::Store, "another table could not be written")),
             false => (self.may_write)(),
         };
@@ -107,7 +186,8 @@ impl Writing<'_> {
             pace: self.pace,
             target,
             table: load.table,
-            id: self.id,
+            id,
+            begun,
             arrived: &mut arrived,
             may_write: &may_write,
             later: Vec::new(),
@@ -116,18 +196,16 @@ impl Writing<'_> {
             lines: Lines::default(),
             done: Applied::default(),
         };
-        let begun = (self.run.clock)();
-        let result = apply(&mut sender, &load.staged.written(), &load.staged.before(), &load.shape);
+        end.note(sender.send_all(loads));
         let lines = std::mem::take(&mut sender.lines);
         lines.write(&self.run.log, ", all of them in failed.ndjson of the run's folder");
-        let seconds = (self.run.clock)().saturating_sub(begun).as_secs_f64();
-        (Done { at, applied: sender.done, seconds }, result)
+        sender.done
     }
 }
 
 /// From where to where tables may be written at once.
-fn groups(loads: &[Load<'_>]) -> Vec<(usize, usize)> {
+fn groups(loads: &[Load<'_>]) -> Vec<Range<usize>> {
     let mut starts: Vec<usize> = (0..loads.len()).filter(|&at| at == 0 || loads[at].waits).collect();
     starts.push(loads.len());
-    starts.windows(2).map(|it| (it[0], it[1])).collect()
+    starts.windows(2).map(|it| it[0]..it[1]).collect()
 }

@@ -65,8 +65,8 @@ const SETTINGS: &str = "\
     SET quote_all_identifiers = off; SET client_min_messages = warning; \
     SELECT pg_catalog.set_config('lock_timeout', '10s', false) WHERE pg_catalog.current_setting('lock_timeout') = '0'";
 
-/// Of two transactions that write to one table the second waits: one whose connection was lost may not have ended yet. The number
-/// stands for this tool.
+/// Transactions that write to a table share a lock, and whoever asks what arrived there waits for all of them: one whose connection was
+/// lost may not have ended yet. The number stands for this tool.
 const LOCK: i32 = 0x6375_746f;
 
 /// The temporary tables in which rows wait.
@@ -203,7 +203,7 @@ impl Writer {
     }
 
     fn carry_out(&mut self, spot: &Spot, changes: &Changes<'_>) -> Result<Written, (Fault, bool)> {
-        let begin = format!("{}; SET CONSTRAINTS ALL DEFERRED; {}", BEGIN, lock(spot));
+        let begin = format!("{BEGIN}; SET CONSTRAINTS ALL DEFERRED; {}", lock(spot, "_shared"));
         self.transaction(&begin, |it| {
             let written = it.all_of(spot, changes)?;
             it.put_mark(changes)?;
@@ -460,7 +460,7 @@ impl Target for Writer {
             return Ok(None);
         };
         self.prepare(&[table])?;
-        let begin = self.spots.get(table).map_or(BEGIN.to_owned(), |it| format!("{BEGIN}; {}", lock(it)));
+        let begin = self.spots.get(table).map_or(BEGIN.to_owned(), |it| format!("{BEGIN}; {}", lock(it, "")));
         let sql = format!("SELECT batch FROM {marks} WHERE run = $1 AND tbl = $2");
         let asked = self.transaction(&begin, |it| Ok(it.rows(&sql, &[(&run, Type::TEXT), (&table, Type::TEXT)])?));
         let rows = asked.map_err(|(fault, _)| unheard(fault))?;
@@ -470,6 +470,12 @@ impl Target for Writer {
 
     fn again(&self) -> Result<Option<Box<dyn Target>>> {
         Ok(Some(Box::new(self.twin()?)))
+    }
+
+    /// Triggers may see what came before, or have two writers wait for each other.
+    fn may_share(&self, table: &Table) -> bool {
+        let triggers = self.spots.get(&table.name).map(|it| self.triggers(it));
+        triggers.is_some_and(|it| it.is_ok_and(|it| it.is_empty()))
     }
 
     fn frame(&self) -> Option<Frame> {
@@ -509,8 +515,9 @@ impl Target for Writer {
 /// How every transaction begins, whatever is usual for the role.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE";
 
-fn lock(spot: &Spot) -> String {
-    format!("SELECT pg_catalog.pg_advisory_xact_lock({LOCK}, {})", spot.oid as i32)
+/// `how` is how the function's name ends.
+fn lock(spot: &Spot, how: &str) -> String {
+    format!("SELECT pg_catalog.pg_advisory_xact_lock{how}({LOCK}, {})", spot.oid as i32)
 }
 
 /// An error beside the rows: nothing depends on what became of it.

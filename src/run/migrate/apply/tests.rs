@@ -38,7 +38,8 @@ fn pauses_double_to_a_limit_with_something_by_chance() {
 /// A target that answers as it is told, and then writes.
 struct Told {
     answers: Vec<Kind>,
-    mark: Option<u64>,
+    /// What it cannot say so many times, and then says.
+    mark: (usize, Option<u64>),
     asked: usize,
 }
 
@@ -64,13 +65,19 @@ impl Target for Told {
     }
 
     fn mark(&mut self, _: &str, _: &str) -> Result<Option<u64>> {
-        Ok(self.mark)
+        let Some(left) = self.mark.0.checked_sub(1) else { return Ok(self.mark.1) };
+        self.mark.0 = left;
+        Err(Error::new(Kind::Busy, "not now"))
     }
 }
 
 /// Sends one row to a target that answers so. What came of it, and how often it was sent.
-fn sent(answers: &[Kind], mark: Option<u64>, retries: u32) -> (std::result::Result<u64, String>, usize) {
-    let shape = Shape { fields: vec![Field::new("id", Cast::new(Type::Int))], key: 1, compared: 1, keyless: false };
+fn sent(
+    answers: &[Kind],
+    (keyless, mark): (bool, (usize, Option<u64>)),
+    retries: u32,
+) -> (std::result::Result<u64, String>, usize) {
+    let shape = Shape { fields: vec![Field::new("id", Cast::new(Type::Int))], key: 1, compared: 1, keyless };
     let mut load = Load::new(&Arc::new(shape));
     load.inserts.push([Value::Int(1)]);
     let mut target = Told { answers: answers.to_vec(), mark, asked: 0 };
@@ -82,6 +89,7 @@ fn sent(answers: &[Kind], mark: Option<u64>, retries: u32) -> (std::result::Resu
         target: &mut target,
         table: &Table::new("t"),
         id: "r",
+        begun: &AtomicU64::new(0),
         arrived: &mut |_, _, _| Ok(()),
         may_write: &|| Ok(()),
         later: Vec::new(),
@@ -109,6 +117,25 @@ fn what_may_go_through_later_is_tried_again() {
         (&[Unsure; 9], None, 1, (gave_up(2), 2)),
         (&[Store], None, 3, (Err("table `t`: no".to_owned()), 1)),
     ] {
-        assert_eq!(sent(answers, mark, retries), expect, "{answers:?}, mark {mark:?}, {retries} retries");
+        let seen = sent(answers, (false, (0, mark)), retries);
+        assert_eq!(seen, expect, "{answers:?}, mark {mark:?}, {retries} retries");
     }
+}
+
+/// To send them again before it is known whether they arrived may double them.
+#[test]
+fn rows_without_a_key_are_sent_again_once_it_is_certain_that_they_did_not_arrive() {
+    let gave_up = |why: &str| Err(format!("table `t`: given up after 3 attempts: {why}"));
+    for (mark, expect) in [
+        ((0, Some(1)), (Ok(1), 1)),
+        ((2, Some(1)), (Ok(1), 1)),
+        ((1, Some(0)), (Ok(1), 2)),
+        ((3, Some(1)), (gave_up("not now"), 1)),
+        ((0, None), (Err("table `t`: no".to_owned()), 1)),
+        ((1, None), (Err("table `t`: no".to_owned()), 1)),
+    ] {
+        assert_eq!(sent(&[Kind::Unsure], (true, mark), 2), expect, "{mark:?}");
+    }
+    // A row with a key is sent again whatever the mark says, since it is found there.
+    assert_eq!(sent(&[Kind::Unsure], (false, (1, Some(1))), 2), (Ok(1), 2));
 }

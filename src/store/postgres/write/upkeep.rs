@@ -1,6 +1,6 @@
 //! What is done before the first batch and after the last one: marks, indexes, sequences, statistics.
 
-use super::{BEGIN, Fault, Writer, kind, lock, statement, told, unheard};
+use super::{BEGIN, Fault, Writer, kind, lock, spot::Spot, statement, told, unheard};
 use crate::{
     error::{Error, Kind, Result},
     store::{
@@ -67,14 +67,19 @@ impl Writer {
                     Fact::new("sequences", says).level(Level::Note)
                 });
             }
-            let rows = self.rows(TRIGGERS, &[(&spot.oid, Type::OID)]).map_err(|it| unheard(it.into()))?;
-            let names: Vec<String> = rows.iter().filter_map(|it| it.try_get(0).ok()).collect();
+            let names = self.triggers(spot)?;
             if !names.is_empty() {
                 let says = format!("`{}` of `{}` run for each row that is written", names.join("`, `"), spot.name);
                 facts.push(Fact::new("triggers", says).level(Level::Note));
             }
         }
         Ok(facts)
+    }
+
+    /// The triggers of a table that fire for what is written.
+    pub(super) fn triggers(&self, spot: &Spot) -> Result<Vec<String>> {
+        let rows = self.rows(TRIGGERS, &[(&spot.oid, Type::OID)]).map_err(|it| unheard(it.into()))?;
+        Ok(rows.iter().filter_map(|it| it.try_get(0).ok()).collect())
     }
 
     /// The table of marks, quoted, if it is there.
@@ -185,7 +190,7 @@ impl Writer {
             let Some(spot) = self.spots.get(&name) else { continue };
             let mut statements: Vec<String> = statement::sequences(spot).collect();
             statements.push(format!("ANALYZE {}", spot.into));
-            let begin = format!("{BEGIN}; SET LOCAL statement_timeout = 0; {}", lock(spot));
+            let begin = format!("{BEGIN}; SET LOCAL statement_timeout = 0; {}", lock(spot, ""));
             let done = self.transaction(&begin, |it| statements.iter().try_for_each(|sql| Ok(it.run(sql)?)));
             done.map_err(|(fault, _)| unheard(fault).context(format_args!("cannot finish table `{name}`")))?;
         }
