@@ -2,8 +2,8 @@
 //!
 //! A file is the line `cutover-rows/1`, then frames. A frame is a head of four numbers of four bytes each, little-endian, and a hash,
 //! then its content: how many rows it has, how many cells a row has, how long the content is unpacked and packed, and BLAKE3 of the
-//! hash before it, these numbers and the packed content. So no frame can be changed, left out, doubled or moved. Unpacked by
-//! Zstandard, the content is where each cell ends, four bytes each, and the cells. The last frame has no rows; its content is how
+//! hash before it, these numbers and the packed content. So no frame can be changed, left out, doubled or moved. Unpacked as one block of
+//! Snappy, the content is where each cell ends, four bytes each, and the cells. The last frame has no rows; its content is how
 //! many there are in the file, eight bytes.
 //!
 //! Cells are those of [`cell`](crate::value::cell). The files are read by the version that wrote them: a run is undone by what made it.
@@ -27,8 +27,6 @@ const NUMBERS: usize = 16;
 const HASH: usize = 32;
 /// The last frame's content.
 const COUNT: usize = 8;
-/// How hard Zstandard tries: hardly, since more costs more than reading the rows.
-const LEVEL: i32 = -3;
 /// How long the cells of a frame may be before it is written.
 const FULL: usize = 256 << 10;
 
@@ -43,6 +41,9 @@ pub(super) struct Pile {
     width: usize,
     rows: u64,
     hash: [u8; HASH],
+    /// Zstandard packs no better in twice the time, and that is what staging waits for.
+    packer: snap::raw::Encoder,
+    packed: Vec<u8>,
 }
 
 impl Pile {
@@ -58,8 +59,19 @@ impl Pile {
         }?;
         let mut output = Output::create(draft.clone())?;
         output.put(TITLE)?;
-        let (path, hash) = (path.to_owned(), [0; HASH]);
-        Ok(Pile { path, draft, output, ends: Vec::new(), cells: Vec::new(), frame: 0, width, rows: 0, hash })
+        Ok(Pile {
+            path: path.to_owned(),
+            draft,
+            output,
+            ends: Vec::new(),
+            cells: Vec::new(),
+            frame: 0,
+            width,
+            rows: 0,
+            hash: [0; HASH],
+            packer: snap::raw::Encoder::new(),
+            packed: Vec::new(),
+        })
     }
 
     /// Appends a row.
@@ -100,11 +112,12 @@ impl Pile {
 
     fn flush(&mut self) -> Result<()> {
         self.ends.append(&mut self.cells);
-        let content = std::mem::take(&mut self.ends);
-        let packed =
-            zstd::bulk::compress(&content, LEVEL).map_err(|it| disk::failed(&self.draft, "cannot pack", &it))?;
-        self.frame(self.frame, content.len(), &packed)?;
-        (self.ends, self.frame) = (content, 0);
+        let mut packed = std::mem::take(&mut self.packed);
+        packed.resize(snap::raw::max_compress_len(self.ends.len()), 0);
+        let length = self.packer.compress(&self.ends, &mut packed);
+        let length = length.map_err(|_| Error::new(Kind::Limit, "a row holds more than 4 GiB and cannot be staged"))?;
+        self.frame(self.frame, self.ends.len(), &packed[..length])?;
+        (self.packed, self.frame) = (packed, 0);
         self.ends.clear();
         Ok(())
     }
@@ -232,7 +245,13 @@ impl Rows for Piled {
         if rows == 0 {
             return self.end();
         }
-        self.content = zstd::bulk::decompress(&self.packed, length).map_err(|it| self.damaged(&it.to_string()))?;
+        self.content.resize(length, 0);
+        let unpacked = snap::raw::Decoder::new().decompress(&self.packed, &mut self.content);
+        match unpacked {
+            Ok(it) if it == length => {}
+            Ok(_) => return Err(self.damaged("a frame is of another length than it says")),
+            Err(it) => return Err(self.damaged(&it.to_string())),
+        }
         let split = (rows as usize).checked_mul(self.shape.width() * 4).filter(|it| *it <= self.content.len());
         let Some((ends, cells)) = split.map(|it| self.content.split_at(it)) else {
             return Err(self.damaged("a frame is too short"));
