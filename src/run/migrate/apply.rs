@@ -130,6 +130,12 @@ pub(super) struct Sender<'s, 'a> {
     pub done: Applied,
 }
 
+/// Whether a row of the table may refer to another one.
+pub(super) fn refers_to_itself(table: &Table) -> bool {
+    let own = |it: &str| it == table.name || table.name.rsplit('.').next() == Some(it);
+    table.foreign_keys.iter().any(|it| own(&it.table))
+}
+
 /// How much is enough for a batch.
 #[derive(Clone, Copy)]
 pub(super) struct Enough {
@@ -142,6 +148,11 @@ impl Enough {
     pub(super) fn of(pace: &Pace, room: Room, senders: usize) -> Enough {
         let rows = pace.batch_size.unwrap_or(room.rows).clamp(1, room.rows_max.max(1));
         Enough { rows, bytes: room.bytes_max / senders.max(1) }
+    }
+
+    /// How many batches so many rows are, if each is a small one.
+    pub(super) fn batches(self, rows: u64) -> u64 {
+        rows.div_ceil(self.rows as u64)
     }
 
     pub(super) fn is(self, load: &Load) -> bool {
@@ -285,8 +296,7 @@ impl Sender<'_, '_> {
 
     /// Whether a refused row may go through once others of its table are there.
     fn may_wait(&self) -> bool {
-        let own = |it: &str| it == self.table.name || self.table.name.rsplit('.').next() == Some(it);
-        self.later.len() < LATER_MAX && self.table.foreign_keys.iter().any(|it| own(&it.table))
+        self.later.len() < LATER_MAX && refers_to_itself(self.table)
     }
 
     /// Sends one batch, again where it may go through later.

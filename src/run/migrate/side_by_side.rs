@@ -2,7 +2,7 @@
 //! connections.
 
 use super::{
-    apply::{Applied, Arrived, Enough, Loads, MayWrite, Pace, Sender, gathered},
+    apply::{Applied, Arrived, Enough, Loads, MayWrite, Pace, Sender, gathered, refers_to_itself},
     stage::Staged,
 };
 use crate::{
@@ -21,9 +21,6 @@ use std::{
     },
     thread,
 };
-
-/// As many writers as there may be.
-const MANY: usize = usize::MAX;
 
 /// A table that has rows to write.
 pub(super) struct Load<'l> {
@@ -89,16 +86,18 @@ impl Writing<'_> {
     pub(super) fn all(&self, loads: &[Load<'_>], target: &mut dyn Target) -> (Vec<Done>, Result<()>) {
         let mut more = Vec::new();
         let groups: Vec<Range<usize>> = groups(loads);
-        let widest = groups.iter().map(|it| if self.is_shared(&loads[it.clone()], target) { MANY } else { it.len() });
-        let widest = widest.max().unwrap_or_default();
-        while more.len() + 1 < self.concurrency.min(widest) {
+        let wanted = groups.iter().map(|it| self.wanted(&loads[it.clone()], target)).max().unwrap_or_default();
+        while more.len() + 1 < wanted {
             // With fewer connections it only takes longer.
             let Ok(Some(again)) = target.again() else { break };
             more.push(again);
         }
         let (done, end) = (Mutex::new(Vec::new()), End::default());
         for group in groups {
-            if self.is_shared(&loads[group.clone()], target) {
+            if end.has_come() {
+                break;
+            }
+            if group.len() == 1 && self.wanted(&loads[group.clone()], target) > 1 {
                 let one = self.one(group.start, &loads[group.start], (&mut *target, &mut more), &end);
                 done.lock().unwrap_or_else(PoisonError::into_inner).push(one);
                 continue;
@@ -124,13 +123,20 @@ impl Writing<'_> {
         (done, end.error.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err))
     }
 
-    /// Whether a group is one table, which several may write to: nothing in it has to come before anything else.
-    fn is_shared(&self, group: &[Load<'_>], target: &dyn Target) -> bool {
-        let [load] = group else { return false };
-        let own = |it: &str| it == load.table.name || load.table.name.rsplit('.').next() == Some(it);
-        let refers_to_itself = load.table.foreign_keys.iter().any(|it| own(&it.table));
-        let only_new = load.staged.counts.update == 0 && !refers_to_itself;
-        only_new && self.concurrency > 1 && self.pace.batch_delay.is_zero() && target.may_share(load.table)
+    /// How many connections a group is worth: as many as there may be, if it is one table to which several may write.
+    fn wanted(&self, group: &[Load<'_>], target: &dyn Target) -> usize {
+        let batches = |it: &Load<'_>| {
+            let counts = it.staged.counts;
+            Enough::of(self.pace, target.room(it.table), 1).batches(counts.insert + counts.update)
+        };
+        // A batch is written before another connection is there.
+        if group.iter().all(|it| batches(it) <= 1) {
+            return 1;
+        }
+        let [load] = group else { return self.concurrency.min(group.len()) };
+        // Nothing in the table has to come before anything else.
+        let unordered = load.staged.counts.update == 0 && !refers_to_itself(load.table) && target.may_share(load.table);
+        if unordered && self.pace.batch_delay.is_zero() { self.concurrency } else { 1 }
     }
 
     /// Writes one table through all of these.
