@@ -117,7 +117,8 @@ impl Writer {
     /// Another writer to the same database.
     fn twin(&self) -> Result<Writer> {
         let (connection, facts, fingerprint) = (self.connection.again()?, self.facts.clone(), self.fingerprint.clone());
-        let (spots, begun) = (BTreeMap::new(), Vec::new());
+        // What is known of the tables need not be asked again.
+        let (spots, begun) = (self.spots.clone(), Vec::new());
         let writer = Writer { connection, facts, fingerprint, spots, begun, marks: self.marks.clone(), lost: false };
         writer.settle().map_err(|it| told(Kind::Store, &it, ""))?;
         Ok(writer)

@@ -10,6 +10,7 @@ use crate::{
 use tokio_postgres::Row;
 
 /// A table, as far as writing to it goes.
+#[derive(Clone)]
 pub(super) struct Spot {
     pub oid: u32,
     /// As the store calls it.
@@ -50,6 +51,7 @@ pub(super) struct Column {
 }
 
 /// A sequence that a column takes its numbers from.
+#[derive(Clone)]
 pub(super) struct Sequence {
     /// Quoted, with its schema.
     pub name: String,
