@@ -19,8 +19,9 @@ pub(crate) trait Trial {
     }
 }
 
-const MIGRATE: [&str; 5] = ["migrate", "--quiet", "--rate", "100000", "--no-backup"];
-/// The same, with the backup before it.
+/// One connection makes the same calls each time.
+const MIGRATE: [&str; 7] = ["migrate", "--quiet", "--rate", "100000", "--no-backup", "--concurrency", "1"];
+/// With the backup before it, and as many connections as usual.
 const SAVE: [&str; 4] = ["migrate", "--quiet", "--rate", "100000"];
 const ROLLBACK: [&str; 5] = ["rollback", "--confirm", "--quiet", "--rate", "100000"];
 
