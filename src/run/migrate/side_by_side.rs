@@ -85,19 +85,20 @@ impl Writing<'_> {
     /// ended it.
     pub(super) fn all(&self, loads: &[Load<'_>], target: &mut dyn Target) -> (Vec<Done>, Result<()>) {
         let mut more = Vec::new();
-        let groups: Vec<Range<usize>> = groups(loads);
-        let wanted = groups.iter().map(|it| self.wanted(&loads[it.clone()], target)).max().unwrap_or_default();
-        while more.len() + 1 < wanted {
+        let wanted = |it: Range<usize>| (self.wanted(&loads[it.clone()], target), it);
+        let groups: Vec<(usize, Range<usize>)> = groups(loads).into_iter().map(wanted).collect();
+        let most = groups.iter().map(|it| it.0).max().unwrap_or_default();
+        while more.len() + 1 < most {
             // With fewer connections it only takes longer.
             let Ok(Some(again)) = target.again() else { break };
             more.push(again);
         }
         let (done, end) = (Mutex::new(Vec::new()), End::default());
-        for group in groups {
+        for (wanted, group) in groups {
             if end.has_come() {
                 break;
             }
-            if group.len() == 1 && self.wanted(&loads[group.clone()], target) > 1 {
+            if group.len() == 1 && wanted > 1 {
                 let one = self.one(group.start, &loads[group.start], (&mut *target, &mut more), &end);
                 done.lock().unwrap_or_else(PoisonError::into_inner).push(one);
                 continue;
