@@ -10,6 +10,7 @@ use crate::{
     value::{
         Type, Value,
         cast::{Cast, is_integer},
+        cell::{self, tag},
         decimal,
         time::{self, Moment},
         write_uuid,
@@ -84,6 +85,18 @@ impl Column {
         Column { name: name.to_owned(), declared: declared.to_owned(), affinity, generated }
     }
 
+    /// The text of a cell, where that is what is put into this column and plainly reads back as the same cell: without asking whether
+    /// it is UTF-8, as it was when the cell was made.
+    #[inline]
+    pub(super) fn words<'c>(&self, cell: &'c [u8], ordered: bool, cast: &Cast) -> Option<ValueRef<'c>> {
+        let fits = match *cell.first()? {
+            tag::TEXT => matches!(cast.ty, Type::Text | Type::Any) && !cast.empty_is_null,
+            tag::JSON => cast.ty == Type::Json,
+            _ => false,
+        };
+        cell::text_of(cell).filter(|it| fits && !ordered && self.keeps_words(it)).map(ValueRef::Text)
+    }
+
     /// How `value` is put into this column, where it is plain that it reads back as the same cell.
     #[inline]
     pub(super) fn plain<'v>(&self, value: Value<'v>, cast: &Cast, out: &'v mut Vec<u8>) -> Option<ValueRef<'v>> {
@@ -135,7 +148,7 @@ impl Column {
                 write_uuid(&it, out);
                 (ValueRef::Text(out), is(Type::Uuid))
             }
-            Value::Json(it) => (ValueRef::Text(it.as_bytes()), is(Type::Json) && self.keeps_words(it)),
+            Value::Json(it) => (ValueRef::Text(it.as_bytes()), is(Type::Json) && self.keeps_words(it.as_bytes())),
         };
         Some(Spelt { value, plain })
     }
@@ -149,13 +162,15 @@ impl Column {
     }
 
     fn keeps_text(&self, it: &str, cast: &Cast) -> bool {
-        matches!(cast.ty, Type::Text | Type::Any) && self.keeps_words(it) && !(cast.empty_is_null && it.is_empty())
+        matches!(cast.ty, Type::Text | Type::Any)
+            && self.keeps_words(it.as_bytes())
+            && !(cast.empty_is_null && it.is_empty())
     }
 
     /// Whether a text stays one: the column makes no numbers, or this cannot be taken for one.
-    fn keeps_words(&self, it: &str) -> bool {
+    fn keeps_words(&self, it: &[u8]) -> bool {
         let number = |first: &u8| matches!(first, b'0'..=b'9' | b'+' | b'-' | b'.' | b' ' | b'\t'..=b'\r');
-        matches!(self.affinity, Affinity::Text | Affinity::Blob) || !it.as_bytes().first().is_some_and(number)
+        matches!(self.affinity, Affinity::Text | Affinity::Blob) || !it.first().is_some_and(number)
     }
 
     fn real<'v>(&self, it: f64, ty: Type, out: &'v mut Vec<u8>) -> Spelt<'v> {

@@ -361,7 +361,9 @@ fn needs_no_log(path: &Path) -> Result<bool> {
     if let Err(it) = read {
         return error(&it.to_string());
     }
-    if !head.is_empty() && !head.starts_with(b"SQLite format 3\0") {
+    // The first page of a new database may not be written yet where a transaction was cut off. SQLite takes that back, and tells.
+    let cut_off = has_something(&beside(path, "-journal"));
+    if !head.is_empty() && !head.starts_with(b"SQLite format 3\0") && !cut_off {
         return error("it is not a SQLite database");
     }
     let wal = head.get(18) == Some(&2) && head.get(19) == Some(&2);
@@ -370,13 +372,18 @@ fn needs_no_log(path: &Path) -> Result<bool> {
 
 /// Whether a log with something in it stands beside the file. Programs that only read leave an empty one behind.
 fn has_log(path: &Path) -> bool {
-    fs::metadata(log(path)).is_ok_and(|it| it.len() > 0)
+    has_something(&beside(path, "-wal"))
 }
 
-fn log(path: &Path) -> PathBuf {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    PathBuf::from(log)
+fn has_something(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|it| it.len() > 0)
+}
+
+/// What stands beside a database of that name.
+fn beside(path: &Path, what: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(what);
+    PathBuf::from(name)
 }
 
 fn state(path: &Path) -> Result<(u64, SystemTime)> {

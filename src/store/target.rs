@@ -61,6 +61,24 @@ pub trait Target: Send {
     /// If the store cannot be written to.
     fn begin(&mut self, begin: &Begin<'_>) -> Result<Vec<Fact>>;
 
+    /// Begins one transaction for all that is made and written until [`Target::keep`], with the tables that `schema` makes. Without that,
+    /// none of it ever was. Whether it did: only where the store holds no rows at all, so that nobody waits for some of them meanwhile.
+    ///
+    /// # Errors
+    /// If the store cannot be written to, or the tables cannot be made.
+    fn hold(&mut self, schema: Option<&str>) -> Result<bool> {
+        let _ = schema;
+        Ok(false)
+    }
+
+    /// Keeps what was written since [`Target::hold`].
+    ///
+    /// # Errors
+    /// If it cannot; then none of it is there.
+    fn keep(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// Writes a batch, whole or not at all. To write the same again changes nothing.
     ///
     /// # Errors

@@ -146,6 +146,12 @@ pub fn decode<'a>(cell: &'a [u8], ordered: bool, scratch: &'a mut Vec<u8>) -> Va
     read(cell, ordered, scratch).unwrap_or(Value::Malformed(cell))
 }
 
+/// The payload of a plain cell of text or bytes.
+#[inline]
+pub(crate) fn text_of(cell: &[u8]) -> Option<&[u8]> {
+    cell.get(5..)
+}
+
 fn read<'a>(cell: &'a [u8], ordered: bool, scratch: &'a mut Vec<u8>) -> Option<Value<'a>> {
     let (&tag, payload) = cell.split_first()?;
     let word = || Some(u64::from_be_bytes(payload.get(..8)?.try_into().ok()?));

@@ -34,7 +34,7 @@ fn remote() -> Remote {
 
 #[test]
 fn killed_at_every_write() {
-    trial::at_every_write(remote, true);
+    trial::at_writes(remote, trial::if_served);
 }
 
 #[test]

@@ -35,7 +35,7 @@ fn served(database: &Database) -> Served<'_> {
 #[test]
 fn killed_at_every_write() {
     let database = postgres::database();
-    trial::at_every_write(|| served(&database), true);
+    trial::at_writes(|| served(&database), trial::if_served);
 }
 
 #[test]

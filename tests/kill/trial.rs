@@ -53,13 +53,11 @@ pub(crate) const TARGET: &str =
     INSERT INTO people VALUES (2, NULL, 'old'), (99, NULL, 'theirs'); INSERT INTO teams VALUES (2, 'theirs');
     INSERT INTO notes VALUES ('note 0'), ('note 2');";
 
-/// Kills at every write of a run that nobody disturbs, and goes on. Where the target is `served`, what is written to files is the run's
-/// own and the same whatever the target is: of that one in five is enough, unless more kills are asked for than usual.
-pub(crate) fn at_every_write<T: Trial>(make: impl Fn() -> T, served: bool) {
+/// Kills at every write of a run that nobody disturbs, and goes on; or at those that are `wanted`.
+pub(crate) fn at_writes<T: Trial>(make: impl Fn() -> T, wanted: impl Fn(&Moment) -> bool) {
     let (_, after) = reference(&make);
     let mut moments = program(&make()).moments(WRITES, &MIGRATE);
-    let few = served && kills() <= KILLS;
-    moments.retain(|it| !few || it.may_be_sent() || it.at % 5 == 1);
+    moments.retain(wanted);
     assert!(moments.len() > 50, "{moments:?}");
     let mut killed = 0;
     for moment in &moments {
@@ -70,6 +68,12 @@ pub(crate) fn at_every_write<T: Trial>(make: impl Fn() -> T, served: bool) {
         assert_eq!(trial.rows(), after, "{what}");
     }
     mostly(killed, moments.len());
+}
+
+/// What is written to files is the run's own and the same whatever the target is. Where that is served, one in five of these is enough,
+/// unless more kills are asked for than usual.
+pub(crate) fn if_served(moment: &Moment) -> bool {
+    kills() > KILLS || moment.may_be_sent() || moment.at % 5 == 1
 }
 
 /// Kills at drawn moments: a run, those that go on with it until one is fast enough to end, and in the same way the rollback of all of

@@ -470,17 +470,19 @@ impl Loads {
     }
 }
 
-/// Gathers the staged rows of one table while `send` sends them: those that have a row of the same key in `before` are updates.
+/// Gathers the staged rows of one table, but the first `ahead` of them, while `send` sends them: those that have a row of the same key
+/// in `before` are updates.
 ///
 /// # Errors
 /// As `send`, and if the staged rows cannot be read.
 pub(super) fn gathered(
-    (written, before): (&Path, &Path),
+    (written, before, ahead): (&Path, &Path, u64),
     shape: &Arc<Shape>,
     enough: Enough,
     send: impl FnOnce(&Loads) -> Result<()>,
 ) -> Result<()> {
-    let (rows, olds) = (Walk::new(Piled::open(written, shape)?)?, Walk::new(Piled::open(before, shape)?)?);
+    let (mut rows, olds) = (Walk::new(Piled::open(written, shape)?)?, Walk::new(Piled::open(before, shape)?)?);
+    (0..ahead).try_for_each(|_| rows.next())?;
     // One batch is gathered while others are written, and no more than that is held.
     let (full, loads) = sync_channel(0);
     let (empty, spent) = sync_channel(1);

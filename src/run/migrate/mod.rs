@@ -13,6 +13,7 @@
 
 pub mod apply;
 pub mod conflict;
+mod early;
 mod foreseen;
 mod held;
 pub(super) mod kept;
@@ -51,16 +52,18 @@ use crate::{
 };
 use apply::{Arrived, MayWrite, Pace};
 use conflict::{Decide, Strategy};
+use early::{Ahead, Onward, Start};
 use manifest::{Entry, Manifest};
 use patch::Staging;
 pub use rollback::{Undo, Undone};
 use serde_json::json;
-use side_by_side::{Done, Load, Writing};
+use side_by_side::{Load, Writing};
 use stage::{Stage, Staged};
 use std::{
     collections::BTreeMap,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    thread,
 };
 
 /// Everything a run needs that writes.
@@ -107,8 +110,11 @@ pub struct Job<'j> {
     pub again: String,
 }
 
-/// What a comparison came to, and what it staged.
-type Compared = (Report, BTreeMap<String, Staged>);
+/// What a comparison came to, what it staged, and what of that is written ahead.
+type Compared = (Report, BTreeMap<String, Staged>, Option<Start>);
+
+/// A target that keeps what was written ahead, and how much that is of each table.
+type Kept = (Box<dyn Target>, BTreeMap<String, Ahead>);
 
 /// What is known once a run has staged what it wants to write.
 struct Plot {
@@ -117,6 +123,8 @@ struct Plot {
     /// The places of the pairings that are written, parents first.
     order: Vec<usize>,
     manifest: Manifest,
+    /// What is written already, but not for good.
+    start: Option<Start>,
 }
 
 impl Plot {
@@ -140,12 +148,13 @@ impl Job<'_> {
     }
 
     /// What comes after staging.
-    fn carry_out(mut self, run: &Run, plot: Plot) -> Result<Migration> {
+    fn carry_out(mut self, run: &Run, mut plot: Plot) -> Result<Migration> {
         let mut out = self.outline(&plot);
         let judged = self.judge(&plot);
         (out.verdict, out.reasons) = (judged.verdict, judged.reasons);
-        let work = plot.rows();
+        let (work, start) = (plot.rows(), plot.start.take());
         if self.preview || out.verdict != Verdict::Pass {
+            drop(start);
             // A preview makes nothing, and to open a file that is not there would make it.
             if let Some(Ok(target)) = (!self.absent).then(|| (self.open)()) {
                 self.estimate(&plot, target.as_ref(), &mut out);
@@ -163,9 +172,12 @@ impl Job<'_> {
         // They stay the same from now on, whatever happens.
         self.task.ids.keep()?;
         self.task.target.release()?;
-        let mut target = self.begin(&plot, &mut out)?;
+        let (mut target, ahead) = match start.map(|it| self.keep(run, it, &mut out)).transpose()?.flatten() {
+            Some(kept) => kept,
+            None => (self.begin(&plot, &mut out)?, BTreeMap::new()),
+        };
         self.phase(Phase::Applying)?;
-        let written = self.write(run, &plot, target.as_mut(), &mut out);
+        let written = self.write(run, &plot, (target.as_mut(), &ahead), &mut out);
         // What was taken away comes back, whatever happened.
         match written.and(target.end()) {
             Ok(()) => {
@@ -193,7 +205,7 @@ impl Job<'_> {
     fn stage(&mut self, run: &Run) -> Result<Plot> {
         run.watch.begin("stage");
         let folder = self.state.run_folder(&self.id)?;
-        let (report, staged) = self.compare_all(run, &folder)?;
+        let (report, staged, start) = self.compare_all(run, &folder)?;
         let order = self.order(&staged);
         let (plan, zone) = ((self.plan.path.as_str(), self.plan.hash.as_str()), self.plan.zone.clone());
         let mut manifest = Manifest::new(&self.id, plan, zone, &self.fingerprint);
@@ -214,7 +226,7 @@ impl Job<'_> {
         }
         manifest.write(&folder)?;
         self.phase(Phase::Staged)?;
-        let plot = Plot { report, staged, order, manifest };
+        let plot = Plot { report, staged, order, manifest, start };
         let refused = plot.staged.values().map(|it| it.counts.reject).sum();
         let (manifest, folder, rows) = (&plot.manifest, folder.as_path(), plot.rows());
         (self.staged)(Staging { run, manifest, folder, rows, refused })?;
@@ -228,14 +240,14 @@ impl Job<'_> {
         let asks = self.plan.tables.iter().any(|it| it.conflict == Conflict::Ask);
         while !wanted.is_empty() {
             // Nobody is asked about rows that may yet become others.
-            let (report, staged) = self.compare(run, folder, &wanted, Box::new(Later))?;
+            let (report, staged, _) = self.compare(run, folder, &wanted, Box::new(Later))?;
             let given = self.task.give(self.plan, &wanted, &|name| staged.get(name).map(|it| &it.taken))?;
             if !self.preview {
                 self.state.decide(&self.id, &given, &(self.now)())?;
             }
             match given.is_empty() {
                 true if asks => break,
-                true => return Ok((report, staged)),
+                true => return Ok((report, staged, None)),
                 false => self.task.rename(self.plan)?,
             }
         }
@@ -252,9 +264,46 @@ impl Job<'_> {
         let strategy = |it: &Mapping| Strategy { new_ids: ids.contains(&it.into.as_str()), ..Strategy::of(it) };
         let strategies = self.plan.tables.iter().map(|it| (it.into.clone(), strategy(it))).collect();
         let stage = Stage::new(folder, strategies, decide, &run.log);
-        let migrating = Migrating { stage: Some(&stage), ..Migrating::default() };
-        let report = self.task.run_with(run, (None, migrating))?;
-        Ok((report, stage.finish()))
+        let compare = |task: &mut Task, stage: Stage| {
+            let migrating = Migrating { stage: Some(&stage), ..Migrating::default() };
+            let report = task.run_with(run, (None, migrating))?;
+            Ok((report, stage.finish()))
+        };
+        let Some(mut start) = self.head_start(run, ids)? else {
+            let (report, staged) = compare(&mut self.task, stage)?;
+            return Ok((report, staged, None));
+        };
+        let (onward, rows, anew) = Onward::new();
+        let (id, may_write) = (self.id.as_str(), self.may_write);
+        let (compared, taken) = thread::scope(|scope| {
+            let taking = scope.spawn(|| start.take(rows, id, may_write));
+            let compared = compare(&mut self.task, stage.passing(Some(onward)));
+            (compared, taking.join())
+        });
+        let (report, staged) = compared?;
+        let whole = matches!(taken, Ok(Ok(()))) && !anew.load(Ordering::Relaxed);
+        Ok((report, staged, whole.then_some(start)))
+    }
+
+    /// Holds a target to which rows may go before all of them are checked, if this is one, and takes its reader away.
+    fn head_start(&mut self, run: &Run, ids: &[&str]) -> Result<Option<Start>> {
+        // Who wants small batches, or pauses between them, does not want all in one.
+        let usual = self.how.batch_size.is_none() && self.pace().batch_delay.is_zero() && !self.how.disable_indexes;
+        // Whatever else asks the target needs its reader.
+        let witnessed = self.task.tables.iter().any(|it| !it.witnesses.is_empty());
+        let asked = !self.task.checks.is_empty() || witnessed || run.recheck.rounds > 0;
+        if self.preview || !ids.is_empty() || !usual || asked {
+            return Ok(None);
+        }
+        let tables = self.task.tables.iter().filter(|it| it.referred.is_none());
+        let tables = tables.map(|it| it.comparison.target.clone()).collect();
+        // What is wrong with the target is said when it is written to.
+        let start = (self.open)().and_then(|it| Start::of(it, self.schema.as_deref(), tables));
+        let Ok(Some(start)) = start else { return Ok(None) };
+        let store = early::without_rows(self.task.target.as_mut())?;
+        self.task.target.release()?;
+        self.task.target = Box::new(store);
+        Ok(Some(start))
     }
 
     /// Which pairings are written, parents first. A source may have tables of the same names, to which its own tables refer.
@@ -371,24 +420,49 @@ impl Job<'_> {
         Ok(target)
     }
 
+    /// Keeps what was written ahead. Nothing: it could not be, and all of it has to be written yet.
+    fn keep(&mut self, run: &Run, mut start: Start, out: &mut Migration) -> Result<Option<Kept>> {
+        self.phase(Phase::Applying)?;
+        if (self.may_write)().and_then(|()| start.keep(run.clock)).is_err() {
+            return Ok(None);
+        }
+        let Start { target, facts, written, .. } = start;
+        out.facts = facts;
+        for (name, it) in &written {
+            self.state.batch_done(&self.id, name, it.applied.batches, it.rows(), &(self.now)())?;
+        }
+        Ok(Some((target, written)))
+    }
+
     fn tables(&self, plot: &Plot) -> Vec<Table> {
         plot.order.iter().map(|&it| self.task.tables[it].comparison.target.clone()).collect()
     }
 
-    /// Writes what is staged.
-    fn write(&mut self, run: &Run, plot: &Plot, target: &mut dyn Target, out: &mut Migration) -> Result<()> {
+    /// Writes what is staged and not yet written.
+    fn write(
+        &mut self,
+        run: &Run,
+        plot: &Plot,
+        (target, ahead): (&mut dyn Target, &BTreeMap<String, Ahead>),
+        out: &mut Migration,
+    ) -> Result<()> {
         let tables = self.tables(plot);
         let (pace, id, now) = (self.pace(), self.id.clone(), self.now);
         run.watch.begin("apply");
         run.watch.expect(plot.rows());
-        let wanted = |staged: &&Staged| staged.counts.insert + staged.counts.update > 0;
-        let places: Vec<usize> =
-            (0..tables.len()).filter(|&it| plot.staged.get(&tables[it].name).filter(wanted).is_some()).collect();
+        let ahead = |at: usize| ahead.get(&tables[at].name).copied().unwrap_or_default();
+        let left = |at: usize| {
+            let counts = plot.staged.get(&tables[at].name).map(|it| it.counts).unwrap_or_default();
+            (counts.insert + counts.update).saturating_sub(ahead(at).rows())
+        };
+        let places: Vec<usize> = (0..tables.len()).filter(|&it| left(it) > 0).collect();
+        run.watch.wrote((0..tables.len()).map(|it| ahead(it).rows()).sum());
         let names: Vec<&str> = places.iter().map(|&it| tables[it].name.as_str()).collect();
         let waits = order::waits(&names, &|at| self.refers(plot.order[places[at]]));
         let load = |(&at, waits): (&usize, bool)| {
             let shape = stage::shape(&self.task.tables[plot.order[at]].comparison);
-            Some(Load { table: &tables[at], staged: plot.staged.get(&tables[at].name)?, shape, waits })
+            let (table, staged) = (&tables[at], plot.staged.get(&tables[at].name)?);
+            Some(Load { table, staged, ahead: ahead(at).applied, shape, waits })
         };
         let loads: Vec<Load<'_>> = places.iter().zip(waits).filter_map(load).collect();
         let state = &mut *self.state;
@@ -404,12 +478,13 @@ impl Job<'_> {
         };
         let (all, ended) = writing.all(&loads, target);
         drop(writing);
-        for Done { at, applied: done, seconds } in all {
-            let told = &mut out.tables[places[at]];
-            told.seconds = seconds;
-            told.bytes = done.bytes;
-            told.written = [done.written.inserted, done.written.updated, done.written.deleted];
-            (told.failed, told.batches) = (done.failed, done.batches);
+        let mut done: BTreeMap<usize, Ahead> = (0..tables.len()).map(|it| (it, ahead(it))).collect();
+        all.into_iter().for_each(|it| done.entry(places[it.at]).or_default().add(it.applied, it.seconds));
+        for (at, Ahead { applied, seconds }) in done.into_iter().filter(|it| it.1.applied.batches > 0) {
+            let told = &mut out.tables[at];
+            (told.seconds, told.bytes, told.failed, told.batches) =
+                (seconds, applied.bytes, applied.failed, applied.batches);
+            told.written = [applied.written.inserted, applied.written.updated, applied.written.deleted];
             self.note(run, told)?;
         }
         ended

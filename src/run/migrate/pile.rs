@@ -1,13 +1,14 @@
 //! Rows on disk between two steps of a run: cells as they are in memory, so that nothing is spelled, parsed or cast on the way.
 //!
-//! A file is the line `cutover-rows/1`, then frames. A frame is a head of four numbers of four bytes each, little-endian, and a hash,
+//! A file is the line `cutover-rows/2`, then frames. A frame is a head of four numbers of four bytes each, little-endian, and a hash,
 //! then its content: how many rows it has, how many cells a row has, how long the content is unpacked and packed, and BLAKE3 of the
 //! hash before it, these numbers and the packed content. So no frame can be changed, left out, doubled or moved. Unpacked as one block of
-//! Snappy, the content is where each cell ends, four bytes each, and the cells. The last frame has no rows; its content is how
-//! many there are in the file, eight bytes.
+//! Snappy, the content is how long each cell is, in LEB128, and the cells. The last frame has no rows; its content is how many there are
+//! in the file, eight bytes.
 //!
 //! Cells are those of [`cell`](crate::value::cell). The files are read by the version that wrote them: a run is undone by what made it.
 
+use super::early::Passing;
 use crate::{
     disk::{self, Output},
     error::{Error, Kind, Result},
@@ -21,7 +22,7 @@ use std::{
 };
 
 /// What a file begins with.
-const TITLE: &[u8] = b"cutover-rows/1\n";
+const TITLE: &[u8] = b"cutover-rows/2\n";
 /// The four numbers before a frame.
 const NUMBERS: usize = 16;
 const HASH: usize = 32;
@@ -35,7 +36,8 @@ pub(super) struct Pile {
     path: PathBuf,
     draft: PathBuf,
     output: Output,
-    ends: Vec<u8>,
+    /// How long each cell is, and then the cells.
+    content: Vec<u8>,
     cells: Vec<u8>,
     frame: u32,
     width: usize,
@@ -44,6 +46,9 @@ pub(super) struct Pile {
     /// Staging waits for it. Zstandard at its fastest packs no better, and takes a third longer.
     packer: snap::raw::Encoder,
     packed: Vec<u8>,
+    /// Where all rows go besides, and where their cells end.
+    onward: Option<Passing>,
+    ends: Vec<u32>,
 }
 
 impl Pile {
@@ -63,7 +68,7 @@ impl Pile {
             path: path.to_owned(),
             draft,
             output,
-            ends: Vec::new(),
+            content: Vec::new(),
             cells: Vec::new(),
             frame: 0,
             width,
@@ -71,7 +76,14 @@ impl Pile {
             hash: [0; HASH],
             packer: snap::raw::Encoder::new(),
             packed: Vec::new(),
+            onward: None,
+            ends: Vec::new(),
         })
+    }
+
+    /// The same, which also passes all rows on.
+    pub(super) fn passing(self, onward: Option<Passing>) -> Pile {
+        Pile { onward, ..self }
     }
 
     /// Appends a row.
@@ -82,17 +94,16 @@ impl Pile {
         let mut width = 0;
         for cell in cells {
             self.cells.extend_from_slice(cell);
-            let end = u32::try_from(self.cells.len());
-            let end = end.map_err(|_| Error::new(Kind::Limit, "a row holds more than 4 GiB and cannot be staged"))?;
-            self.ends.extend_from_slice(&end.to_le_bytes());
+            write_length(cell.len(), &mut self.content);
             width += 1;
         }
         if width != self.width {
             return Err(Error::new(Kind::Broken, "a row to stage has another number of cells than its table"));
         }
+        u32::try_from(self.cells.len()).map_err(|_| too_long())?;
         self.frame += 1;
         self.rows += 1;
-        if self.cells.len() + self.ends.len() < FULL { Ok(()) } else { self.flush() }
+        if self.cells.len() + self.content.len() < FULL { Ok(()) } else { self.flush() }
     }
 
     /// Writes what there is, and gives the file its name.
@@ -103,6 +114,7 @@ impl Pile {
         if self.frame > 0 {
             self.flush()?;
         }
+        self.onward.take().into_iter().for_each(Passing::end);
         let rows = self.rows.to_le_bytes();
         self.frame(0, COUNT, &rows)?;
         self.output.close()?;
@@ -111,23 +123,24 @@ impl Pile {
     }
 
     fn flush(&mut self) -> Result<()> {
-        self.ends.append(&mut self.cells);
+        if let Some(onward) = &mut self.onward {
+            let _ = ends(&self.content, self.frame as usize * self.width, &mut self.ends);
+            onward.take(&self.cells, &self.ends);
+        }
+        self.content.append(&mut self.cells);
         let mut packed = std::mem::take(&mut self.packed);
-        packed.resize(snap::raw::max_compress_len(self.ends.len()), 0);
-        let length = self.packer.compress(&self.ends, &mut packed);
-        let length = length.map_err(|_| Error::new(Kind::Limit, "a row holds more than 4 GiB and cannot be staged"))?;
-        self.frame(self.frame, self.ends.len(), &packed[..length])?;
+        packed.resize(snap::raw::max_compress_len(self.content.len()), 0);
+        let length = self.packer.compress(&self.content, &mut packed).map_err(|_| too_long())?;
+        self.frame(self.frame, self.content.len(), &packed[..length])?;
         (self.packed, self.frame) = (packed, 0);
-        self.ends.clear();
+        self.content.clear();
         Ok(())
     }
 
     fn frame(&mut self, rows: u32, length: usize, packed: &[u8]) -> Result<()> {
         let mut head = Vec::with_capacity(NUMBERS + HASH);
         for number in [rows as usize, self.width, length, packed.len()] {
-            let number = u32::try_from(number);
-            let number =
-                number.map_err(|_| Error::new(Kind::Limit, "a row holds more than 4 GiB and cannot be staged"))?;
+            let number = u32::try_from(number).map_err(|_| too_long())?;
             head.extend_from_slice(&number.to_le_bytes());
         }
         self.hash = hash(&self.hash, &head, packed);
@@ -135,6 +148,42 @@ impl Pile {
         self.output.put(&head)?;
         self.output.put(packed)
     }
+}
+
+#[cold]
+fn too_long() -> Error {
+    Error::new(Kind::Limit, "a row holds more than 4 GiB and cannot be staged")
+}
+
+/// Appends a length in LEB128: seven bits a byte, the lowest first, and the eighth set where more follow.
+#[inline]
+fn write_length(mut length: usize, out: &mut Vec<u8>) {
+    while length >= 0x80 {
+        out.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    out.push(length as u8);
+}
+
+/// Reads so many lengths at the start of `content` into `out`, as where cells end that follow each other. Where the first one begins;
+/// nothing, if these are no lengths of cells, none of which is empty.
+fn ends(content: &[u8], cells: usize, out: &mut Vec<u32>) -> Option<usize> {
+    let (mut at, mut end) = (0, 0_u32);
+    out.clear();
+    for _ in 0..cells {
+        let mut length = 0;
+        for shift in (0..u32::BITS).step_by(7) {
+            let byte = *content.get(at)?;
+            at += 1;
+            length |= u64::from(byte & 0x7F) << shift;
+            if byte < 0x80 {
+                break;
+            }
+        }
+        end = end.checked_add(u32::try_from(length).ok().filter(|it| *it > 0)?)?;
+        out.push(end);
+    }
+    Some(at)
 }
 
 fn hash(before: &[u8; HASH], numbers: &[u8], packed: &[u8]) -> [u8; HASH] {
@@ -252,17 +301,14 @@ impl Rows for Piled {
             Ok(_) => return Err(self.damaged("a frame is of another length than it says")),
             Err(it) => return Err(self.damaged(&it.to_string())),
         }
-        let split = (rows as usize).checked_mul(self.shape.width() * 4).filter(|it| *it <= self.content.len());
-        let Some((ends, cells)) = split.map(|it| self.content.split_at(it)) else {
-            return Err(self.damaged("a frame is too short"));
-        };
-        self.ends.clear();
-        self.ends.extend(ends.chunks_exact(4).map(|it| u32::from_le_bytes([it[0], it[1], it[2], it[3]])));
-        let whole = self.ends.last().copied().unwrap_or_default() as usize == cells.len();
+        let begin = (rows as usize).checked_mul(self.shape.width());
+        let begin = begin.and_then(|it| ends(&self.content, it, &mut self.ends));
+        let cells = begin.and_then(|it| self.content.get(it..));
         // No cell is empty: the first byte tells its kind.
-        if !whole || self.ends.first() == Some(&0) || !self.ends.is_sorted_by(|a, b| a < b) {
+        let whole = |it: &&[u8]| self.ends.last().copied().unwrap_or_default() as usize == it.len();
+        let Some(cells) = cells.filter(whole) else {
             return Err(self.damaged("a frame has other cells than it says"));
-        }
+        };
         batch.push_all(cells, &self.ends);
         self.read += u64::from(rows);
         Ok(())

@@ -28,6 +28,8 @@ pub(super) struct Load<'l> {
     pub table: &'l Table,
     /// The rows.
     pub staged: &'l Staged,
+    /// What is written of them already: the first rows that are inserted.
+    pub ahead: Applied,
     /// Their shape.
     pub shape: Arc<Shape>,
     /// Must not be written before all tables before it are.
@@ -128,7 +130,8 @@ impl Writing<'_> {
     fn wanted(&self, group: &[Load<'_>], target: &dyn Target) -> usize {
         let batches = |it: &Load<'_>| {
             let counts = it.staged.counts;
-            Enough::of(self.pace, target.room(it.table), 1).batches(counts.insert + counts.update)
+            let rows = (counts.insert + counts.update).saturating_sub(it.ahead.written.inserted);
+            Enough::of(self.pace, target.room(it.table), 1).batches(rows)
         };
         // A batch is written before another connection is there.
         if group.iter().all(|it| batches(it) <= 1) {
@@ -150,8 +153,9 @@ impl Writing<'_> {
     ) -> Done {
         let begun = (self.run.clock)();
         let enough = Enough::of(self.pace, target.room(load.table), 1 + more.len());
-        let (batches, applied) = (AtomicU64::new(0), Mutex::new(Applied::default()));
-        let result = gathered((&load.staged.written(), &load.staged.before()), &load.shape, enough, |loads| {
+        let (batches, applied) = (AtomicU64::new(load.ahead.batches), Mutex::new(Applied::default()));
+        let (files, ahead) = ((load.staged.written(), load.staged.before()), load.ahead.written.inserted);
+        let result = gathered((&files.0, &files.1, ahead), &load.shape, enough, |loads| {
             let send = |place: usize, target: &mut dyn Target| {
                 // Each has marks of its own: what one has begun says nothing about what another one has.
                 let id = if place == 0 { self.id.to_owned() } else { format!("{} beside {place}", self.id) };

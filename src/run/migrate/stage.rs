@@ -6,6 +6,7 @@
 
 use super::{
     conflict::{Answer, Decide, Decision, Strategy},
+    early::Onward,
     pile::Pile,
 };
 use crate::{
@@ -36,6 +37,7 @@ pub struct Stage {
     strategies: BTreeMap<String, Strategy>,
     decide: Box<dyn Decide>,
     log: Log,
+    onward: Option<Onward>,
     done: Mutex<BTreeMap<String, Staged>>,
 }
 
@@ -86,7 +88,13 @@ const REJECTS: &str = "rejects.ndjson";
 impl Stage {
     /// Stages in `folder`, which is there. `strategies` go by the target's tables; what is not named stops.
     pub fn new(folder: &Path, strategies: BTreeMap<String, Strategy>, decide: Box<dyn Decide>, log: &Log) -> Stage {
-        Stage { folder: folder.to_owned(), strategies, decide, log: log.clone(), done: Mutex::default() }
+        let (folder, log) = (folder.to_owned(), log.clone());
+        Stage { folder, strategies, decide, log, onward: None, done: Mutex::default() }
+    }
+
+    /// The same, which also passes the rows to write on.
+    pub(super) fn passing(self, onward: Option<Onward>) -> Stage {
+        Stage { onward, ..self }
     }
 
     /// What was staged, by the target's tables.
@@ -103,9 +111,10 @@ impl Stage {
         let folder = self.folder.join(snapshot::file_name(&comparison.target.name));
         disk::folder(&folder)?;
         let pile = |name: &str| Pile::create(&folder.join(name), table.columns.len());
+        let onward = self.onward.as_ref().and_then(|it| it.table(&table.name, &shape(comparison)));
         Ok(Draft {
             stage: self,
-            piles: [pile(WRITTEN)?, pile(BEFORE)?, pile(KEPT)?],
+            piles: [pile(WRITTEN)?.passing(onward), pile(BEFORE)?, pile(KEPT)?],
             equals: (comparison.key == 0).then(|| pile(EQUAL).map(Equals::new)).transpose()?,
             rejects: Rejects { path: folder.join(REJECTS), file: None },
             taken: Taken::default(),

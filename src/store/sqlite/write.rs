@@ -6,6 +6,7 @@
 //! Triggers do fire, as the schema wants it.
 
 mod define;
+mod hold;
 mod indexes;
 mod ready;
 mod spelling;
@@ -35,7 +36,7 @@ use rusqlite::{
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
-    fs::OpenOptions,
+    fs::{self, OpenOptions},
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -54,6 +55,10 @@ pub(in crate::store) struct SqliteTarget {
     /// Absolute, without links.
     path: PathBuf,
     ready: BTreeMap<String, Ready>,
+    /// Whether a transaction is open that more than one batch is part of.
+    held: bool,
+    /// Whether there was no such file before.
+    made: bool,
 }
 
 /// How long another program may hold its lock before that is said. Who writes tries again, with longer and longer pauses.
@@ -76,8 +81,10 @@ impl SqliteTarget {
     /// If it is no database, another program holds it locked, or this user may not write to it.
     pub(in crate::store) fn open(path: &Path) -> Result<SqliteTarget> {
         let context = |it: Error| it.context(format_args!("cannot open {} for writing", path.display()));
-        make(path).map_err(context)?;
-        SqliteTarget::connect("sqlite", path).map_err(context)
+        let made = make(path).map_err(context)?;
+        let mut target = SqliteTarget::connect("sqlite", path).map_err(context)?;
+        target.made = made;
+        Ok(target)
     }
 
     /// Opens the database that `wrangler dev` keeps, also while it runs.
@@ -118,7 +125,15 @@ impl SqliteTarget {
         let (connection, probe) = opened().map_err(|it| failed(path, &it))?;
         // SQLite opens what may not be written to for reading, and says so only when something is written.
         match connection.is_readonly("main") {
-            Ok(false) => Ok(SqliteTarget { connection, probe, kind, path: absolute, ready: BTreeMap::new() }),
+            Ok(false) => Ok(SqliteTarget {
+                connection,
+                probe,
+                kind,
+                path: absolute,
+                ready: BTreeMap::new(),
+                held: false,
+                made: false,
+            }),
             _ => Err(Error::new(Kind::Store, "this user may not write to it; look at the permissions of the file")),
         }
     }
@@ -128,11 +143,14 @@ impl SqliteTarget {
         failed(&self.path, error)
     }
 
-    /// Runs `work` in one transaction: all of it happens, or nothing.
+    /// Runs `work` in one transaction: all of it happens, or nothing. In one that is held, what has failed goes with all of it.
     ///
     /// # Errors
     /// As `work`, and if SQLite fails.
     pub(in crate::store) fn whole<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        if self.held {
+            return work(&self.connection);
+        }
         let run = |sql: &str| self.connection.execute_batch(sql).map_err(|it| self.failed(&it));
         run("BEGIN IMMEDIATE")?;
         let done = work(&self.connection).and_then(|it| run("COMMIT").map(|()| it));
@@ -141,6 +159,23 @@ impl SqliteTarget {
             let _ = run("ROLLBACK");
         }
         done
+    }
+
+    /// Ends a transaction that is held, as if there never had been one.
+    fn take_back(&mut self) {
+        if std::mem::take(&mut self.held) {
+            // Where this fails, SQLite itself has done it, or whoever opens the file next does.
+            let _ = self.connection.execute_batch("ROLLBACK");
+            if self.made {
+                let _ = fs::remove_file(&self.path);
+            }
+        }
+    }
+
+    /// How the file keeps what a transaction may have to take back.
+    fn journal(&self) -> Result<String> {
+        let query = "SELECT journal_mode FROM pragma_journal_mode";
+        self.connection.query_row(query, [], |it| it.get(0)).map_err(|it| self.failed(&it))
     }
 
     fn has_marks(&self) -> Result<bool> {
@@ -176,6 +211,12 @@ impl SqliteTarget {
     }
 }
 
+impl Drop for SqliteTarget {
+    fn drop(&mut self) {
+        self.take_back();
+    }
+}
+
 impl Target for SqliteTarget {
     fn room(&self, _table: &Table) -> Room {
         ROOM
@@ -192,10 +233,7 @@ impl Target for SqliteTarget {
 
     fn begin(&mut self, begin: &Begin<'_>) -> Result<Vec<Fact>> {
         self.ready.clear();
-        let mode: String = self
-            .connection
-            .query_row("SELECT journal_mode FROM pragma_journal_mode", [], |it| it.get(0))
-            .map_err(|it| self.failed(&it))?;
+        let mode = self.journal()?;
         let dropped = self.whole(|connection| {
             let marks = format!(
                 "CREATE TABLE IF NOT EXISTS {} (run TEXT, tbl TEXT, batch INTEGER, PRIMARY KEY (run, tbl))",
@@ -220,6 +258,27 @@ impl Target for SqliteTarget {
             facts.push(Fact::new("indexes", says).level(Level::Note));
         }
         Ok(facts)
+    }
+
+    fn hold(&mut self, schema: Option<&str>) -> Result<bool> {
+        // A write-ahead log would grow to all that is written, and be copied then. Where wrangler may be at work it would wait.
+        if self.kind != "sqlite" || self.journal()? == "wal" {
+            return Ok(false);
+        }
+        self.connection.execute_batch("BEGIN IMMEDIATE").map_err(|it| self.failed(&it))?;
+        self.held = true;
+        schema.map(|it| self.create(it)).transpose()?;
+        let blank = hold::is_blank(&self.connection).map_err(|it| self.failed(&it))?;
+        if !blank {
+            self.take_back();
+        }
+        Ok(blank)
+    }
+
+    fn keep(&mut self) -> Result<()> {
+        self.connection.execute_batch("COMMIT").map_err(|it| self.failed(&it))?;
+        self.held = false;
+        Ok(())
     }
 
     fn write(&mut self, changes: &Changes<'_>) -> Result<Written> {
@@ -483,15 +542,15 @@ impl Writer<'_> {
     }
 }
 
-/// Makes an empty file, for its owner alone, where there is none. SQLite takes it for an empty database.
-fn make(path: &Path) -> Result<()> {
+/// Makes an empty file, for its owner alone, where there is none. SQLite takes it for an empty database. Whether it did.
+fn make(path: &Path) -> Result<bool> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     match options.open(path) {
-        Err(it) if it.kind() != io::ErrorKind::AlreadyExists => Err(Error::new(Kind::Store, it)),
-        _ => Ok(()),
+        Err(it) if it.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        made => made.map(|_| true).map_err(|it| Error::new(Kind::Store, it)),
     }
 }
 

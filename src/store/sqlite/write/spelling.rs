@@ -11,9 +11,9 @@ use rusqlite::types::ValueRef;
 use std::{ops::Range, sync::mpsc::sync_channel, thread};
 
 /// So many rows are handed over at once; fewer are not worth a thread.
-const ROWS: usize = 512;
+const ROWS: usize = 128;
 /// How many times as many may wait.
-const DEPTH: usize = 4;
+const DEPTH: usize = 16;
 
 /// Some rows as their columns keep them.
 struct Spelling {
@@ -46,8 +46,9 @@ impl Spelling {
             let guarded = ready.guards(row);
             out.guarded.push(guarded);
             for &field in ready.inserted.iter().filter(|_| guarded) {
-                let value = row.value(field, &mut scratch);
-                let spelt = ready.columns[field].plain(value, &ready.shape.fields[field].cast, &mut text);
+                let (column, cast) = (&ready.columns[field], &ready.shape.fields[field].cast);
+                let words = column.words(row.cell(field), field < ready.shape.key, cast);
+                let spelt = words.or_else(|| column.plain(row.value(field, &mut scratch), cast, &mut text));
                 let cell = out.keep(spelt);
                 out.cells.push(cell);
             }

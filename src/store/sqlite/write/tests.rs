@@ -501,8 +501,8 @@ fn a_file_is_made_for_its_owner_and_others_are_refused() {
     assert_eq!(std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions()) & 0o777, 0o600);
     let expect = format!("sqlite:{}", folder.path().canonicalize().unwrap().join("new.db").display());
     assert_eq!(target.fingerprint(), expect);
-    std::fs::write(folder.path().join("text"), "this is text and no database at all").unwrap();
-    std::fs::create_dir(folder.path().join("sub")).unwrap();
+    fs::write(folder.path().join("text"), "this is text and no database at all").unwrap();
+    fs::create_dir(folder.path().join("sub")).unwrap();
     for (name, expect) in [("text", "not a SQLite database"), ("sub", "not a file"), ("none/x.db", "No such file")] {
         let error = SqliteTarget::open(&folder.path().join(name)).err().unwrap();
         assert!(error.kind() == Kind::Store && error.to_string().contains(expect), "{error}");
@@ -524,4 +524,49 @@ fn what_errors_mean_to_who_writes() {
     for code in [ErrorCode::DiskFull, ErrorCode::SystemIoFailure, ErrorCode::ReadOnly, ErrorCode::DatabaseCorrupt] {
         check(code, Kind::Store);
     }
+}
+
+#[test]
+fn a_file_without_rows_is_held_until_all_is_kept() {
+    let check = |before: Option<&str>, schema: Option<&str>, held: bool| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.db");
+        before.iter().for_each(|it| Connection::open(&path).unwrap().execute_batch(it).unwrap());
+        let bytes = fs::read(&path).ok();
+        let mut target = SqliteTarget::open(&path).unwrap();
+        assert_eq!(target.hold(schema).unwrap(), held, "{before:?} {schema:?}");
+        if held {
+            let insert = "INSERT INTO t (v) WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n LIMIT 20)
+                SELECT randomblob(1000000) FROM n";
+            target.connection.execute_batch(insert).unwrap();
+        }
+        drop(target);
+        assert_eq!(fs::read(&path).ok().is_some_and(|it| !it.is_empty()), bytes.is_some(), "{before:?} {schema:?}");
+        assert!(bytes.is_none_or(|it| it == fs::read(&path).unwrap()), "it is as it was");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), usize::from(path.exists()), "no journal is left");
+    };
+    let (table, other) = ("CREATE TABLE t (v);", "CREATE TABLE u (v);");
+    check(Some(table), None, true);
+    check(Some(other), Some(table), true);
+    check(None, Some(table), true);
+    check(Some(&format!("{table} CREATE TABLE _cutover (run); INSERT INTO _cutover VALUES (1)")), None, true);
+    check(Some(&format!("{table} INSERT INTO t VALUES (1)")), None, false);
+    check(Some(&format!("{table} {other} INSERT INTO u VALUES (1)")), None, false);
+    check(Some(&format!("{table} CREATE TRIGGER g AFTER INSERT ON t BEGIN SELECT 1; END")), None, false);
+    check(Some(&format!("{table} CREATE VIRTUAL TABLE f USING fts5 (v)")), None, false);
+    check(Some(&format!("PRAGMA journal_mode = wal; {table}")), None, false);
+}
+
+#[test]
+fn what_is_held_is_seen_by_nobody_until_it_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.db");
+    let mut target = SqliteTarget::open(&path).unwrap();
+    assert!(target.hold(Some("CREATE TABLE t (id INTEGER PRIMARY KEY);")).unwrap());
+    target.connection.execute_batch("INSERT INTO t VALUES (1)").unwrap();
+    let seen = || Connection::open(&path).unwrap().query_row("SELECT count(*) FROM sqlite_schema", [], |it| it.get(0));
+    assert_eq!(seen(), Ok(0));
+    target.keep().unwrap();
+    drop(target);
+    assert_eq!(seen(), Ok(1));
 }
