@@ -12,6 +12,7 @@ mod command;
 mod connection;
 mod counts;
 mod documents;
+mod early;
 mod encrypted;
 mod export;
 mod faces;

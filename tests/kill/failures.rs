@@ -14,6 +14,9 @@ table = [{ into = "t" }]
 migrate = { batch_size = 2, backup = false, backoff = 0.01, retries = 1 }
 "#;
 
+/// As usual: in one transaction, begun while the rows are still compared.
+const AT_ONCE: [&str; 2] = ["batch_size = 2, ", ""];
+
 fn folder() -> Folder {
     let rows = (1..=6).map(|it| format!("INSERT INTO t VALUES ({it}, 'v{it}');")).collect::<String>();
     let folder = Folder::pair(&format!("{SCHEMA}{rows}"), SCHEMA);
@@ -36,7 +39,12 @@ const ALL: [&str; 6] = ["1v1", "2v2", "3v3", "4v4", "5v5", "6v6"];
 #[test]
 fn a_disk_that_fails() {
     let calls = "write,pwrite64,fsync,fdatasync,ftruncate";
-    for error in ["ENOSPC", "EIO"] {
+    for (error, [said, instead]) in ["ENOSPC", "EIO"].into_iter().flat_map(|it| [(it, [""; 2]), (it, AT_ONCE)]) {
+        let folder = || {
+            let folder = folder();
+            fs::write(folder.path("cutover.toml"), PLAN.replace(said, instead)).expect("a plan");
+            folder
+        };
         let reference = folder();
         let program = Program { folder: &reference, variables: Vec::new() };
         let most = program.moments(calls, &["migrate", "--quiet"]).iter().map(|it| it.at).max().expect("a call");
@@ -46,7 +54,7 @@ fn a_disk_that_fails() {
             let program = Program { folder: &folder, variables: Vec::new() };
             // From here on every call of each kind fails, as on a full disk.
             let ended = program.inject(calls, &format!("error={error}:when={at}+"), &["migrate", "--quiet"]);
-            let what = format!("{error} from call {at} on: {} {}", ended.stdout, ended.stderr);
+            let what = format!("{error} from call {at} on, `{said}` left out: {} {}", ended.stdout, ended.stderr);
             (hurt, tried) = (hurt + usize::from(ended.code != Some(0)), tried + 1);
             assert!(ended.code.is_some_and(|it| it != 101), "it panicked: {what}");
             let ended = program.run(&["migrate", "--quiet"]);

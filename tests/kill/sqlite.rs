@@ -57,7 +57,7 @@ fn blank(target: &str) -> Blank {
 
 /// Some of the many pages, and of all other writes many.
 fn some(moment: &Moment) -> bool {
-    if moment.at < 100 { moment.at % 3 == 1 } else { moment.at % 90 == 1 }
+    if moment.at < 100 { moment.at % 5 == 1 } else { moment.at % 150 == 1 }
 }
 
 fn file() -> File {

@@ -33,7 +33,7 @@ use super::{
     log::{Level, Line, Step},
     state::{Decision, Phase, State, TableCounts},
     table::Migrating,
-    verify::{self, Pairing, Task},
+    verify::{self, Pairing, Task, Witness},
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -290,8 +290,8 @@ impl Job<'_> {
         // Who wants small batches, or pauses between them, does not want all in one.
         let usual = self.how.batch_size.is_none() && self.pace().batch_delay.is_zero() && !self.how.disable_indexes;
         // Whatever else asks the target needs its reader.
-        let witnessed = self.task.tables.iter().any(|it| !it.witnesses.is_empty());
-        let asked = !self.task.checks.is_empty() || witnessed || run.recheck.rounds > 0;
+        let inverse = self.task.tables.iter().flat_map(|it| &it.witnesses).any(|it| matches!(it, Witness::Inverse(_)));
+        let asked = !self.task.checks.is_empty() || inverse || run.recheck.rounds > 0;
         if self.preview || !ids.is_empty() || !usual || asked {
             return Ok(None);
         }
@@ -429,6 +429,12 @@ impl Job<'_> {
         let Start { target, facts, written, .. } = start;
         out.facts = facts;
         for (name, it) in &written {
+            let line = Line::new(Level::Info, Step::Load, "written while it was compared").of(name);
+            run.log.line(line.with([
+                ("rows", it.rows()),
+                ("batches", it.applied.batches),
+                ("bytes", it.applied.bytes),
+            ]));
             self.state.batch_done(&self.id, name, it.applied.batches, it.rows(), &(self.now)())?;
         }
         Ok(Some((target, written)))

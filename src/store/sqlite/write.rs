@@ -246,9 +246,13 @@ impl Target for SqliteTarget {
                 false => indexes::put_back(connection).map(|_| Vec::new()),
             }
         })?;
+        let transactions = match self.held {
+            true => "one transaction until the check has passed, then one a batch",
+            false => "each batch is one transaction",
+        };
         let mut facts = vec![
             Fact::new("file", self.path.display().to_string()),
-            Fact::new("journal", format!("{mode}; each batch is one transaction")),
+            Fact::new("journal", format!("{mode}; {transactions}")),
             Fact::new("references", "not enforced while it is written to: they are checked before and after"),
         ];
         facts.extend(self.triggers(begin.tables)?);
