@@ -83,7 +83,7 @@ impl Start {
     /// If some of it cannot be written. Then all of it has to be taken back.
     pub(super) fn take(&mut self, rows: Receiver<Rows>, run: &str, may_write: &MayWrite<'_>) -> Result<()> {
         let mut bytes = 0;
-        for Rows { table, rows } in rows {
+        for Rows { table, mut rows, back } in rows {
             may_write()?;
             let gone = || Error::new(Kind::Broken, "rows came of a table that is not written to");
             let declared = self.tables.get(table.as_ref()).ok_or_else(gone)?;
@@ -99,6 +99,9 @@ impl Start {
             if bytes >= MOST {
                 break;
             }
+            rows.clear();
+            // The memory is used again, unless there are no more rows.
+            let _ = back.try_send(rows);
         }
         Ok(())
     }
@@ -134,6 +137,8 @@ pub(super) fn without_rows(target: &mut dyn Source) -> Result<Memory> {
 pub(super) struct Rows {
     table: Arc<str>,
     rows: Batch,
+    /// Where the batch goes once it is empty.
+    back: SyncSender<Batch>,
 }
 
 /// Where staged rows go besides.
@@ -156,7 +161,8 @@ impl Onward {
             self.anew.store(true, Ordering::Relaxed);
             return None;
         }
-        Some(Passing { table: name.into(), full: Some(self.full.clone()), rows: Batch::new(Arc::clone(shape)) })
+        let ((back, empty), rows) = (sync_channel(1), Batch::new(Arc::clone(shape)));
+        Some(Passing { table: name.into(), full: Some(self.full.clone()), rows, back, empty })
     }
 }
 
@@ -166,6 +172,9 @@ pub(super) struct Passing {
     /// Nothing, once nobody takes them any more.
     full: Option<SyncSender<Rows>>,
     rows: Batch,
+    /// Batches that were written, and are empty.
+    back: SyncSender<Batch>,
+    empty: Receiver<Batch>,
 }
 
 impl Passing {
@@ -181,8 +190,9 @@ impl Passing {
     }
 
     fn hand_over(&mut self) {
-        let none = Batch::new(Arc::clone(self.rows.shape()));
-        let rows = Rows { table: Arc::clone(&self.table), rows: std::mem::replace(&mut self.rows, none) };
+        let none = self.empty.try_recv().unwrap_or_else(|_| Batch::new(Arc::clone(self.rows.shape())));
+        let rows = std::mem::replace(&mut self.rows, none);
+        let rows = Rows { table: Arc::clone(&self.table), rows, back: self.back.clone() };
         // Who takes no more has enough, or has failed. What is not written now is written later.
         self.full = self.full.take().filter(|it| it.send(rows).is_ok());
     }
