@@ -41,3 +41,8 @@ fn killed_at_every_write() {
 fn killed_at_drawn_moments_and_again_while_it_goes_on() {
     trial::at_drawn_moments(remote);
 }
+
+#[test]
+fn a_disk_that_fails() {
+    trial::on_failing_disks(remote);
+}

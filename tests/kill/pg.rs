@@ -44,6 +44,12 @@ fn killed_at_drawn_moments_and_again_while_it_goes_on() {
     trial::at_drawn_moments(|| served(&database));
 }
 
+#[test]
+fn a_disk_that_fails() {
+    let database = postgres::database();
+    trial::on_failing_disks(|| served(&database));
+}
+
 /// The server ends the connection when so many rows are there, once: the run tries again and ends as it should.
 #[test]
 fn a_backend_that_is_ended() {

@@ -44,7 +44,7 @@ const PEOPLE: &str = "CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT);";
 /// `target` is the plan's, without its path.
 fn blank(target: &str) -> Blank {
     let folder = Folder::new();
-    let rows = (1..=6).map(|it| format!("INSERT INTO people VALUES ({it}, hex(zeroblob(1000000)) || 'name {it}');"));
+    let rows = (1..=5).map(|it| format!("INSERT INTO people VALUES ({it}, hex(zeroblob(1000000)) || 'name {it}');"));
     folder.sqlite("source.db", &format!("{PEOPLE} {}", rows.collect::<String>()));
     fs::write(folder.path("schema.sql"), PEOPLE).expect("a schema");
     let plan = format!(
@@ -57,7 +57,7 @@ fn blank(target: &str) -> Blank {
 
 /// Some of the many pages, and of all other writes many.
 fn some(moment: &Moment) -> bool {
-    if moment.at < 100 { moment.at % 5 == 1 } else { moment.at % 150 == 1 }
+    if moment.at < 100 { moment.at % 8 == 1 } else { moment.at % 250 == 1 }
 }
 
 fn file() -> File {

@@ -58,7 +58,7 @@ pub(crate) fn at_writes<T: Trial>(make: impl Fn() -> T, wanted: impl Fn(&Moment)
     let (_, after) = reference(&make);
     let mut moments = program(&make()).moments(WRITES, &MIGRATE);
     moments.retain(wanted);
-    assert!(moments.len() > 50, "{moments:?}");
+    assert!(moments.len() > 30, "{moments:?}");
     let mut killed = 0;
     for moment in &moments {
         let trial = make();
@@ -119,6 +119,27 @@ impl Killing {
         assert!(complete(&ended), "{what}: {} {}", ended.stdout, ended.stderr);
         what
     }
+}
+
+/// The disk on which a run keeps its state is full, or broken, from some write on. Once it is well, the run ends as it should.
+pub(crate) fn on_failing_disks<T: Trial>(make: impl Fn() -> T) {
+    // What is written by `write` may be for the run itself, which wakes its own threads so.
+    const CALLS: &str = "pwrite64,fsync,fdatasync,ftruncate";
+    let (_, after) = reference(&make);
+    let most = program(&make()).moments(CALLS, &MIGRATE).iter().map(|it| it.at).max().expect("a call");
+    let (mut hurt, mut tried) = (0, 0);
+    for (error, first) in [("ENOSPC", 1), ("EIO", 4)] {
+        for at in (first..=most).step_by(most / 10 + 1) {
+            let trial = make();
+            let ended = program(&trial).inject(CALLS, &format!("error={error}:when={at}+"), &MIGRATE);
+            let what = format!("{error} from call {at} on: {} {}", ended.stdout, ended.stderr);
+            (hurt, tried) = (hurt + usize::from(ended.code != Some(0)), tried + 1);
+            assert!(ended.code.is_some_and(|it| it != 101), "it panicked: {what}");
+            well(&program(&trial).run(&MIGRATE), &what);
+            assert_eq!(trial.rows(), after, "{what}");
+        }
+    }
+    assert!(hurt * 2 > tried, "of {tried} runs only {hurt} were hurt");
 }
 
 /// Kills at writes of a rollback, and undoes the rest.

@@ -146,8 +146,9 @@ pub(super) struct Enough {
 impl Enough {
     /// For a table whose batches so many senders hold at once.
     pub(super) fn of(pace: &Pace, room: Room, senders: usize) -> Enough {
-        let rows = pace.batch_size.unwrap_or(room.rows).clamp(1, room.rows_max.max(1));
-        Enough { rows, bytes: room.bytes_max / senders.max(1) }
+        let senders = senders.max(1);
+        let rows = pace.batch_size.unwrap_or(room.rows / senders).clamp(1, room.rows_max.max(1));
+        Enough { rows, bytes: room.bytes_max / senders }
     }
 
     /// How many batches so many rows are, if each is a small one.

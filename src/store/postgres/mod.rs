@@ -23,6 +23,7 @@ use order::Way;
 use scan::Scan;
 use session::Session;
 use std::{sync::Arc, time::Duration};
+use woven::Woven;
 
 mod catalog;
 mod connect;
@@ -40,6 +41,7 @@ mod session;
 mod statements;
 mod straight;
 mod workers;
+mod woven;
 mod write;
 
 pub(super) use write::ROOM;
@@ -120,12 +122,17 @@ impl Source for Postgres {
         let relation = self.relation(table)?;
         let scan = Scan::new(&relation, table, shape)?;
         let way = self.way(&scan, table)?;
-        if way == Way::Heap
-            && let Some(pages) = self.share(&relation)?
-        {
-            return workers::read(&scan, &self.session, &self.sessions, pages, feed);
+        let pages = if matches!(way, Way::Heap | Way::Woven) { self.share(&relation)? } else { None };
+        let read = |feed: &mut dyn Feed| match pages {
+            Some(pages) => workers::read(&scan, &self.session, &self.sessions, pages, feed),
+            None => scan.read(&self.session, &way, feed),
+        };
+        if way != Way::Woven {
+            return read(feed);
         }
-        scan.read(&self.session, &way, feed)
+        let mut woven = Woven::new(feed, shape);
+        read(&mut woven)?;
+        woven.end().map(drop)
     }
 
     fn cascades(&mut self, table: &Table) -> Result<Vec<String>> {

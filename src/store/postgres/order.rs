@@ -13,6 +13,7 @@ use super::{
     scan::{ALIAS, Scan},
     session::Session,
     straight::REACH,
+    woven,
 };
 use crate::{error::Result, row::Shape, schema::Table, store::sql::identifier};
 use std::collections::BTreeSet;
@@ -24,6 +25,8 @@ pub(super) enum Way {
     Heap,
     /// As they lie, which is the order of the key but for a few that lie near their place.
     Straight,
+    /// As they lie, which is the order of the key for each of those who wrote them at once.
+    Woven,
     /// Through an index, by this list of columns.
     Index(String),
 }
@@ -34,8 +37,14 @@ const CORRELATED: f64 = 0.9;
 /// From which correlation on rows lie in the order of their key, as far as a number of 32 bits can tell.
 const STRAIGHT: f64 = 0.999_999;
 
+/// How many bytes a page has, where a server was not built otherwise.
+const PAGE: f64 = 8192.0;
+
 /// How many pages of a table are looked at in one spot.
 const SPOT: u64 = 64;
+
+/// Of so many rows at least, one may come after one of a greater key.
+const FALLS: u64 = 8;
 
 /// Ranges of pages are read quickly since this version.
 pub(super) const RANGES: u32 = 140_000;
@@ -53,7 +62,9 @@ impl Way {
         match Lie::of(session, relation, table, &scan.shape)? {
             Lie::Scattered => return Ok(Way::Heap),
             Lie::AsWritten if straight(session, relation, &key)? => return Ok(Way::Straight),
-            Lie::AsWritten | Lie::Near => {}
+            Lie::AsWritten if woven(session, relation, &key, 0.0)? => return Ok(Way::Woven),
+            Lie::Unmoved { apart } if woven(session, relation, &key, apart)? => return Ok(Way::Woven),
+            Lie::AsWritten | Lie::Unmoved { .. } | Lie::Near => {}
         }
         let order = key.join(", ");
         let asked = format!("EXPLAIN (FORMAT JSON) {} ORDER BY {order}", scan.select);
@@ -90,6 +101,8 @@ fn sorts(it: &Attribute) -> bool {
 enum Lie {
     /// In the order of the first column of the key, and none was moved since.
     AsWritten,
+    /// Nearly so, and none was moved: they lie about so far from their place, as a share of the table. Where nobody knows, it is 0.
+    Unmoved { apart: f64 },
     /// Neighbours in the key lie near each other.
     Near,
     /// They lie far apart, as with random identifiers. Through the index each row would then cost a page, which is more than to
@@ -105,7 +118,7 @@ impl Lie {
         let asked = "SELECT s.correlation::float8, c.relkind = 'r' AND pg_stat_get_tuples_deleted(c.oid) = 0
                 AND pg_stat_get_tuples_updated(c.oid) = pg_stat_get_tuples_hot_updated(c.oid)
             FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-            JOIN pg_stats AS s ON s.schemaname = n.nspname AND s.tablename = c.relname WHERE c.oid = $1 AND s.attname = $2
+            LEFT JOIN pg_stats AS s ON s.schemaname = n.nspname AND s.tablename = c.relname AND s.attname = $2 WHERE c.oid = $1
             ORDER BY s.inherited DESC LIMIT 1";
         let rows = session.rows(asked, &[&relation.oid, &first.name.as_str()])?;
         let Some(row) = rows.first() else { return Ok(Lie::Near) };
@@ -114,6 +127,9 @@ impl Lie {
         Ok(match correlation {
             Some(it) if it.abs() < CORRELATED => Lie::Scattered,
             Some(it) if it >= STRAIGHT && unmoved == Some(true) => Lie::AsWritten,
+            Some(it) if it < 0.0 => Lie::Near,
+            // Of two orders of n rows it is 1 - 6 s / n³, where s is the sum of the squares of how far each row lies from its place.
+            _ if unmoved == Some(true) => Lie::Unmoved { apart: ((1.0 - correlation.unwrap_or(1.0)) / 6.0).sqrt() },
             _ => Lie::Near,
         })
     }
@@ -122,21 +138,41 @@ impl Lie {
 /// Whether rows lie straight in some spots of the table. Where many clients insert rows of many lengths they may not, and statistics
 /// of a large table are too coarse to tell.
 fn straight(session: &Session, relation: &Relation, key: &[String]) -> Result<bool> {
+    // A row that comes too late has that many greater ones before it, and so has the smallest of those that do.
+    let late = |key: &str| format!("row_number() OVER (ORDER BY ctid) - row_number() OVER (ORDER BY {key}) AS late");
+    in_spots(session, relation, key, &late, &format!("coalesce(max(late), 0) <= {REACH}"))
+}
+
+/// Whether most rows in some spots of the table come after those of lesser keys. Each writer puts some rows down before the next one
+/// does. How far one was ahead of another shows only when all of it is read, unless statistics tell.
+fn woven(session: &Session, relation: &Relation, key: &[String], apart: f64) -> Result<bool> {
+    if pages(session, relation)? as f64 * PAGE * apart > woven::WAIT as f64 / 2.0 {
+        return Ok(false);
+    }
+    let falls = |key: &str| format!("({key} < lag({key}) OVER (ORDER BY ctid))::int AS falls");
+    in_spots(session, relation, key, &falls, &format!("coalesce(sum(falls), 0) * {FALLS} <= count(*)"))
+}
+
+/// Whether something holds for the rows in some spots of the table, of which `each` is asked.
+fn in_spots(
+    session: &Session,
+    relation: &Relation,
+    key: &[String],
+    each: &dyn Fn(&str) -> String,
+    holds: &str,
+) -> Result<bool> {
     let [key] = key else { return Ok(false) };
     if !relation.ranged(session) {
         return Ok(false);
     }
     let pages = pages(session, relation)?;
-    // A row that comes too late has that many greater ones before it, and so has the smallest of those that do.
-    let late = "row_number() OVER (ORDER BY ctid) - row_number() OVER (ORDER BY";
     // Of a small table they are one.
     let spots = BTreeSet::from([0, pages.saturating_sub(SPOT) / 2, pages.saturating_sub(SPOT)]).into_iter().map(|it| {
         let (from, within) = (&relation.from, range(it, Some(it + SPOT)));
-        format!("SELECT {late} {key}) AS late FROM {from} AS {ALIAS} WHERE {within}")
+        format!("SELECT {} FROM {from} AS {ALIAS} WHERE {within}", each(key))
     });
     let spots = spots.collect::<Vec<_>>().join(" UNION ALL ");
-    let asked = format!("SELECT coalesce(max(late), 0) <= {REACH} FROM ({spots}) AS spots");
-    let rows = session.rows(&asked, &[])?;
+    let rows = session.rows(&format!("SELECT {holds} FROM ({spots}) AS spots"), &[])?;
     Ok(rows.first().and_then(|it| it.try_get(0).ok()).unwrap_or(false))
 }
 

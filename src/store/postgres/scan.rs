@@ -53,16 +53,21 @@ impl Scan {
         let mut decoder = Decoder::new(self.cells.clone());
         let mut batch = Batch::new(Arc::clone(&self.shape));
         let order = if let Way::Index(order) = way { format!(" ORDER BY {order}") } else { String::new() };
-        let mut straight = Straight::new(&mut *feed, &self.shape);
         let flow = match way {
-            Way::Straight => match self.part(session, &order, &mut decoder, &mut batch, &mut straight)? {
-                Flow::Continue => straight.end(&mut batch)?,
-                Flow::Stop => Flow::Stop,
-            },
-            Way::Heap | Way::Index(_) => match self.part(session, &order, &mut decoder, &mut batch, feed)? {
-                Flow::Continue if !batch.is_empty() => feed.take(&mut batch)?,
-                flow => flow,
-            },
+            Way::Straight => {
+                let mut straight = Straight::new(feed, &self.shape);
+                match self.part(session, &order, &mut decoder, &mut batch, &mut straight)? {
+                    Flow::Continue => straight.end(&mut batch)?,
+                    Flow::Stop => Flow::Stop,
+                }
+            }
+            // Those that wait are put in order by who asked for it.
+            Way::Heap | Way::Woven | Way::Index(_) => {
+                match self.part(session, &order, &mut decoder, &mut batch, feed)? {
+                    Flow::Continue if !batch.is_empty() => feed.take(&mut batch)?,
+                    flow => flow,
+                }
+            }
         };
         match way {
             Way::Index(_) if flow == Flow::Continue => self.recount(session, decoder.rows),

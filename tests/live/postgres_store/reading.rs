@@ -188,11 +188,21 @@ fn rows_that_lie_in_order_need_no_index() {
     };
     // One row comes much too early, others a little too late.
     fill("t", "CASE WHEN n = 3000 THEN 10 WHEN n % 100 = 0 THEN n + 50.5 ELSE n END");
-    // One comes much too late.
-    fill("u", "CASE WHEN n = 25100 THEN 25600.5 ELSE n END");
+    // Two put down 5,000 each, some at a time.
+    fill("w", "n / 10000, n % 5000 / 20, n");
+    // Without statistics nobody knows.
+    fill("x", "n / 10000, n % 5000 / 20, n");
+    database.execute("DELETE FROM pg_statistic WHERE starelid = 'x'::regclass");
+    // Each has many greater ones before it.
+    fill("u", "n / 1000, md5(n::text)");
     let mut store = open(&database.url());
-    assert!(is_sorted(store.as_mut(), "t"));
-    assert_eq!(rows(store.as_mut(), "t").len(), 50_000);
+    for name in ["t", "w", "x"] {
+        assert!(is_sorted(store.as_mut(), name), "{name}");
+        assert_eq!(rows(store.as_mut(), name).len(), 50_000, "{name}");
+    }
+    let mut options = options(&database.url(), &[]);
+    options.threads = 2;
+    assert!(is_sorted(open_with(&options).as_mut(), "w"));
     let u = table(store.as_mut(), "u");
     let lost = store.scan(&u, &shape(&u), &mut Collected::default()).expect_err("a row is missing").to_string();
     assert!(lost.contains("REINDEX"), "{lost}");
