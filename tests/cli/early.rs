@@ -92,3 +92,18 @@ fn what_cannot_be_written_ahead_is_written_afterwards() {
     assert_eq!(ask(&guarded, MEMBERS), [ALL[0], ALL[2]]);
     assert!(done.stdout.contains("1 rows were left out"), "{}", done.stdout);
 }
+
+/// A key that the target does not guard costs no look at all that is there for each batch.
+#[test]
+fn a_key_that_is_not_guarded_is_written_ahead_too() {
+    let folder = folder("");
+    folder.sqlite("target.db", "CREATE TABLE members (id, team_id, email, seen, note); CREATE TABLE teams (id, name)");
+    plan(&folder, ", schema = \"schema.sql\"", "");
+    let keyed = fs::read_to_string(folder.path("cutover.toml")).expect("a plan");
+    let keyed = keyed.replace("from = \"people\"", "from = \"people\"\nkey = [\"id\"]");
+    fs::write(folder.path("cutover.toml"), keyed.replace("into = \"teams\"", "into = \"teams\"\nkey = [\"id\"]"))
+        .expect("a plan");
+    let done = migrate(&folder, &[]);
+    assert_eq!((done.code, ahead(&folder)), (0, 2), "{} {}", done.stdout, done.stderr);
+    assert_eq!(ask(&folder, MEMBERS), ALL);
+}

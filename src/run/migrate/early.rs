@@ -27,7 +27,7 @@ use std::{
 };
 
 /// How many bytes of cells are handed over at once.
-const FULL: usize = 1 << 20;
+const FULL: usize = 512 << 10;
 /// How many bytes of cells are written ahead. If the run is killed they have to be written again.
 const MOST: u64 = 1 << 30;
 
@@ -37,6 +37,8 @@ pub(super) struct Start {
     /// What it said when it got ready.
     pub facts: Vec<String>,
     tables: BTreeMap<String, Table>,
+    /// How many more bytes of cells may be written.
+    room: u64,
     /// What was written, by the names of the tables.
     pub written: BTreeMap<String, Ahead>,
 }
@@ -74,7 +76,7 @@ impl Start {
         let facts = target.begin(&Begin { tables: &tables, disable_indexes: false })?;
         let facts = facts.into_iter().map(|it| format!("{}: {}", it.what, it.says)).collect();
         let tables = tables.into_iter().map(|it| (it.name.clone(), it)).collect();
-        Ok(Some(Start { target, facts, tables, written: BTreeMap::new() }))
+        Ok(Some(Start { target, facts, tables, room: MOST, written: BTreeMap::new() }))
     }
 
     /// Writes what comes, until nothing does, or enough is written.
@@ -82,7 +84,6 @@ impl Start {
     /// # Errors
     /// If some of it cannot be written. Then all of it has to be taken back.
     pub(super) fn take(&mut self, rows: Receiver<Rows>, run: &str, may_write: &MayWrite<'_>) -> Result<()> {
-        let mut bytes = 0;
         for Rows { table, mut rows, back } in rows {
             may_write()?;
             let gone = || Error::new(Kind::Broken, "rows came of a table that is not written to");
@@ -95,8 +96,8 @@ impl Start {
                 return Err(Error::new(Kind::Row, "a row is there already"));
             }
             ahead.applied.add(Applied { written, failed: 0, batches: 1, bytes: rows.size() as u64 });
-            bytes += rows.size() as u64;
-            if bytes >= MOST {
+            self.room = self.room.saturating_sub(rows.size() as u64);
+            if self.room == 0 {
                 break;
             }
             rows.clear();
@@ -202,5 +203,82 @@ impl Passing {
         if !self.rows.is_empty() {
             self.hand_over();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        row::Field,
+        store::{self, Options, target},
+        value::{Type, Value, cast::Cast},
+    };
+    use std::thread;
+
+    /// Passes rows of these ids on in frames of ten, with so much room; says how many were written, and what the store holds then.
+    fn written(ids: &[i64], room: u64, may_write: &MayWrite<'_>) -> (Result<()>, u64, u64) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.db");
+        let fields = vec![Field::new("id", Cast::new(Type::Int)), Field::new("v", Cast::new(Type::Text))];
+        let shape = Arc::new(Shape { fields, key: 1, compared: 2, keyless: false });
+        let schema = "CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT);";
+        let mut table = Table::new("t");
+        table.columns = ["id", "v"].map(|it| crate::schema::Column::new(it, Type::Text)).to_vec();
+        let target = target::open("sqlite", &path, &Options::default()).unwrap();
+        let mut start = Start::of(target, Some(schema), vec![table]).unwrap().unwrap();
+        start.room = room;
+        let (onward, rows, _) = Onward::new();
+        let mut passing = onward.table("t", &shape).unwrap();
+        drop(onward);
+        let done = thread::scope(|scope| {
+            let taking = scope.spawn(|| start.take(rows, "r", may_write));
+            for some in ids.chunks(10) {
+                let mut batch = Batch::new(Arc::clone(&shape));
+                some.iter().for_each(|it| batch.push([Value::Int(*it), Value::Text(&"x".repeat(20_000))]));
+                let (mut cells, mut ends) = (Vec::new(), Vec::new());
+                for row in batch.rows() {
+                    for cell in [row.cell(0), row.cell(1)] {
+                        cells.extend_from_slice(cell);
+                        ends.push(cells.len() as u32);
+                    }
+                }
+                passing.take(&cells, &ends);
+            }
+            passing.end();
+            taking.join().unwrap()
+        });
+        let rows = start.written.get("t").map_or(0, |it| it.rows());
+        if done.is_ok() {
+            start.keep(Duration::default).unwrap();
+        }
+        drop(start);
+        let there = || -> Result<u64> {
+            let mut store = store::open("sqlite", &path, &Options::default())?;
+            Ok(store.query("SELECT count(*) FROM t")?[0].parse().unwrap())
+        };
+        (done, rows, there().unwrap_or_default())
+    }
+
+    #[test]
+    fn as_many_rows_as_there_is_room_for_are_the_first_ones_and_are_kept() {
+        let ids: Vec<i64> = (0..100).collect();
+        let may = || Ok(());
+        // They are handed over 30 at a time, which is more than half a MiB.
+        for (room, expect) in [(MOST, 100), (1, 30), (700_000, 60)] {
+            let (done, rows, there) = written(&ids, room, &may);
+            assert!(done.is_ok());
+            assert_eq!((rows, there), (expect, expect), "{room}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_there_after_a_failure() {
+        let ids: Vec<i64> = (0..40).chain(0..40).collect();
+        let (twice, _, there) = written(&ids, MOST, &|| Ok(()));
+        assert_eq!((twice.unwrap_err().kind(), there), (Kind::Row, 0));
+        let stopped = || Err(Error::new(Kind::Busy, "another run has the lock"));
+        let (stopped, rows, there) = written(&ids, MOST, &stopped);
+        assert_eq!((stopped.unwrap_err().kind(), rows, there), (Kind::Busy, 0, 0));
     }
 }

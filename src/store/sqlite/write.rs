@@ -478,7 +478,9 @@ impl Writer<'_> {
             count += self.run(&mut statement)?;
             Ok(())
         })?;
-        let (there, mut statement) = (self.there(&unguarded)?, self.prepared(&sql.insert)?);
+        // While it is held, nobody else adds rows, and no run writes a key twice.
+        let there = if self.target.held { BTreeSet::new() } else { self.there(&unguarded)? };
+        let mut statement = self.prepared(&sql.insert)?;
         for row in unguarded.into_iter().filter(|it| !there.contains(it.key())) {
             self.bind(&mut statement, row, inserted.iter().copied())?;
             count += self.run(&mut statement)?;

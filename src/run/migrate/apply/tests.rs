@@ -2,6 +2,7 @@ use super::*;
 use crate::{
     plan,
     row::Field,
+    run::migrate::pile::Pile,
     store::{
         about::Fact,
         target::{Begin, Room},
@@ -138,4 +139,31 @@ fn rows_without_a_key_are_sent_again_once_it_is_certain_that_they_did_not_arrive
     }
     // A row with a key is sent again whatever the mark says, since it is found there.
     assert_eq!(sent(&[Kind::Unsure], (false, (1, Some(1))), 2), (Ok(1), 2));
+}
+
+#[test]
+fn rows_that_are_written_already_are_not_sent() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [written, before] = ["written.rows", "before.rows"].map(|it| folder.path().join(it));
+    let fields = vec![Field::new("id", Cast::new(Type::Int))];
+    let shape = Arc::new(Shape { fields, key: 1, compared: 1, keyless: false });
+    let mut rows = Batch::new(Arc::clone(&shape));
+    (0..10).for_each(|it| rows.push([Value::Int(it)]));
+    let mut pile = Pile::create(&written, 1).expect("a pile");
+    rows.rows().for_each(|it| pile.push([it.cell(0)].into_iter()).expect("a row"));
+    pile.finish().expect("it is written");
+    Pile::create(&before, 1).and_then(|it| it.finish()).expect("an empty pile");
+    for ahead in [0, 1, 9, 10] {
+        let mut came = Vec::new();
+        let enough = Enough { rows: 4, bytes: 1 << 20 };
+        let done = gathered((&written, &before, ahead), &shape, enough, |loads| {
+            while let Some(load) = loads.next() {
+                came.extend(load?.inserts.rows().map(|it| it.bytes().to_vec()));
+            }
+            Ok(())
+        });
+        done.expect("all of them");
+        let expect: Vec<_> = rows.rows().skip(ahead as usize).map(|it| it.bytes().to_vec()).collect();
+        assert_eq!(came, expect, "{ahead} are there");
+    }
 }
