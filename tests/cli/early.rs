@@ -5,6 +5,7 @@ use super::{
     migrate::{ALL, MEMBERS, ask, folder, plan},
     support::Folder,
 };
+use serde_json::json;
 use std::fs;
 
 fn migrate(folder: &Folder, arguments: &[&str]) -> Done {
@@ -91,6 +92,14 @@ fn what_cannot_be_written_ahead_is_written_afterwards() {
     assert_eq!((done.code, ahead(&guarded)), (1, 0), "{} {}", done.stdout, done.stderr);
     assert_eq!(ask(&guarded, MEMBERS), [ALL[0], ALL[2]]);
     assert!(done.stdout.contains("1 rows were left out"), "{}", done.stdout);
+
+    // All that the target is given of a table it refuses.
+    let closed = folder("");
+    closed.sqlite("target.db", &schema.replace("'bo@example.test'", "email"));
+    plan(&closed, ", schema = \"schema.sql\" }", " }\nmigrate = { rollback_threshold = 1.0 }");
+    let done = migrate(&closed, &["--continue-on-error", "--format", "json"]);
+    let members = done.json()["tables"][1].clone();
+    assert_eq!((done.code, &members["failed"], &members["inserted"]), (1, &json!(3), &json!(0)), "{}", done.stdout);
 }
 
 /// A key that the target does not guard costs no look at all that is there for each batch.

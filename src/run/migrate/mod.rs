@@ -484,9 +484,10 @@ impl Job<'_> {
         };
         let (all, ended) = writing.all(&loads, target);
         drop(writing);
-        let mut done: BTreeMap<usize, Ahead> = (0..tables.len()).map(|it| (it, ahead(it))).collect();
+        let begun = (0..tables.len()).filter(|&it| ahead(it).rows() > 0);
+        let mut done: BTreeMap<usize, Ahead> = begun.map(|it| (it, ahead(it))).collect();
         all.into_iter().for_each(|it| done.entry(places[it.at]).or_default().add(it.applied, it.seconds));
-        for (at, Ahead { applied, seconds }) in done.into_iter().filter(|it| it.1.applied.batches > 0) {
+        for (at, Ahead { applied, seconds }) in done {
             let told = &mut out.tables[at];
             (told.seconds, told.bytes, told.failed, told.batches) =
                 (seconds, applied.bytes, applied.failed, applied.batches);
