@@ -63,11 +63,12 @@ pub trait Target: Send {
 
     /// Begins one transaction for all that is made and written until [`Target::keep`], with the tables that `schema` makes. Without that,
     /// none of it ever was. Whether it did: only where the store holds no rows at all, so that nobody waits for some of them meanwhile.
+    /// Nobody else may read then, so `release` is called before, which has to let go of it.
     ///
     /// # Errors
-    /// If the store cannot be written to, or the tables cannot be made.
-    fn hold(&mut self, schema: Option<&str>) -> Result<bool> {
-        let _ = schema;
+    /// If `release` fails, somebody else reads, the store cannot be written to, or the tables cannot be made.
+    fn hold(&mut self, schema: Option<&str>, release: &mut dyn FnMut() -> Result<()>) -> Result<bool> {
+        let _ = (schema, release);
         Ok(false)
     }
 

@@ -5,6 +5,7 @@ use super::{
     migrate::{ALL, MEMBERS, ask, folder, plan},
     support::Folder,
 };
+use rusqlite::Connection;
 use serde_json::json;
 use std::fs;
 
@@ -114,5 +115,18 @@ fn a_key_that_is_not_guarded_is_written_ahead_too() {
         .expect("a plan");
     let done = migrate(&folder, &[]);
     assert_eq!((done.code, ahead(&folder)), (0, 2), "{} {}", done.stdout, done.stderr);
+    assert_eq!(ask(&folder, MEMBERS), ALL);
+}
+
+#[test]
+fn a_file_that_somebody_reads_is_left_alone() {
+    let folder = blank("");
+    let reader = Connection::open(folder.path("target.db")).expect("the target");
+    reader.execute_batch("BEGIN; SELECT * FROM members").expect("it can be read");
+    let done = migrate(&folder, &["--retries", "0"]);
+    assert!(done.code != 0 && ahead(&folder) == 0, "{} {}", done.stdout, done.stderr);
+    assert!(format!("{}{}", done.stdout, done.stderr).contains("another program holds it locked"), "{}", done.stderr);
+    reader.execute_batch("ROLLBACK").expect("the lock goes");
+    assert_eq!((migrate(&folder, &[]).code, ahead(&folder)), (0, 2));
     assert_eq!(ask(&folder, MEMBERS), ALL);
 }

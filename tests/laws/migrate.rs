@@ -97,7 +97,11 @@ impl Stage {
         let job = Job {
             task,
             plan: &self.plan,
-            how: plan::Migrate { batch_size: Some(how.batch).filter(|it| *it > 0), preserve_partial: true, ..plan::Migrate::default() },
+            how: plan::Migrate {
+                batch_size: Some(how.batch).filter(|it| *it > 0),
+                preserve_partial: true,
+                ..plan::Migrate::default()
+            },
             id,
             continues: Vec::new(),
             state: &mut state,
@@ -212,8 +216,8 @@ impl Target for Failing {
         self.inner.begin(begin)
     }
 
-    fn hold(&mut self, schema: Option<&str>) -> Result<bool> {
-        self.inner.hold(schema)
+    fn hold(&mut self, schema: Option<&str>, release: &mut dyn FnMut() -> Result<()>) -> Result<bool> {
+        self.inner.hold(schema, release)
     }
 
     fn keep(&mut self) -> Result<()> {

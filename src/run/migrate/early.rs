@@ -65,12 +65,16 @@ impl Ahead {
 }
 
 impl Start {
-    /// Holds a target, if it is one that can be held. Nothing of it is visible to others before [`Target::keep`].
+    /// Holds a target, with the tables that `schema` makes, if it is one that can be held. Before that, `release` is called.
     ///
     /// # Errors
     /// If it cannot be written to.
-    pub(super) fn of(mut target: Box<dyn Target>, schema: Option<&str>, tables: Vec<Table>) -> Result<Option<Start>> {
-        if !target.hold(schema)? {
+    pub(super) fn of(
+        mut target: Box<dyn Target>,
+        (schema, tables): (Option<&str>, Vec<Table>),
+        release: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<Option<Start>> {
+        if !target.hold(schema, release)? {
             return Ok(None);
         }
         let facts = target.begin(&Begin { tables: &tables, disable_indexes: false })?;
@@ -226,7 +230,7 @@ mod tests {
         let mut table = Table::new("t");
         table.columns = ["id", "v"].map(|it| crate::schema::Column::new(it, Type::Text)).to_vec();
         let target = target::open("sqlite", &path, &Options::default()).unwrap();
-        let mut start = Start::of(target, Some(schema), vec![table]).unwrap().unwrap();
+        let mut start = Start::of(target, (Some(schema), vec![table]), &mut || Ok(())).unwrap().unwrap();
         start.room = room;
         let (onward, rows, _) = Onward::new();
         let mut passing = onward.table("t", &shape).unwrap();

@@ -297,13 +297,21 @@ impl Job<'_> {
         }
         let tables = self.task.tables.iter().filter(|it| it.referred.is_none());
         let tables = tables.map(|it| it.comparison.target.clone()).collect();
-        // What is wrong with the target is said when it is written to.
-        let start = (self.open)().and_then(|it| Start::of(it, self.schema.as_deref(), tables));
-        let Ok(Some(start)) = start else { return Ok(None) };
-        let store = early::without_rows(self.task.target.as_mut())?;
-        self.task.target.release()?;
-        self.task.target = Box::new(store);
-        Ok(Some(start))
+        let (reader, mut store) = (self.task.target.as_mut(), None);
+        let mut release = || {
+            store = Some(early::without_rows(reader)?);
+            reader.release()
+        };
+        let start = (self.open)().and_then(|it| Start::of(it, (self.schema.as_deref(), tables), &mut release));
+        match (start, store) {
+            (Ok(Some(start)), Some(store)) => {
+                self.task.target = Box::new(store);
+                Ok(Some(start))
+            }
+            // What is wrong with the target is said when it is written to.
+            (_, None) => Ok(None),
+            (_, Some(_)) => self.task.target.refresh().map(|()| None),
+        }
     }
 
     /// Which pairings are written, parents first. A source may have tables of the same names, to which its own tables refer.

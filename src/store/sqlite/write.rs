@@ -161,6 +161,10 @@ impl SqliteTarget {
         done
     }
 
+    fn is_blank(&self) -> Result<bool> {
+        hold::is_blank(&self.connection).map_err(|it| self.failed(&it))
+    }
+
     /// Ends a transaction that is held, as if there never had been one.
     fn take_back(&mut self) {
         if std::mem::take(&mut self.held) {
@@ -264,15 +268,17 @@ impl Target for SqliteTarget {
         Ok(facts)
     }
 
-    fn hold(&mut self, schema: Option<&str>) -> Result<bool> {
+    fn hold(&mut self, schema: Option<&str>, release: &mut dyn FnMut() -> Result<()>) -> Result<bool> {
         // A write-ahead log would grow to all that is written, and be copied then. Where wrangler may be at work it would wait.
-        if self.kind != "sqlite" || self.journal()? == "wal" {
+        if self.kind != "sqlite" || self.journal()? == "wal" || !self.is_blank()? {
             return Ok(false);
         }
-        self.connection.execute_batch("BEGIN IMMEDIATE").map_err(|it| self.failed(&it))?;
+        release()?;
+        // SQLite has to write before the end, for which it would wait again and again for somebody who reads.
+        self.connection.execute_batch("BEGIN EXCLUSIVE").map_err(|it| self.failed(&it))?;
         self.held = true;
         schema.map(|it| self.create(it)).transpose()?;
-        let blank = hold::is_blank(&self.connection).map_err(|it| self.failed(&it))?;
+        let blank = self.is_blank()?;
         if !blank {
             self.take_back();
         }

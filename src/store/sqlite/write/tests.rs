@@ -534,7 +534,13 @@ fn a_file_without_rows_is_held_until_all_is_kept() {
         before.iter().for_each(|it| Connection::open(&path).unwrap().execute_batch(it).unwrap());
         let bytes = fs::read(&path).ok();
         let mut target = SqliteTarget::open(&path).unwrap();
-        assert_eq!(target.hold(schema).unwrap(), held, "{before:?} {schema:?}");
+        let mut released = false;
+        let mut release = || {
+            released = true;
+            Ok(())
+        };
+        assert_eq!(target.hold(schema, &mut release).unwrap(), held, "{before:?} {schema:?}");
+        assert!(released || !held, "{before:?} {schema:?}");
         if held {
             let insert = "INSERT INTO t (v) WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n LIMIT 20)
                 SELECT randomblob(1000000) FROM n";
@@ -562,11 +568,28 @@ fn what_is_held_is_seen_by_nobody_until_it_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("t.db");
     let mut target = SqliteTarget::open(&path).unwrap();
-    assert!(target.hold(Some("CREATE TABLE t (id INTEGER PRIMARY KEY);")).unwrap());
+    assert!(target.hold(Some("CREATE TABLE t (id INTEGER PRIMARY KEY);"), &mut || Ok(())).unwrap());
     target.connection.execute_batch("INSERT INTO t VALUES (1)").unwrap();
-    let seen = || Connection::open(&path).unwrap().query_row("SELECT count(*) FROM sqlite_schema", [], |it| it.get(0));
-    assert_eq!(seen(), Ok(0));
+    let seen = || -> rusqlite::Result<i64> {
+        let other = Connection::open(&path)?;
+        other.busy_timeout(Duration::ZERO)?;
+        other.query_row("SELECT count(*) FROM sqlite_schema", [], |it| it.get(0))
+    };
+    assert_eq!(seen().unwrap_err().sqlite_error_code(), Some(ErrorCode::DatabaseBusy));
     target.keep().unwrap();
     drop(target);
     assert_eq!(seen(), Ok(1));
+}
+
+/// SQLite would wait for them with each page that does not fit into its cache.
+#[test]
+fn a_file_that_somebody_reads_is_not_held() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.db");
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("CREATE TABLE t (v); BEGIN; SELECT * FROM t").unwrap();
+    let mut target = SqliteTarget::open(&path).unwrap();
+    assert_eq!(target.hold(None, &mut || Ok(())).unwrap_err().kind(), Kind::Busy);
+    let mut release = || other.execute_batch("ROLLBACK").map_err(|it| failed(&path, &it));
+    assert!(target.hold(None, &mut release).unwrap());
 }
