@@ -89,12 +89,13 @@ impl Column {
     /// it is UTF-8, as it was when the cell was made.
     #[inline]
     pub(super) fn words<'c>(&self, cell: &'c [u8], ordered: bool, cast: &Cast) -> Option<ValueRef<'c>> {
-        let fits = match *cell.first()? {
-            tag::TEXT => matches!(cast.ty, Type::Text | Type::Any) && !cast.empty_is_null,
-            tag::JSON => cast.ty == Type::Json,
+        let words = cell::text_of(cell).filter(|_| !ordered)?;
+        let kept = match *cell.first()? {
+            tag::TEXT => self.keeps_text(words, cast),
+            tag::JSON => self.keeps_json(words, cast.ty),
             _ => false,
         };
-        cell::text_of(cell).filter(|it| fits && !ordered && self.keeps_words(it)).map(ValueRef::Text)
+        kept.then_some(ValueRef::Text(words))
     }
 
     /// How `value` is put into this column, where it is plain that it reads back as the same cell.
@@ -115,7 +116,7 @@ impl Column {
             Value::Int(it) => (ValueRef::Integer(it), self.keeps_integer(it, ty)),
             Value::Real(it) => return Some(self.real(it, ty, out)),
             Value::Decimal(it) => return Some(self.decimal(it, ty)),
-            Value::Text(it) => (ValueRef::Text(it.as_bytes()), self.keeps_text(it, cast)),
+            Value::Text(it) => (ValueRef::Text(it.as_bytes()), self.keeps_text(it.as_bytes(), cast)),
             Value::Raw(it) | Value::Malformed(it) => (ValueRef::Text(it), false),
             Value::Bytes(it) => (ValueRef::Blob(it), matches!(ty, Type::Bytes | Type::Any)),
             Value::Date(it) => {
@@ -148,7 +149,7 @@ impl Column {
                 write_uuid(&it, out);
                 (ValueRef::Text(out), is(Type::Uuid))
             }
-            Value::Json(it) => (ValueRef::Text(it.as_bytes()), is(Type::Json) && self.keeps_words(it.as_bytes())),
+            Value::Json(it) => (ValueRef::Text(it.as_bytes()), self.keeps_json(it.as_bytes(), ty)),
         };
         Some(Spelt { value, plain })
     }
@@ -161,10 +162,12 @@ impl Column {
         }
     }
 
-    fn keeps_text(&self, it: &str, cast: &Cast) -> bool {
-        matches!(cast.ty, Type::Text | Type::Any)
-            && self.keeps_words(it.as_bytes())
-            && !(cast.empty_is_null && it.is_empty())
+    fn keeps_text(&self, it: &[u8], cast: &Cast) -> bool {
+        matches!(cast.ty, Type::Text | Type::Any) && self.keeps_words(it) && !(cast.empty_is_null && it.is_empty())
+    }
+
+    fn keeps_json(&self, it: &[u8], ty: Type) -> bool {
+        ty == Type::Json && self.keeps_words(it)
     }
 
     /// Whether a text stays one: the column makes no numbers, or this cannot be taken for one.

@@ -11,6 +11,7 @@ use crate::{
     schema::Table,
     store::{
         Source,
+        about::Fact,
         memory::{Memory, Owned},
         target::{Begin, Changes, Mark, Target},
     },
@@ -35,7 +36,7 @@ const MOST: u64 = 1 << 30;
 pub(super) struct Start {
     pub target: Box<dyn Target>,
     /// What it said when it got ready.
-    pub facts: Vec<String>,
+    pub facts: Vec<Fact>,
     tables: BTreeMap<String, Table>,
     /// How many more bytes of cells may be written.
     room: u64,
@@ -78,7 +79,6 @@ impl Start {
             return Ok(None);
         }
         let facts = target.begin(&Begin { tables: &tables, disable_indexes: false })?;
-        let facts = facts.into_iter().map(|it| format!("{}: {}", it.what, it.says)).collect();
         let tables = tables.into_iter().map(|it| (it.name.clone(), it)).collect();
         Ok(Some(Start { target, facts, tables, room: MOST, written: BTreeMap::new() }))
     }

@@ -46,6 +46,7 @@ use crate::{
     schema::Table,
     store::{
         Source,
+        about::Fact,
         pace::Cost,
         target::{Begin, Target, Work},
     },
@@ -424,7 +425,7 @@ impl Job<'_> {
             target.create(schema)?;
         }
         let begin = Begin { tables: &self.tables(plot), disable_indexes: self.how.disable_indexes };
-        out.facts = target.begin(&begin)?.into_iter().map(|it| format!("{}: {}", it.what, it.says)).collect();
+        out.facts = said(target.begin(&begin)?);
         Ok(target)
     }
 
@@ -435,7 +436,7 @@ impl Job<'_> {
             return Ok(None);
         }
         let Start { target, facts, written, .. } = start;
-        out.facts = facts;
+        out.facts = said(facts);
         for (name, it) in &written {
             let line = Line::new(Level::Info, Step::Load, "written while it was compared").of(name);
             run.log.line(line.with([
@@ -658,6 +659,11 @@ impl Job<'_> {
         }
         Ok(undone)
     }
+}
+
+/// What a target says of itself, a line each.
+fn said(facts: Vec<Fact>) -> Vec<String> {
+    facts.into_iter().map(|it| format!("{}: {}", it.what, it.says)).collect()
 }
 
 /// What is written down about a table whose rows to write are known.

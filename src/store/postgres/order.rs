@@ -59,12 +59,22 @@ impl Way {
         // Where not all rows may be seen, nothing more is to be gained.
         let key = sorted_key(relation, table, &scan.shape).filter(|_| !relation.partial);
         let Some(key) = key else { return Ok(Way::Heap) };
-        match Lie::of(session, relation, table, &scan.shape)? {
+        let lie = Lie::of(session, relation, table, &scan.shape)?;
+        let apart = match lie {
             Lie::Scattered => return Ok(Way::Heap),
-            Lie::AsWritten if straight(session, relation, &key)? => return Ok(Way::Straight),
-            Lie::AsWritten if woven(session, relation, &key, 0.0)? => return Ok(Way::Woven),
-            Lie::Unmoved { apart } if woven(session, relation, &key, apart)? => return Ok(Way::Woven),
-            Lie::AsWritten | Lie::Unmoved { .. } | Lie::Near => {}
+            Lie::AsWritten => Some(0.0),
+            Lie::Unmoved { apart } => Some(apart),
+            Lie::Near => None,
+        };
+        if let Some(apart) = apart
+            && let Some(spots) = Spots::of(session, relation, &key)?
+        {
+            if matches!(lie, Lie::AsWritten) && straight(&spots)? {
+                return Ok(Way::Straight);
+            }
+            if woven(&spots, apart)? {
+                return Ok(Way::Woven);
+            }
         }
         let order = key.join(", ");
         let asked = format!("EXPLAIN (FORMAT JSON) {} ORDER BY {order}", scan.select);
@@ -137,43 +147,52 @@ impl Lie {
 
 /// Whether rows lie straight in some spots of the table. Where many clients insert rows of many lengths they may not, and statistics
 /// of a large table are too coarse to tell.
-fn straight(session: &Session, relation: &Relation, key: &[String]) -> Result<bool> {
+fn straight(spots: &Spots<'_>) -> Result<bool> {
     // A row that comes too late has that many greater ones before it, and so has the smallest of those that do.
-    let late = |key: &str| format!("row_number() OVER (ORDER BY ctid) - row_number() OVER (ORDER BY {key}) AS late");
-    in_spots(session, relation, key, &late, &format!("coalesce(max(late), 0) <= {REACH}"))
+    let late = format!("row_number() OVER (ORDER BY ctid) - row_number() OVER (ORDER BY {}) AS late", spots.key);
+    spots.ask(&late, &format!("coalesce(max(late), 0) <= {REACH}"))
 }
 
 /// Whether most rows in some spots of the table come after those of lesser keys. Each writer puts some rows down before the next one
 /// does. How far one was ahead of another shows only when all of it is read, unless statistics tell.
-fn woven(session: &Session, relation: &Relation, key: &[String], apart: f64) -> Result<bool> {
-    if pages(session, relation)? as f64 * PAGE * apart > woven::WAIT as f64 / 2.0 {
+fn woven(spots: &Spots<'_>, apart: f64) -> Result<bool> {
+    if spots.pages as f64 * PAGE * apart > woven::WAIT as f64 / 2.0 {
         return Ok(false);
     }
-    let falls = |key: &str| format!("({key} < lag({key}) OVER (ORDER BY ctid))::int AS falls");
-    in_spots(session, relation, key, &falls, &format!("coalesce(sum(falls), 0) * {FALLS} <= count(*)"))
+    let key = spots.key;
+    let falls = format!("({key} < lag({key}) OVER (ORDER BY ctid))::int AS falls");
+    spots.ask(&falls, &format!("coalesce(sum(falls), 0) * {FALLS} <= count(*)"))
 }
 
-/// Whether something holds for the rows in some spots of the table, of which `each` is asked.
-fn in_spots(
-    session: &Session,
-    relation: &Relation,
-    key: &[String],
-    each: &dyn Fn(&str) -> String,
-    holds: &str,
-) -> Result<bool> {
-    let [key] = key else { return Ok(false) };
-    if !relation.ranged(session) {
-        return Ok(false);
+/// Some spots of a table whose pages can be read in their order and whose key is one column.
+struct Spots<'s> {
+    session: &'s Session,
+    relation: &'s Relation,
+    key: &'s str,
+    pages: u64,
+}
+
+impl<'s> Spots<'s> {
+    fn of(session: &'s Session, relation: &'s Relation, key: &'s [String]) -> Result<Option<Spots<'s>>> {
+        let [key] = key else { return Ok(None) };
+        if !relation.ranged(session) {
+            return Ok(None);
+        }
+        Ok(Some(Spots { session, relation, key, pages: pages(session, relation)? }))
     }
-    let pages = pages(session, relation)?;
-    // Of a small table they are one.
-    let spots = BTreeSet::from([0, pages.saturating_sub(SPOT) / 2, pages.saturating_sub(SPOT)]).into_iter().map(|it| {
-        let (from, within) = (&relation.from, range(it, Some(it + SPOT)));
-        format!("SELECT {} FROM {from} AS {ALIAS} WHERE {within}", each(key))
-    });
-    let spots = spots.collect::<Vec<_>>().join(" UNION ALL ");
-    let rows = session.rows(&format!("SELECT {holds} FROM ({spots}) AS spots"), &[])?;
-    Ok(rows.first().and_then(|it| it.try_get(0).ok()).unwrap_or(false))
+
+    /// Whether something holds for the rows of these spots, `each` of which is asked.
+    fn ask(&self, each: &str, holds: &str) -> Result<bool> {
+        let last = self.pages.saturating_sub(SPOT);
+        // Of a small table they are one.
+        let spots = BTreeSet::from([0, last / 2, last]).into_iter().map(|it| {
+            let (from, within) = (&self.relation.from, range(it, Some(it + SPOT)));
+            format!("SELECT {each} FROM {from} AS {ALIAS} WHERE {within}")
+        });
+        let spots = spots.collect::<Vec<_>>().join(" UNION ALL ");
+        let rows = self.session.rows(&format!("SELECT {holds} FROM ({spots}) AS spots"), &[])?;
+        Ok(rows.first().and_then(|it| it.try_get(0).ok()).unwrap_or(false))
+    }
 }
 
 impl Relation {

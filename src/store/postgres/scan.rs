@@ -61,7 +61,7 @@ impl Scan {
                     Flow::Stop => Flow::Stop,
                 }
             }
-            // Those that wait are put in order by who asked for it.
+            // Strands may be read by several sessions, so who asked for them tells them apart.
             Way::Heap | Way::Woven | Way::Index(_) => {
                 match self.part(session, &order, &mut decoder, &mut batch, feed)? {
                     Flow::Continue if !batch.is_empty() => feed.take(&mut batch)?,

@@ -1,4 +1,7 @@
 //! Rows that several writers put down at once, each in the order of the key: strands that are woven into each other.
+//!
+//! Each row is copied twice and waits for 16 MiB of others. So rows that lie within a page of their place, as most do, are put straight
+//! where they are, see [`Straight`](super::straight::Straight).
 
 use crate::{
     error::Result,
